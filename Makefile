@@ -1,0 +1,31 @@
+# Two commands: `make book` and `make test`. Each makes .venv first if it has to.
+PROFILE ?= demo
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.PHONY: book test test-slow lint clean
+
+book: $(READY)
+	$(BIN)/dhs book --profile $(PROFILE)
+
+test: $(READY)
+	$(MAKE) lint
+	$(BIN)/python -m pytest -m "not slow"
+
+test-slow: $(READY)
+	$(BIN)/python -m pytest
+
+lint: $(READY)
+	$(BIN)/ruff check dhs tests notebooks benchmarks
+	$(BIN)/lint-imports
+
+$(READY): pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed, this is " + sys.version) if sys.version_info < (3, 11) else None'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --no-compile --constraint constraints.txt --editable '.[test]'
+	touch $(READY)
+
+clean:
+	rm -rf _build runs

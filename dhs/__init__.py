@@ -1,0 +1,37 @@
+"""Dark Halo Scope: a paired, interventional audit of lens-finder training sets.
+
+Everything is a pair: one galaxy stamp (``control``) and the noiseless lensed arc added to it (``arc``);
+``stamp = control + arc + the arc's own shot noise``. The verbs are those of the command line.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+_WHERE = {
+    "inject": "dhs.datasets.build",
+    "preflight": "dhs.validation.preflight",
+    "train": "dhs.models.train",
+    "score": "dhs.models.score",
+    "evaluate": "dhs.validation.evaluate",
+    "real_lenses": "dhs.validation.real_lenses",
+    "signoff": "dhs.validation.signoff",
+    "fetch": "dhs.survey.fetch",
+    "open_pairs": "dhs.datasets.reader",
+    "stamp": "dhs.datasets.reader",
+    "Run": "dhs.book.run",
+}
+
+__all__ = list(_WHERE)
+__version__ = "0.1.0"
+
+
+def __getattr__(name: str):
+    """Import a verb when it is first asked for, so that ``import dhs`` stays light."""
+    if name not in _WHERE:
+        raise AttributeError(f"module 'dhs' has no attribute {name!r}; it has {__all__}")
+    return getattr(import_module(_WHERE[name]), name)
+
+
+def __dir__():
+    return sorted([*globals(), *__all__])

@@ -1,0 +1,3 @@
+from dhs.cli import main
+
+main()

@@ -1,0 +1,224 @@
+"""Configuration: frozen pydantic models, one YAML profile is one run.
+
+Unknown keys are refused with a "did you mean"; a profile serialises to the YAML it was read from.
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import json
+from importlib import resources
+from pathlib import Path
+from typing import Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from dhs.errors import UsageError
+
+
+class Section(BaseModel):
+    """Base of every configuration section: frozen, and unknown keys are refused by name."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _unknown_keys(cls, data):
+        if isinstance(data, dict):
+            for key in data:
+                if key not in cls.model_fields:
+                    close = difflib.get_close_matches(str(key), cls.model_fields, n=1)
+                    hint = f"did you mean {close[0]!r}?" if close else f"known keys: {sorted(cls.model_fields)}"
+                    raise ValueError(f"unknown key {key!r} in {cls.__name__}: {hint}")
+        return data
+
+
+class HostsConfig(Section):
+    """Host galaxies: where they come from and which are refused."""
+
+    spec: str = Field("mock", description="mock, a folder of cutouts, one cutout file")
+    n_mock: int = Field(1500, ge=1, description="number of mock hosts when spec is mock")
+    known_lenses: str | None = Field(
+        "auto", description="auto (lenscat, if found), lenscat, a CSV with RA and Dec; None: no cross-match"
+    )
+    match_radius_arcsec: float = Field(11.0, gt=0)
+    allow_known_lenses: bool = False
+
+
+class SourcesConfig(Section):
+    """Source galaxies and their cuts."""
+
+    spec: str = Field("auto", description="auto, xdf, mock (tests), or a GalSim RealGalaxyCatalog file")
+    z_min: float = Field(0.6, ge=0, description="photo-z cut that drops foregrounds")
+    mag_max: float = Field(24.8, description="catalogue magnitude cut (F814W or detection band)")
+    min_snr: float = Field(15.0, ge=0, description="total S/N of the source stamp; fainter ones are mostly noise")
+    denoise: bool = True
+    max_n: int = Field(2000, ge=1, description="a catalogue with more after its cuts is sampled down, keyed by the seed")
+
+
+class InjectionConfig(Section):
+    """Paired injection: lens and source priors of the response grid, rendering, acceptance."""
+
+    n_pairs: int = Field(3000, ge=1, description="accepted pairs over all splits")
+    theta_e_arcsec: tuple[float, float] = (0.5, 3.0)
+    arc_snr_maxpix: tuple[float, float] = Field((3.0, 50.0), description="r-band maximum per-pixel SNR, log-uniform")
+    beta_max: float = Field(1.0, gt=0, description="source offset over theta_E, area-weighted from 0")
+    min_magnification: float = Field(2.0, ge=1)
+    min_images: int = Field(2, ge=1)
+    shear_sigma: float = Field(0.03, ge=0, description="standard deviation of each shear component")
+    ellipticity_scatter: float = Field(0.1, ge=0, description="scatter of the lens (e1, e2) about the host light's")
+    supersampling: int = Field(4, ge=1)
+    max_attempts: int = Field(100, ge=1)
+    pairs_per_part: int = Field(128, ge=1)
+    hard_negative_fraction: float = Field(0.6, ge=0, le=1, description="pairs for which a shuffle is tried")
+
+
+class SplitsConfig(Section):
+    """Splits by hash of the HEALPix cell of the brick centre; sources by rank of their hash."""
+
+    train: float = 0.70
+    val: float = 0.15
+    test: float = 0.15
+    nside: int = 32
+
+    @model_validator(mode="after")
+    def _sum(self):
+        if abs(self.train + self.val + self.test - 1) > 1e-9:
+            raise ValueError("train + val + test must be 1")
+        return self
+
+
+class PreflightConfig(Section):
+    """Pre-registered thresholds of the gates."""
+
+    core_radius_px: float = 5.0
+    equivalence_margin: float = Field(0.05, description="AUC margin of the equivalence test on core leakage")
+    theta_e_edges: tuple[float, ...] = (0.5, 1.0, 1.5, 2.0, 2.5, 3.0)
+    n_null: int = Field(200, description="label-swap draws of the leakage null")
+    n_bootstrap: int = 400
+    n_folds: int = 5
+    max_rows: int = Field(4000, description="pairs per split read by the image-based gates")
+    sample_n: int = 20
+
+
+class TrainConfig(Section):
+    """Training: the seed's configuration is the default."""
+
+    arch: Literal["resnet18"] = "resnet18"
+    channels: Literal["raw", "raw+residual"] = "raw"
+    pretrained: Literal["auto", "never"] | str = Field(
+        "auto", description="auto: torchvision weights if they are in the local torch cache; never; or a .pth file"
+    )
+    epochs: int = Field(50, ge=1)
+    batch_size: int = Field(128, ge=2)
+    lr: float = Field(1e-4, gt=0)
+    weight_decay: float = Field(1e-4, ge=0)
+    warmup_epochs: float = Field(0.0, ge=0)
+    hard_negative_ratio: float = Field(0.3, ge=0, le=1, description="fraction of negatives that are hard")
+    core_dropout_prob: float = Field(0.3, ge=0, le=1)
+    core_dropout_radius_px: float = Field(5.0, ge=0)
+    annulus_px: tuple[float, float] = (26.0, 32.0)
+    stretch: Literal["asinh", "clip"] = "asinh"
+    asinh_softening: float = Field(3.0, gt=0, description="in units of the sky sigma")
+    augment: bool = True
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    core_masked_every: int = 10
+    wandb_project: str | None = None
+    wandb_run: str | None = None
+
+
+class EvaluateConfig(Section):
+    """Evaluation: strata, negatives and intervals, frozen before the test split is read."""
+
+    theta_e_edges: tuple[float, ...] = (0.5, 1.0, 1.5, 2.0, 2.5, 3.0)
+    snr_edges: tuple[float, ...] = (3.0, 15.0, 30.0, 60.0, 120.0, 1000.0)
+    n_psf_bins: int = 3
+    n_survey_negatives: int = Field(10_000, ge=0)
+    min_expected_fp: int = 10
+    n_bootstrap: int = 500
+    core_radius_px: float = 5.0
+    prevalence: float = 1e-4
+
+
+class Profile(Section):
+    """One run: everything that decides its bytes."""
+
+    name: str = "demo"
+    seed: int = Field(20260, ge=0)
+    hosts: HostsConfig = HostsConfig()
+    sources: SourcesConfig = SourcesConfig()
+    injection: InjectionConfig = InjectionConfig()
+    splits: SplitsConfig = SplitsConfig()
+    preflight: PreflightConfig = PreflightConfig()
+    train: TrainConfig = TrainConfig()
+    evaluate: EvaluateConfig = EvaluateConfig()
+
+    def to_yaml(self) -> str:
+        return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False)
+
+    def replace(self, **changes) -> Profile:
+        """A copy with changes given as ``section__key=value`` or ``key=value``; unknown names are refused.
+
+        Values of None mean "not given" and are left out, so command-line options pass straight through.
+        """
+        data = self.model_dump(mode="json")
+        for name, value in changes.items():
+            if value is None:
+                continue
+            section, _, key = name.rpartition("__")
+            if section and section not in data:
+                raise UsageError(f"unknown section {section!r} in {name!r}. Known: {sorted(data)}")
+            (data[section] if section else data)[key] = value
+        return parse_profile(data, f"profile {self.name!r} with changes")
+
+
+def parse_profile(data: dict, where: str) -> Profile:
+    """Validate a mapping; every problem becomes one UsageError that names the place."""
+    try:
+        return Profile.model_validate(data)
+    except ValidationError as error:
+        problems = "; ".join(
+            f"{'.'.join(map(str, e['loc'])) or 'top level'}: {e['msg'].removeprefix('Value error, ')}"
+            for e in error.errors()
+        )
+        raise UsageError(f"{where}: {problems}") from None
+
+
+def load_profile(profile: str | Path | Profile = "demo", **changes) -> Profile:
+    """Read a profile by name (``smoke``, ``demo``, ``paper``), from a YAML file, or pass one through.
+
+    Parameters
+    ----------
+    profile : str, Path or Profile
+    **changes
+        Overrides as ``section__key=value``; None is ignored.
+
+    Raises
+    ------
+    UsageError
+        Unknown profile, unreadable YAML, unknown key or value out of range.
+    """
+    if not isinstance(profile, Profile):
+        builtin = resources.files("dhs") / "profiles" / f"{profile}.yaml"
+        path = builtin if builtin.is_file() else Path(profile)
+        if not path.is_file():
+            names = sorted(p.name.removesuffix(".yaml") for p in (resources.files("dhs") / "profiles").iterdir())
+            raise UsageError(f"no profile {str(profile)!r}: choose one of {names}, or give a YAML file")
+        try:
+            data = yaml.safe_load(path.read_text()) or {}
+        except yaml.YAMLError as error:
+            raise UsageError(f"{path}: not YAML: {error}") from None
+        if not isinstance(data, dict):
+            raise UsageError(f"{path}: a profile is a mapping of sections")
+        profile = parse_profile(data, str(profile))
+    return profile.replace(**changes)
+
+
+def digest(value) -> str:
+    """SHA-256 of a model, mapping or string, the same on every machine."""
+    if isinstance(value, BaseModel):
+        value = value.model_dump(mode="json")
+    text = value if isinstance(value, str) else json.dumps(value, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -1,0 +1,63 @@
+"""Writes are whole or absent; listing and reading say what is wrong."""
+
+import os
+
+import pyarrow as pa
+import pytest
+
+from dhs import storage
+from dhs.errors import DhsError, InputRefused, Refusal
+
+
+def test_a_failed_write_leaves_the_old_file_and_no_litter(tmp_path, monkeypatch):
+    path = tmp_path / "a" / "file"
+    storage.write_bytes(path, b"old")
+
+    def fail(*args):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "replace", fail)
+    with pytest.raises(OSError, match="No space"):
+        storage.write_bytes(path, b"new")
+    assert path.read_bytes() == b"old"
+    assert [p.name for p in path.parent.iterdir()] == ["file"]
+
+
+def test_listing_is_sorted_and_skips_hidden_files(tmp_path):
+    for name in ("b.parquet", "a.parquet", ".tmp-x.parquet", "c.txt"):
+        (tmp_path / name).write_text("")
+    assert [f.rsplit("/")[-1] for f in storage.list_files(tmp_path, (".parquet",))] == ["a.parquet", "b.parquet"]
+    assert storage.list_files(tmp_path / "absent") == []
+
+
+def test_bad_files_are_named(tmp_path):
+    (tmp_path / "x.parquet").write_text("not parquet")
+    with pytest.raises(DhsError, match="x.parquet: not a readable parquet"):
+        storage.read_table(tmp_path / "x.parquet")
+    (tmp_path / "x.json").write_text("{")
+    with pytest.raises(DhsError, match="x.json: not valid JSON"):
+        storage.read_json(tmp_path / "x.json")
+    with pytest.raises(DhsError, match="no such file"):
+        storage.read_bytes(tmp_path / "absent")
+
+
+def test_quarantine_does_not_depend_on_order(tmp_path):
+    refusals = [Refusal(str(i), f"f{i % 2}", i, "host", "nan", "has NaN", "Remove it.") for i in range(5)]
+    storage.write_quarantine(tmp_path / "a", refusals)
+    storage.write_quarantine(tmp_path / "b", refusals[::-1])
+    assert storage.sha256(tmp_path / "a") == storage.sha256(tmp_path / "b")
+    assert storage.read_table(tmp_path / "a").num_rows == 5
+    storage.write_quarantine(tmp_path / "none", [])
+    assert storage.read_table(tmp_path / "none").schema.equals(storage.QUARANTINE_SCHEMA)
+
+
+def test_a_refusal_says_file_row_reason_and_remedy():
+    text = str(InputRefused(Refusal("h", "f.npz", 3, "host", "nan", "r band has 4 NaN", "Mask them.")))
+    assert text == "f.npz, row 3: r band has 4 NaN (nan). Mask them."
+
+
+def test_tables_are_reproducible(tmp_path):
+    table = pa.table({"a": [1, 2, 3]})
+    storage.write_table(tmp_path / "a", table)
+    storage.write_table(tmp_path / "b", table)
+    assert storage.sha256(tmp_path / "a") == storage.sha256(tmp_path / "b")
