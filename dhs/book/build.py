@@ -1,0 +1,216 @@
+"""``dhs book``: notebooks executed with papermill, pages built with Jupyter Book, nothing done twice.
+
+jupytext percent script -> papermill with parameters -> executed notebook -> Jupyter Book with execution off. The
+book's own execution cache would not notice a change in ``dhs``.
+"""
+
+from __future__ import annotations
+
+import ast
+import logging
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+import yaml
+
+from dhs import storage
+from dhs.book import fingerprint
+from dhs.book.run import Run
+from dhs.config import load_profile
+from dhs.errors import DhsError, UsageError
+
+NOTEBOOKS = {  # each notebook and the steps it runs
+    "01_injection": ("inject",),
+    "02_preflight": ("inject", "preflight"),
+    "03_training": ("inject", "train"),
+    "04_evaluation": ("inject", "train", "evaluate"),
+    "05_real_lenses": ("evaluate", "real_lenses"),
+    "06_signoff": ("preflight", "real_lenses", "signoff"),
+}
+
+
+def execute(source: Path, target: Path, parameters: Mapping[str, object], cwd: Path) -> None:
+    """Execute a percent script with parameters in a folder; write the executed notebook whole or not at all.
+
+    Raises
+    ------
+    UsageError
+        A parameter the notebook does not have.
+    DhsError
+        The notebook failed; the message holds the cell's error.
+    """
+    import jupytext
+    import papermill
+
+    notebook = jupytext.read(source)
+    for number, cell in enumerate(notebook.cells):
+        cell["id"] = f"cell-{number:03d}"
+    notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    with tempfile.TemporaryDirectory() as folder:
+        plain, done = Path(folder) / "in.ipynb", Path(folder) / "out.ipynb"
+        jupytext.write(notebook, plain)
+        known = papermill.inspect_notebook(str(plain))
+        unknown = sorted(set(parameters) - set(known))
+        if unknown:
+            raise UsageError(f"{source.name}: no parameter {', '.join(unknown)}. It has {', '.join(sorted(known))}.")
+        logging.getLogger("papermill").setLevel(logging.ERROR)
+        try:
+            papermill.execute_notebook(
+                str(plain),
+                str(done),
+                parameters=dict(parameters),
+                kernel_name="python3",
+                progress_bar=False,
+                cwd=str(cwd),
+            )
+        except papermill.exceptions.PapermillExecutionError as error:
+            raise DhsError(f"{source.name}, cell {error.cell_index}: {error.ename}: {error.evalue}") from None
+        result = jupytext.read(done)
+        _strip(result)
+        storage.write_bytes(target, jupytext.writes(result, fmt="ipynb").encode())
+
+
+def _strip(notebook) -> None:
+    """Remove what differs between two runs of the same notebook, and hide the injected parameters."""
+    notebook.metadata.pop("papermill", None)
+    for number, cell in enumerate(notebook.cells):
+        cell["id"] = f"cell-{number:03d}"
+        for key in ("papermill", "execution"):
+            cell.metadata.pop(key, None)
+        tags = cell.metadata.get("tags", [])
+        if "injected-parameters" in tags or "parameters" in tags:
+            cell.metadata["tags"] = [*tags, "hide-input"]
+        if "outputs" in cell:  # progress bars and library chatter are not results
+            cell["outputs"] = [o for o in cell["outputs"] if o.get("name") != "stderr"]
+
+
+def _code_of(notebook: Path) -> str:
+    """Hash of the ``dhs`` modules a notebook imports beside the verbs."""
+    names = set()
+    for node in ast.walk(ast.parse(notebook.read_text())):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("dhs."):
+            names.update([node.module, *(f"{node.module}.{a.name}" for a in node.names)])
+        elif isinstance(node, ast.Import):
+            names.update(a.name for a in node.names if a.name.startswith("dhs."))
+    return fingerprint.code(*(n for n in names if fingerprint.is_module(n)))
+
+
+def project_root(start: Path | None = None) -> Path:
+    """The folder that holds ``_toc.yml``: the working directory, one above it, or the package's source tree."""
+    here = (start or Path.cwd()).resolve()
+    for folder in (here, *here.parents, Path(__file__).resolve().parents[2]):
+        if (folder / "_toc.yml").is_file() and (folder / "notebooks").is_dir():
+            return folder
+    raise DhsError(f"{here}: no _toc.yml here or above. Run `dhs book` inside a clone of the project.")
+
+
+def pages(root: Path) -> list[str]:
+    """Documents named in ``_toc.yml``."""
+    found: list[str] = []
+
+    def walk(node):
+        if isinstance(node, dict):
+            found.extend(node[k] for k in ("root", "file") if k in node)
+            for value in node.values():
+                walk(value)
+        elif isinstance(node, list):
+            for value in node:
+                walk(value)
+
+    walk(yaml.safe_load((root / "_toc.yml").read_text()))
+    return found
+
+
+def build(profile: str = "demo", *, runs: Path | None = None, seed: int | None = None) -> Path:
+    """Execute the notebooks whose dependencies changed and build the book.
+
+    Parameters
+    ----------
+    profile : str
+        ``smoke``, ``demo``, ``paper`` or a YAML file.
+    runs : Path, optional
+        Where runs are kept; ``runs/`` in the project by default.
+    seed : int, optional
+
+    Returns
+    -------
+    Path
+        ``index.html`` of the built book.
+
+    Raises
+    ------
+    DhsError
+        A notebook failed, or the strict build of the pages did.
+    """
+    root = project_root()
+    config = load_profile(profile, seed=seed)
+    run = Run((runs or root / "runs").resolve() / config.name, config)
+    inside = run.path.is_relative_to(root)
+    run_dir = run.path.relative_to(root) if inside else run.path
+    source, html = run.path / "book", root / "_build" / config.name
+    executed = {}
+    for name, steps in NOTEBOOKS.items():
+        script, target = root / "notebooks" / f"{name}.py", source / "notebooks" / f"{name}.ipynb"
+        parameters = {"run_dir": str(run_dir), "profile": profile, "seed": config.seed}
+        depends = {"script": fingerprint.files(script), "figures": _code_of(script), "parameters": parameters}
+        depends["steps"] = {step: run.depends(step) for step in steps}
+        executed[name] = depends
+        record = run.path / ".steps" / f"notebook-{name}.json"
+        if target.exists() and record.exists() and storage.read_json(record) == depends:
+            print(f"{name}: unchanged", flush=True)
+            continue
+        started = time.time()
+        print(f"{name}: executing ...", end=" ", flush=True)
+        execute(script, target, parameters, root)
+        depends["steps"] = {step: run.depends(step) for step in steps}
+        storage.write_json(record, depends)
+        print(f"{time.time() - started:.0f} s", flush=True)
+    _build_pages(root, run, source, html)
+    missing = [p for p in pages(root) if not (html / "_build" / "html" / f"{p}.html").is_file()]
+    if missing:
+        raise DhsError(f"the book was built without {', '.join(missing)}. See the messages above.")
+    index = html / "_build" / "html" / "index.html"
+    print(f"book: {index}")
+    return index
+
+
+def _build_pages(root: Path, run: Run, source: Path, html: Path) -> None:
+    """Copy the prose beside the executed notebooks and run Jupyter Book strictly, unless nothing changed."""
+    inputs = [root / "_config.yml", root / "_toc.yml", *sorted(p for p in (root / "book").rglob("*") if p.is_file())]
+    notebooks = [source / "notebooks" / f"{name}.ipynb" for name in NOTEBOOKS]
+    depends = {"pages": fingerprint.files(*inputs, *notebooks), "api": fingerprint.code("dhs.cli", *_rooms())}
+    record = run.path / ".steps" / "pages.json"
+    index = html / "_build" / "html" / "index.html"
+    if index.exists() and record.exists() and storage.read_json(record) == depends:
+        print("pages: unchanged")
+        return
+    shutil.rmtree(source / "book", ignore_errors=True)
+    shutil.copytree(root / "book", source / "book")
+    for name in ("_config.yml", "_toc.yml"):
+        shutil.copy(root / name, source / name)
+    shutil.rmtree(html, ignore_errors=True)
+    command = [sys.executable, "-m", "jupyter_book.cli.main", "build", str(source), "--path-output", str(html)]
+    print("pages: building ...", flush=True)
+    done = subprocess.run(
+        [*command, "-n", "-W", "--keep-going", "-q"],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(root), os.environ.get("PYTHONPATH", "")])},
+    )
+    if done.returncode != 0 or not index.exists():
+        raise DhsError(f"jupyter-book failed ({done.returncode}):\n{done.stdout[-4000:]}\n{done.stderr[-6000:]}")
+    storage.write_json(record, depends)
+
+
+def _rooms() -> list[str]:
+    """Every module of the package, for the API pages."""
+    base = fingerprint.PACKAGE
+    names = [p.relative_to(base.parent).with_suffix("") for p in sorted(base.rglob("*.py"))]
+    return [".".join(n.parts).removesuffix(".__init__") for n in names if n.parts[-1] != "__main__" and len(n.parts) > 2]

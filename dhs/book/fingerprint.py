@@ -1,0 +1,69 @@
+"""What a step depends on, as one hash: the code it imports, its configuration, the files it reads.
+
+The code of a step is the closure of ``dhs`` imports from the module that holds its verb, functions' own imports
+included, so a change in a module re-runs exactly the steps that use it.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+from functools import cache
+from pathlib import Path
+
+PACKAGE = Path(__file__).resolve().parents[1]
+
+
+def is_module(name: str) -> bool:
+    """Whether a dotted name is a module of this package."""
+    return _file(name) is not None
+
+
+def _file(module: str) -> Path | None:
+    path = PACKAGE.joinpath(*module.split(".")[1:])
+    for candidate in (path.with_suffix(".py"), path / "__init__.py"):
+        if candidate.is_file():
+            return candidate
+    return None
+
+
+@cache
+def _imports(module: str) -> frozenset[str]:
+    found = set()
+    for node in ast.walk(ast.parse(_file(module).read_text())):
+        if isinstance(node, ast.Import):
+            found.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
+            found.add(node.module)
+            found.update(f"{node.module}.{alias.name}" for alias in node.names)
+    return frozenset(name for name in found if name.startswith("dhs.") and _file(name))
+
+
+def modules(start: str) -> list[str]:
+    """Sorted closure of ``dhs`` modules imported from a module, itself included."""
+    seen, queue = set(), [start]
+    while queue:
+        module = queue.pop()
+        if module not in seen:
+            seen.add(module)
+            queue.extend(_imports(module))
+    return sorted(seen)
+
+
+def code(*starts: str) -> str:
+    """SHA-256 over the sources of a closure and the data files that lie beside them."""
+    total = hashlib.sha256()
+    for module in sorted({m for s in starts for m in modules(s)}):
+        source = _file(module)
+        total.update(module.encode() + source.read_bytes())
+        for data in sorted(source.parent.glob("*.json")) + sorted(source.parent.glob("*.yaml")):
+            total.update(data.name.encode() + data.read_bytes())
+    return total.hexdigest()
+
+
+def files(*paths: Path) -> str:
+    """SHA-256 over the names and bytes of files; a missing one counts as missing."""
+    total = hashlib.sha256()
+    for path in paths:
+        total.update(path.name.encode() + (path.read_bytes() if path.is_file() else b"missing"))
+    return total.hexdigest()

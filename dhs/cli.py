@@ -1,0 +1,198 @@
+"""The command line: thin, the same verbs as the notebooks call.
+
+Exit codes: 0 done (preflight, signoff: GO), 1 internal error, 2 usage, 3 input refused, 10 CONDITIONAL-GO, 20 NO-GO.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+import dhs
+from dhs.errors import EXIT_CONDITIONAL, EXIT_NO_GO, EXIT_OK, DhsError
+
+app = typer.Typer(
+    name="dhs",
+    help="Dark Halo Scope: a paired, interventional audit of lens-finder training sets.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+Profile = Annotated[str, typer.Option(help="smoke, demo, paper, or a YAML file.")]
+DataPath = Annotated[str, typer.Option(help="A pairs data set: the folder that holds split=* .")]
+Checkpoint = Annotated[str, typer.Option(help="A checkpoint of `dhs train`.")]
+Engine = Annotated[str, typer.Option(help="processes or serial.")]
+DECISION_CODES = {"GO": EXIT_OK, "CONDITIONAL-GO": EXIT_CONDITIONAL, "NO-GO": EXIT_NO_GO}
+
+
+@app.command()
+def inject(
+    out: Annotated[str, typer.Option(help="Where the data set is written.")],
+    hosts: Annotated[str | None, typer.Option(help="mock, or a folder of cutouts.")] = None,
+    sources: Annotated[str | None, typer.Option(help="auto, xdf, mock, or a GalSim RealGalaxyCatalog file.")] = None,
+    n_pairs: Annotated[int | None, typer.Option(min=1, help="Accepted pairs over all splits.")] = None,
+    seed: Annotated[int | None, typer.Option(min=0)] = None,
+    profile: Profile = "demo",
+    engine: Engine = "processes",
+    workers: Annotated[int | None, typer.Option(min=1, help="CPUs by default; changes no byte.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue an interrupted run.")] = False,
+    allow_known_lenses: Annotated[
+        bool, typer.Option("--allow-known-lenses", help="Keep published lenses among the hosts, marked.")
+    ] = False,
+    known_lenses: Annotated[
+        str | None, typer.Option(help="lenscat, or a CSV with RA and Dec, matched within 11 arcsec.")
+    ] = None,
+):
+    """Inject lensed galaxies into hosts: a pairs data set, its manifest, its quarantine."""
+    pairs = dhs.inject(
+        out,
+        hosts=hosts,
+        sources=sources,
+        n_pairs=n_pairs,
+        seed=seed,
+        profile=profile,
+        engine=engine,
+        workers=workers,
+        resume=resume,
+        allow_known_lenses=allow_known_lenses or None,
+        known_lenses=known_lenses,
+    )
+    typer.echo(repr(pairs))
+    typer.echo(f"content hash {pairs.manifest['content_hash']}")
+
+
+@app.command()
+def preflight(
+    data_path: DataPath,
+    out: Annotated[str, typer.Option(help="Folder for preflight.json.")],
+    profile: Profile = "demo",
+):
+    """Run the gates; exit 0 (GO), 10 (CONDITIONAL-GO) or 20 (NO-GO)."""
+    report = dhs.preflight(data_path, out, profile=profile)
+    typer.echo(str(report))
+    raise typer.Exit(DECISION_CODES[report.decision])
+
+
+@app.command()
+def train(
+    data_path: DataPath,
+    output_dir: Annotated[str, typer.Option(help="Folder for history.csv, config.yaml, checkpoints/.")],
+    epochs: Annotated[int | None, typer.Option(min=1)] = None,
+    batch_size: Annotated[int | None, typer.Option(min=2)] = None,
+    lr: Annotated[float | None, typer.Option()] = None,
+    weight_decay: Annotated[float | None, typer.Option()] = None,
+    hard_negative_ratio: Annotated[float | None, typer.Option(min=0, max=1)] = None,
+    core_dropout_prob: Annotated[float | None, typer.Option(min=0, max=1)] = None,
+    wandb_project: Annotated[str | None, typer.Option()] = None,
+    wandb_run: Annotated[str | None, typer.Option()] = None,
+    profile: Profile = "demo",
+    resume: Annotated[bool, typer.Option("--resume", help="Continue from checkpoints/last.pt.")] = False,
+    arch: Annotated[str | None, typer.Option()] = None,
+    channels: Annotated[str | None, typer.Option(help="raw or raw+residual.")] = None,
+):
+    """Train the network; an option left out is the profile's."""
+    result = dhs.train(
+        data_path,
+        output_dir,
+        profile=profile,
+        resume=resume,
+        epochs=epochs,
+        batch_size=batch_size,
+        lr=lr,
+        weight_decay=weight_decay,
+        hard_negative_ratio=hard_negative_ratio,
+        core_dropout_prob=core_dropout_prob,
+        wandb_project=wandb_project,
+        wandb_run=wandb_run,
+        arch=arch,
+        channels=channels,
+    )
+    typer.echo(repr(result))
+
+
+@app.command()
+def score(
+    checkpoint: Checkpoint,
+    out: Annotated[str, typer.Option(help="Parquet file to write.")],
+    data_path: Annotated[str | None, typer.Option(help="A pairs data set.")] = None,
+    cutouts: Annotated[str | None, typer.Option(help="A folder of cutouts, or one.")] = None,
+    profile: Profile = "demo",
+):
+    """Score the test split of a pairs data set, or cutouts."""
+    table = dhs.score(checkpoint, out, data_path=data_path, cutouts=cutouts, profile=profile)
+    typer.echo(f"{out}: {table.num_rows} stamps scored")
+
+
+@app.command()
+def evaluate(
+    data_path: DataPath,
+    checkpoint: Checkpoint,
+    out: Annotated[str, typer.Option(help="Folder for scores.parquet and evaluation.json.")],
+    profile: Profile = "demo",
+):
+    """Evaluate a checkpoint on the test split."""
+    typer.echo(str(dhs.evaluate(data_path, checkpoint, out, profile=profile)))
+
+
+@app.command("real-lenses")
+def real_lenses(
+    checkpoint: Checkpoint,
+    out: Annotated[str, typer.Option(help="Folder with scores.parquet; real_lenses.json is written there.")],
+    cutouts: Annotated[str | None, typer.Option(help="Real cutouts; by default those under DHS_DATA_DIR.")] = None,
+    catalogue: Annotated[str | None, typer.Option(help="CSV with RA, Dec and names.")] = None,
+    negatives: Annotated[str | None, typer.Option(help="Real cutouts known not to be lenses.")] = None,
+    profile: Profile = "demo",
+):
+    """Score real lenses against the survey negatives of the last evaluation."""
+    found = dhs.real_lenses(
+        checkpoint, out, cutouts=cutouts, catalogue=catalogue, negatives=negatives, profile=profile
+    )
+    typer.echo(str(found))
+
+
+@app.command()
+def signoff(run: Annotated[str, typer.Option(help="The run's folder, e.g. runs/demo.")]):
+    """GO, CONDITIONAL-GO or NO-GO, with the reasons; exit 0, 10 or 20."""
+    decision = dhs.signoff(run)
+    typer.echo(str(decision))
+    raise typer.Exit(DECISION_CODES[decision.decision])
+
+
+@app.command()
+def fetch(
+    what: Annotated[str, typer.Argument(help="cosmos, hosts or lenses.")],
+    out: Annotated[str, typer.Option(help="Folder to fill.")],
+    catalogue: Annotated[str | None, typer.Option(help="hosts: CSV with RA and Dec.")] = None,
+    url: Annotated[str | None, typer.Option(help="Another address than the public one.")] = None,
+    sha256: Annotated[str | None, typer.Option(help="cosmos: expected checksum.")] = None,
+):
+    """Download data, only because you ask for it: checksummed and resumable."""
+    for path in dhs.fetch(what, out, catalogue=catalogue, url=url, sha256=sha256):
+        typer.echo(path)
+
+
+@app.command()
+def book(
+    profile: Profile = "demo",
+    seed: Annotated[int | None, typer.Option(min=0)] = None,
+):
+    """Execute the notebooks and build the book; unchanged steps are not run again."""
+    from dhs.book.build import build
+
+    build(profile, seed=seed)
+
+
+def main() -> None:
+    """Entry point: every expected error is one line and an exit code."""
+    try:
+        app()
+    except DhsError as error:
+        typer.echo(f"dhs: {error}", err=True)
+        sys.exit(error.exit_code)
+    except FileNotFoundError as error:
+        typer.echo(f"dhs: {Path(error.filename or '').as_posix()}: no such file. Check the path.", err=True)
+        sys.exit(DhsError.exit_code)

@@ -1,0 +1,348 @@
+"""``dhs inject``: hosts and sources in, a pairs data set out.
+
+Pairs are slots 0 to N-1; a slot's host, split and random stream follow from its number, the configuration and the
+seed. A part file is a fixed set of slots and is made by one worker, so neither engine nor worker count nor
+interruption changes a byte.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import subprocess
+import time
+from collections import Counter
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from dhs import engines, storage
+from dhs.config import Profile, digest, load_profile, parse_profile
+from dhs.datasets import splits
+from dhs.datasets.reader import Pairs, open_pairs
+from dhs.datasets.schema import BANDS, IMAGE, NEGATIVE_SCHEMA, PAIR_SCHEMA, SCHEMA_VERSION, SPLITS
+from dhs.errors import DhsError
+from dhs.injection.noise import rng_key
+from dhs.injection.pair import Pair, make_pair
+from dhs.injection.sources import open_sources
+from dhs.survey.hosts import open_hosts
+from dhs.survey.stamp import HostStamp
+
+PACKAGES = ("dark-halo-scope", "numpy", "scipy", "pyarrow", "lenstronomy", "astropy", "photutils", "galsim")
+DRAWS_KEY = b"dhs_draws"
+
+
+@dataclass(frozen=True)
+class Part:
+    """One part file: its split, number, and the (pair_id, host index) slots it holds."""
+
+    split: str
+    number: int
+    slots: tuple[tuple[int, int], ...]
+
+    @property
+    def name(self) -> str:
+        return f"split={self.split}/part-{self.number:05d}.parquet"
+
+
+@dataclass(frozen=True)
+class Context:
+    """What every part of a data set shares; opened once a worker."""
+
+    profile: Profile
+    out: str
+    hosts: object
+    sources: object
+    source_index: dict[str, np.ndarray]
+
+
+def open_context(profile_data: dict, out: str) -> Context:
+    profile = parse_profile(profile_data, "pairs configuration")
+    sources = open_sources(profile.sources, profile.seed)
+    index = splits.split_sources(sources.ids, profile.seed, profile.splits)
+    return Context(profile, out, open_hosts(profile.hosts, profile.seed), sources, index)
+
+
+def plan(context: Context) -> list[Part]:
+    """The part files of a data set, from hosts, seed and configuration alone."""
+    profile, refs = context.profile, context.hosts.refs
+    cells = splits.cells([r.brick_ra for r in refs], [r.brick_dec for r in refs], profile.splits.nside)
+    split = [splits.split_of_cell(int(c), profile.seed, profile.splits) for c in cells]
+    order = np.random.Generator(np.random.Philox(key=[profile.seed, 2**63])).permutation(len(refs))
+    slots: dict[str, list[tuple[int, int]]] = {name: [] for name in SPLITS}
+    for pair_id in range(profile.injection.n_pairs):
+        host = int(order[pair_id % len(refs)])
+        slots[split[host]].append((pair_id, host))
+    size = profile.injection.pairs_per_part
+    return [
+        Part(name, i // size, tuple(slots[name][i : i + size]))
+        for name in SPLITS
+        for i in range(0, len(slots[name]), size)
+    ]
+
+
+def make_part(context: Context, part: Part) -> tuple[int, dict]:
+    """Make and write one part file and its hard negatives; return pairs made and draws by reason."""
+    pairs, negatives, draws = [], [], Counter()
+    config = context.profile.injection
+    host_cache: tuple[int, HostStamp] | None = None
+    for pair_id, host_index in part.slots:
+        if host_cache is None or host_cache[0] != host_index:
+            host_cache = (host_index, context.hosts.read(host_index))
+        host = host_cache[1]
+        key = rng_key(context.profile.seed, pair_id)
+        made = make_pair(key, host, context.sources, context.source_index[part.split], config)
+        if not isinstance(made, Pair):
+            draws.update(made + Counter({"slot_exhausted": 1}))
+            continue
+        draws.update(made.rejected)
+        pairs.append(_row(pair_id, key, host, made, part.split, context.profile))
+        if made.negative is not None:
+            negatives.append(
+                {
+                    **{n: pairs[-1][n] for n in ("pair_id", "host_id", "source_id", "split", "rng_key")},
+                    "kind": "azimuthal_shuffle",
+                    "light": made.negative,
+                    "arc_snr_matched": made.negative_snr_matched,
+                    "contrast": made.negative_contrast,
+                }
+            )
+    draws["accepted"] = len(pairs)
+    draws["negatives"] = len(negatives)
+    storage.write_table(storage.join(context.out, "negatives", part.name), _table(negatives, NEGATIVE_SCHEMA))
+    # the pairs go last: a part that exists is a part that is whole
+    table = _table(pairs, PAIR_SCHEMA)
+    meta = {**table.schema.metadata, DRAWS_KEY: json.dumps(draws, sort_keys=True).encode()}
+    storage.write_table(storage.join(context.out, part.name), table.replace_schema_metadata(meta))
+    return len(pairs), dict(draws)
+
+
+def _row(pair_id: int, key: str, host: HostStamp, pair: Pair, split: str, profile: Profile) -> dict:
+    d = pair.draw
+    flags = sorted({*host.flags, *(f"source_{f}" for f in pair.source.flags)})
+    row = {
+        "pair_id": pair_id,
+        "host_id": host.host_id,
+        "source_id": pair.source.source_id,
+        "split": split,
+        "brickname": host.brickname,
+        "healpix": int(splits.cells([host.brick_ra], [host.brick_dec], profile.splits.nside)[0]),
+        "ra": host.ra,
+        "dec": host.dec,
+        "control": host.image,
+        "arc": pair.arc,
+        "theta_e_arcsec": d.lens.theta_e,
+        "q": d.lens.q,
+        "phi_rad": d.lens.phi,
+        "gamma1": d.lens.gamma1,
+        "gamma2": d.lens.gamma2,
+        "lens_x_arcsec": d.lens.x,
+        "lens_y_arcsec": d.lens.y,
+        "src_x_arcsec": d.x,
+        "src_y_arcsec": d.y,
+        "src_phi_rad": d.phi,
+        "flux_scale": pair.flux_scale,
+        "z_lens": host.z_phot,
+        "z_source": pair.source.z,
+        "arc_snr_matched": pair.snr_matched,
+        "arc_snr_maxpix": pair.snr_maxpix,
+        "magnification": pair.magnification,
+        "n_images": pair.n_images,
+        "lag1": host.lag1,
+        "flags": flags,
+        "rng_key": key,
+        "invvar": host.invvar,
+    }
+    arc_flux = pair.arc.sum(axis=(1, 2), dtype=np.float64)
+    for i, band in enumerate(BANDS):
+        row[f"sky_sigma_{band}"] = host.sky_sigma[i]
+        row[f"arc_flux_{band}"] = arc_flux[i]
+        row[f"psf_fwhm_{band}_arcsec"] = host.psf_fwhm[i]
+        row[f"gain_{band}"] = host.gain[i]
+    return row
+
+
+def _table(rows: list[dict], schema: pa.Schema) -> pa.Table:
+    columns = []
+    for field in schema:
+        values = [row[field.name] for row in rows]
+        columns.append(_tensor(values) if field.type == IMAGE else pa.array(values, field.type, from_pandas=False))
+    return pa.Table.from_arrays(columns, schema=schema)
+
+
+def _tensor(values: list[np.ndarray | None]) -> pa.Array:
+    size = int(np.prod(IMAGE.shape))
+    flat = np.concatenate([np.zeros(size, np.float32) if v is None else np.ravel(v) for v in values] or [[]])
+    mask = pa.array([v is None for v in values], pa.bool_())
+    inner = pa.array(flat.astype(np.float32))
+    return pa.ExtensionArray.from_storage(IMAGE, pa.FixedSizeListArray.from_arrays(inner, size, mask=mask))
+
+
+def inject(
+    out: str | Path,
+    *,
+    hosts: str | None = None,
+    sources: str | None = None,
+    n_pairs: int | None = None,
+    seed: int | None = None,
+    profile: str | Path | Profile = "demo",
+    engine: str = "processes",
+    workers: int | None = None,
+    resume: bool = False,
+    allow_known_lenses: bool | None = None,
+    known_lenses: str | None = None,
+) -> Pairs:
+    """Inject lensed source galaxies into hosts and write a pairs data set.
+
+    Parameters
+    ----------
+    out : str or Path
+        Folder or ``s3://`` prefix: ``split=*/part-*.parquet``, ``negatives/``, ``manifest.json``, ``run.json``,
+        ``quarantine.parquet``.
+    hosts, sources : str, optional
+        ``mock`` or a folder of cutouts; ``auto``, ``xdf``, ``mock`` or a GalSim ``RealGalaxyCatalog`` file.
+    n_pairs : int, optional
+        Accepted pairs over all splits.
+    seed : int, optional
+    profile : str, Path or Profile
+        What the options above leave open.
+    engine : {"processes", "serial"}
+    workers : int, optional
+        CPUs by default. Changes no byte.
+    resume : bool
+        Continue an interrupted run of the same configuration; a finished one is returned as it is.
+    allow_known_lenses : bool, optional
+        Keep hosts that are published lenses or candidates, marked ``host_is_candidate``.
+    known_lenses : str, optional
+        Catalogue of lenses and candidates: ``lenscat``, or a CSV with RA and Dec.
+
+    Returns
+    -------
+    Pairs
+
+    Raises
+    ------
+    DhsError
+        ``out`` holds another data set, or there is nothing to inject into or from.
+    """
+    config = load_profile(
+        profile,
+        seed=seed,
+        hosts__spec=hosts,
+        hosts__allow_known_lenses=allow_known_lenses,
+        hosts__known_lenses=known_lenses,
+        sources__spec=sources,
+        injection__n_pairs=n_pairs,
+    )
+    out = str(out)
+    identity = digest({k: v for k, v in config.model_dump(mode="json").items() if k in IDENTITY})
+    if already_done(out, identity, resume):
+        return open_pairs(out)
+    started = time.time()
+    data = config.model_dump(mode="json")
+    context = open_context(data, out)
+    storage.write_quarantine(storage.join(out, "quarantine.parquet"), context.hosts.refusals + context.sources.refusals)
+    storage.write_json(storage.join(out, "run.json"), {"identity": identity, "finished": False})
+    parts = plan(context)
+    todo = [p for p in parts if not (resume and storage.exists(storage.join(out, p.name)))]
+    made = 0
+    for count, _ in engines.run(make_part, todo, open_context, (data, out), engine, workers, "injecting"):
+        made += count
+    manifest = _manifest(context, parts, out)
+    seconds = time.time() - started
+    run = {"identity": identity, "finished": True, "engine": engine, "workers": workers, "out": out}
+    run |= {"seconds": seconds, "pairs_made": made, "pairs_per_s": made / seconds}
+    storage.write_json(storage.join(out, "run.json"), run)
+    storage.write_json(storage.join(out, "manifest.json"), manifest)
+    return open_pairs(out)
+
+
+IDENTITY = ("seed", "hosts", "sources", "injection", "splits")
+
+
+def already_done(out: str, identity: str, resume: bool) -> bool:
+    """Whether ``out`` holds this very data set, finished; refuse to touch anything else."""
+    if not storage.list_files(out, recursive=True):
+        return False
+    run_file = storage.join(out, "run.json")
+    if not storage.exists(run_file):
+        raise DhsError(f"{out}: not empty, and not a pairs data set. Choose an empty folder for --out.")
+    run = storage.read_json(run_file)
+    if run["identity"] != identity:
+        raise DhsError(f"{out}: holds pairs of another configuration or seed. Choose another --out; nothing was changed.")
+    if not resume:
+        state = "finished" if run["finished"] else "unfinished"
+        raise DhsError(f"{out}: holds a {state} data set of this configuration. Add --resume, or choose another --out.")
+    return bool(run["finished"]) and storage.exists(storage.join(out, "manifest.json"))
+
+
+def _manifest(context: Context, parts: list[Part], out: str) -> dict:
+    counts, draws = dict.fromkeys(SPLITS, 0), Counter()
+    host_ids: dict[str, set] = {name: set() for name in SPLITS}
+    source_ids: dict[str, set] = {name: set() for name in SPLITS}
+    content = hashlib.sha256()
+    for part in parts:
+        for path in (part.name, f"negatives/{part.name}"):
+            content.update(f"{path}:{storage.sha256(storage.join(out, path))}\n".encode())
+        fs, inner = storage.resolve(storage.join(out, part.name))
+        with fs.open_input_file(inner) as stream:
+            file = pq.ParquetFile(stream)
+            counts[part.split] += file.metadata.num_rows
+            draws.update(json.loads(file.schema_arrow.metadata[DRAWS_KEY]))
+            ids = file.read(columns=["host_id", "source_id"])
+        host_ids[part.split].update(ids["host_id"].to_pylist())
+        source_ids[part.split].update(ids["source_id"].to_pylist())
+    accepted, negatives = draws.pop("accepted", 0), draws.pop("negatives", 0)
+    if accepted == 0:
+        raise DhsError(f"{out}: no draw was accepted ({dict(draws)}). Relax injection.min_magnification or min_images.")
+    hosts, sources = context.hosts, context.sources
+    available = {name: len(index) for name, index in context.source_index.items()}
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "config": context.profile.model_dump(mode="json"),
+        "seed": context.profile.seed,
+        "versions": {name: version(name) for name in PACKAGES},
+        "git_commit": _git_commit(),
+        "counts": counts,
+        "hosts": {
+            "kind": hosts.kind,
+            "spec": hosts.spec,
+            "mock": hosts.mock,
+            "n": len(hosts.refs),
+            "per_split": {name: len(v) for name, v in host_ids.items()},
+            "refused": len(hosts.refusals),
+            "known_lens_catalogue": hosts.known_lens_catalogue,
+        },
+        "sources": {
+            "kind": sources.kind,
+            "spec": sources.spec,
+            "mock": sources.mock,
+            "n": len(sources.ids),
+            "per_split": available,
+            "used": {name: len(v) for name, v in source_ids.items()},
+            "refused": len(sources.refusals),
+            "limits": list(sources.limits),
+        },
+        "draws": {
+            "accepted": accepted,
+            "rejected": {k: v for k, v in sorted(draws.items()) if not k.startswith("negative:")},
+        },
+        "negatives": {
+            "azimuthal_shuffle": negatives,
+            "refused": {k.removeprefix("negative:"): v for k, v in sorted(draws.items()) if k.startswith("negative:")},
+        },
+        "content_hash": content.hexdigest(),
+    }
+
+
+def _git_commit() -> str | None:
+    """Commit of the source tree the package runs from; None for an installed package."""
+    here = Path(__file__).resolve().parents[2]
+    if not (here / ".git").exists():
+        return None
+    found = subprocess.run(["git", "-C", str(here), "rev-parse", "HEAD"], capture_output=True, text=True, check=False)
+    return found.stdout.strip() or None

@@ -1,0 +1,181 @@
+"""Reading a pairs data set: `open_pairs` and `stamp`."""
+
+from __future__ import annotations
+
+import base64
+import html
+import io
+from collections.abc import Iterator
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.dataset as pads
+
+from dhs import storage
+from dhs.datasets.schema import BANDS, IMAGE_COLUMNS, NEGATIVE_SCHEMA, PAIR_SCHEMA, SCALARS, SCHEMA_VERSION, SPLITS
+from dhs.errors import DhsError, UsageError
+from dhs.injection.noise import Stream, generator, shot_noise
+
+
+def images(column: pa.ChunkedArray | pa.Array) -> np.ndarray:
+    """(n, 3, 64, 64) float32 of a tensor column."""
+    chunk = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+    return chunk.to_numpy_ndarray() if len(chunk) else np.empty((0, *chunk.type.shape), np.float32)
+
+
+def per_band(row, name: str, unit: str = "") -> np.ndarray:
+    """(3,) or (n, 3) of ``name_g, name_r, name_z`` from a row mapping or a table."""
+    columns = [row[f"{name}_{band}{unit}"] for band in BANDS]
+    return np.stack([np.asarray(c, dtype=np.float64) for c in columns], axis=-1)
+
+
+def stamp(row) -> np.ndarray:
+    """The positive of one pair: control + arc + the arc's own shot noise.
+
+    Parameters
+    ----------
+    row : mapping
+        One row of a pairs data set (``pairs[i]``), with ``control``, ``arc``, ``gain_g, gain_r, gain_z`` and
+        ``rng_key``; or one row of its negatives joined to the control, with ``light`` instead of ``arc``.
+
+    Returns
+    -------
+    ndarray, (3, 64, 64) float32
+        Nanomaggies; the same bytes each time.
+    """
+    light, stream = ("arc", Stream.SHOT) if "arc" in row else ("light", Stream.NEGATIVE_SHOT)
+    added = np.asarray(row[light], dtype=np.float32)
+    noise = shot_noise(added, per_band(row, "gain"), generator(row["rng_key"], stream))
+    return np.asarray(row["control"], dtype=np.float32) + added + noise
+
+
+class Pairs:
+    """A pairs data set on disk or in an object store, read lazily.
+
+    Attributes
+    ----------
+    path : str
+    manifest : dict
+        ``pairs/manifest.json``.
+    """
+
+    def __init__(self, path: str | Path):
+        self.path = str(path)
+        if not storage.exists(storage.join(path, "manifest.json")):
+            raise DhsError(
+                f"{path}: no manifest.json, so not a finished pairs data set. "
+                "Make one with `dhs inject --out ...`, or finish it with --resume."
+            )
+        self.manifest = storage.read_json(storage.join(path, "manifest.json"))
+        if self.manifest["schema_version"] != SCHEMA_VERSION:
+            raise DhsError(
+                f"{path}: schema version {self.manifest['schema_version']}, this dhs reads {SCHEMA_VERSION}. "
+                "Make the data set again with this version, or install the version in its manifest."
+            )
+
+    def __len__(self) -> int:
+        return sum(self.manifest["counts"].values())
+
+    def files(self, split: str, negatives: bool = False) -> list[str]:
+        """Parquet parts of a split, sorted."""
+        if split not in SPLITS:
+            raise UsageError(f"no split {split!r}: choose one of {list(SPLITS)}")
+        base = storage.join(self.path, "negatives") if negatives else self.path
+        return storage.list_files(storage.join(base, f"split={split}"), (".parquet",))
+
+    def dataset(self, split: str | None = None, negatives: bool = False) -> pads.Dataset | None:
+        """`pyarrow.dataset.Dataset` of a split or of all; None where there is no part."""
+        splits = SPLITS if split is None else (split,)
+        files = [f for name in splits for f in self.files(name, negatives)]
+        if not files:
+            return None
+        fs, _ = storage.resolve(self.path)
+        return pads.dataset([storage.resolve(f)[1] for f in files], filesystem=fs, format="parquet")
+
+    def table(self, split: str | None = None, columns=SCALARS, limit: int | None = None, negatives=False) -> pa.Table:
+        """Columns of a split (all splits by default), in the order of ``pair_id`` within a part.
+
+        Parameters
+        ----------
+        split : {"train", "val", "test"}, optional
+        columns : sequence of str
+            Scalars by default; ask for ``control`` and ``arc`` only where you need them.
+        limit : int, optional
+            At most so many rows, from the start.
+        negatives : bool
+            Read the hard negatives instead of the pairs.
+        """
+        columns, dataset = list(columns), self.dataset(split, negatives)
+        if dataset is None:
+            return (NEGATIVE_SCHEMA if negatives else PAIR_SCHEMA).empty_table().select(columns)
+        return dataset.head(limit, columns=columns) if limit else dataset.to_table(columns=columns)
+
+    def batches(self, split: str, columns=None, batch_size: int = 256, negatives=False) -> Iterator[pa.RecordBatch]:
+        """Stream record batches of a split, memory flat in its size."""
+        dataset = self.dataset(split, negatives)
+        if dataset is not None:
+            yield from dataset.to_batches(columns=columns, batch_size=batch_size, batch_readahead=2, fragment_readahead=1)
+
+    def __getitem__(self, index: int) -> dict:
+        """One row as a dict, by position over train, val, test; images as (3, 64, 64) arrays."""
+        n = len(self)
+        if not -n <= index < n:
+            raise IndexError(f"pair {index} of {n}")
+        return rows(self._all.take(pa.array([index % n])))[0]
+
+    @cached_property
+    def _all(self) -> pads.Dataset:
+        return self.dataset()
+
+    def __repr__(self) -> str:
+        counts = ", ".join(f"{k} {v}" for k, v in self.manifest["counts"].items())
+        mock = [k for k in ("hosts", "sources") if self.manifest[k]["mock"]]
+        return (
+            f"Pairs({self.path!r}: {len(self)} pairs: {counts}; hosts {self.manifest['hosts']['kind']}, "
+            f"sources {self.manifest['sources']['kind']}{'; MOCK ' + ' and '.join(mock) if mock else ''})"
+        )
+
+    def _repr_html_(self) -> str:
+        table = self.table(columns=["control", "arc"], limit=6)
+        controls, arcs = images(table["control"]), images(table["arc"])
+        rows_ = [np.concatenate(list(x), axis=2) for x in (controls, arcs, controls + arcs)]
+        picture = base64.b64encode(png(np.concatenate(rows_, axis=1))).decode()
+        return (
+            f"<p>{html.escape(repr(self))}</p><img alt='rows: controls, noiseless arcs, their sum, in grz colour' "
+            f"src='data:image/png;base64,{picture}' style='image-rendering:pixelated;width:100%;max-width:768px'>"
+        )
+
+
+def rows(table: pa.Table) -> list[dict]:
+    """Rows of a table as dicts, image columns as arrays."""
+    pictures = {}
+    for name in IMAGE_COLUMNS:
+        if name in table.column_names and table[name].null_count == 0:
+            pictures[name] = images(table[name])
+    scalars = table.drop_columns([n for n in IMAGE_COLUMNS if n in table.column_names]).to_pylist()
+    return [row | {name: picture[i] for name, picture in pictures.items()} for i, row in enumerate(scalars)]
+
+
+def png(image: np.ndarray) -> bytes:
+    """PNG of a (3, y, x) g, r, z image in nanomaggies, z as red (Lupton et al. 2004)."""
+    from astropy.visualization import make_lupton_rgb
+    from PIL import Image
+
+    g, r, z = image
+    rgb = make_lupton_rgb(z, 1.6 * r, 2.6 * g, stretch=0.08, Q=8)
+    buffer = io.BytesIO()
+    Image.fromarray(np.ascontiguousarray(rgb[::-1])).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def open_pairs(path: str | Path) -> Pairs:
+    """Open a pairs data set: the folder or ``s3://`` prefix that holds ``split=*`` and ``manifest.json``.
+
+    Raises
+    ------
+    DhsError
+        No finished data set there, or one of another schema version.
+    """
+    return Pairs(path)

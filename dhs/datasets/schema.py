@@ -1,0 +1,82 @@
+"""The pairs data set's columns: one row is one pair."""
+
+from __future__ import annotations
+
+import pyarrow as pa
+
+SCHEMA_VERSION = 1
+SPLITS = ("train", "val", "test")
+BANDS = ("g", "r", "z")
+STAMP_SHAPE = (3, 64, 64)
+
+IMAGE = pa.fixed_shape_tensor(pa.float32(), STAMP_SHAPE)
+
+
+def _per_band(name: str) -> list[tuple[str, pa.DataType]]:
+    stem, _, unit = name.partition("|")
+    return [(f"{stem}_{band}{unit}", pa.float32()) for band in BANDS]
+
+
+PAIR_SCHEMA = pa.schema(
+    [
+        pa.field("pair_id", pa.int64(), nullable=False),
+        ("host_id", pa.string()),
+        ("source_id", pa.string()),
+        ("split", pa.string()),
+        ("brickname", pa.string()),
+        ("healpix", pa.int64()),
+        ("ra", pa.float64()),
+        ("dec", pa.float64()),
+        ("control", IMAGE),
+        ("arc", IMAGE),
+        *_per_band("sky_sigma"),
+        ("theta_e_arcsec", pa.float32()),
+        ("q", pa.float32()),
+        ("phi_rad", pa.float32()),
+        ("gamma1", pa.float32()),
+        ("gamma2", pa.float32()),
+        ("lens_x_arcsec", pa.float32()),
+        ("lens_y_arcsec", pa.float32()),
+        ("src_x_arcsec", pa.float32()),
+        ("src_y_arcsec", pa.float32()),
+        ("src_phi_rad", pa.float32()),
+        ("flux_scale", pa.float32()),
+        ("z_lens", pa.float32()),
+        ("z_source", pa.float32()),
+        ("arc_snr_matched", pa.float32()),
+        ("arc_snr_maxpix", pa.float32()),
+        ("magnification", pa.float32()),
+        ("n_images", pa.int16()),
+        *_per_band("arc_flux"),
+        *_per_band("psf_fwhm|_arcsec"),
+        *_per_band("gain"),
+        ("lag1", pa.float32()),
+        ("flags", pa.list_(pa.string())),
+        ("rng_key", pa.string()),
+        ("invvar", IMAGE),
+    ],
+    metadata={b"dhs_schema_version": str(SCHEMA_VERSION).encode()},
+)
+"""Stamps are float32 nanomaggies, channel-first g, r, z. ``stamp = control + arc + shot noise`` of the arc,
+the noise regenerated from ``rng_key``. ``invvar`` is null where the host has none; it is the host's own, without
+the arc's shot noise."""
+
+NEGATIVE_SCHEMA = pa.schema(
+    [
+        pa.field("pair_id", pa.int64(), nullable=False),
+        ("host_id", pa.string()),
+        ("source_id", pa.string()),
+        ("split", pa.string()),
+        ("kind", pa.string()),
+        ("light", IMAGE),
+        ("arc_snr_matched", pa.float32()),
+        ("contrast", pa.float32()),
+        ("rng_key", pa.string()),
+    ],
+    metadata={b"dhs_schema_version": str(SCHEMA_VERSION).encode()},
+)
+"""Hard negatives, ``pairs/negatives/split=*/part-*.parquet``: ``light`` replaces the pair's arc, so the negative is
+``control + light + shot noise`` of the light."""
+
+IMAGE_COLUMNS = ("control", "arc", "invvar", "light")
+SCALARS = tuple(f.name for f in PAIR_SCHEMA if f.name not in IMAGE_COLUMNS)

@@ -1,0 +1,53 @@
+"""Splits: hosts by hash of the HEALPix cell of their brick's centre, sources by rank of their hash.
+
+No brick straddles a cell boundary between splits because the cell is the brick centre's; no host, brick, cell or
+source is in two splits.
+"""
+
+from __future__ import annotations
+
+import hashlib
+
+import hpgeom
+import numpy as np
+
+from dhs.config import SplitsConfig
+from dhs.datasets.schema import SPLITS
+from dhs.errors import DhsError
+
+
+def _unit_hash(text: str) -> float:
+    """A number in [0, 1) that depends on the text alone."""
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") / 2.0**64
+
+
+def cells(brick_ra: np.ndarray, brick_dec: np.ndarray, nside: int) -> np.ndarray:
+    """HEALPix cells (nested) of brick centres in degrees."""
+    return hpgeom.angle_to_pixel(nside, np.asarray(brick_ra, float), np.asarray(brick_dec, float), nest=True)
+
+
+def split_of_cell(cell: int, seed: int, config: SplitsConfig) -> str:
+    """Split of a cell: its hash against the cumulative fractions."""
+    u = _unit_hash(f"cell:{seed}:{config.nside}:{cell}")
+    return "train" if u < config.train else "val" if u < config.train + config.val else "test"
+
+
+def split_sources(ids: list[str], seed: int, config: SplitsConfig) -> dict[str, np.ndarray]:
+    """Indices of the sources of each split.
+
+    Sources are few, so the fractions are met by rank of the hash rather than by the hash itself; each split gets at
+    least one.
+
+    Raises
+    ------
+    DhsError
+        Fewer than three sources.
+    """
+    n = len(ids)
+    if n < len(SPLITS):
+        raise DhsError(f"{n} source galaxies cannot fill {len(SPLITS)} splits: relax the cuts or give more sources.")
+    order = np.array(sorted(range(n), key=lambda i: _unit_hash(f"source:{seed}:{ids[i]}")))
+    n_val, n_test = (max(1, round(n * f)) for f in (config.val, config.test))
+    bounds = {"train": order[: n - n_val - n_test], "val": order[n - n_val - n_test : n - n_test]}
+    bounds["test"] = order[n - n_test :]
+    return {name: np.sort(index) for name, index in bounds.items()}

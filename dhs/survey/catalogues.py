@@ -1,0 +1,194 @@
+"""Catalogues of positions: reading any table with RA and Dec, and matching known lenses."""
+
+from __future__ import annotations
+
+import csv
+import importlib.metadata
+import importlib.util
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from scipy.spatial import cKDTree
+
+from dhs import storage
+from dhs.errors import DhsError
+
+RA_NAMES = ("ra", "raj2000", "rajj2000", "radeg", "radegrees", "rightascension", "raicrs", "targetra", "metara")
+DEC_NAMES = ("dec", "decj2000", "dej2000", "de", "decdeg", "decdegrees", "dedeg", "declination", "deicrs", "decicrs")
+DEC_NAMES += ("targetdec", "metadec")
+_HOURS = re.compile(r"(\[|\(|_|\s)(h|hr|hrs|hour|hours|hms|hh:mm:ss|sexagesimal|dms)(\]|\)|$)", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """Positions on the sky.
+
+    Attributes
+    ----------
+    label : str
+        Where it comes from, without the machine's paths.
+    ra, dec : ndarray, (n,) float64
+        Degrees.
+    """
+
+    label: str
+    ra: np.ndarray
+    dec: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.ra)
+
+    def match(self, ra, dec, radius_arcsec: float) -> tuple[np.ndarray, np.ndarray]:
+        """Nearest entry of each position.
+
+        Parameters
+        ----------
+        ra, dec : array_like, (n,)
+            Degrees.
+        radius_arcsec : float
+
+        Returns
+        -------
+        index : ndarray, (n,) int
+            Row of the catalogue; -1 where none lies within the radius.
+        separation : ndarray, (n,) float64
+            Arcsec to the nearest entry, on the sphere, whether or not it is a match.
+        """
+        if len(self) == 0:
+            n = np.size(ra)
+            return np.full(n, -1), np.full(n, np.inf)
+        chord, index = cKDTree(unit_vectors(self.ra, self.dec)).query(unit_vectors(ra, dec))
+        separation = np.degrees(2.0 * np.arcsin(np.clip(chord / 2.0, 0.0, 1.0))) * 3600.0
+        return np.where(separation <= radius_arcsec, index, -1), separation
+
+
+def unit_vectors(ra, dec) -> np.ndarray:
+    """(n, 3) unit vectors of positions in degrees."""
+    ra, dec = np.radians(np.atleast_1d(ra)), np.radians(np.atleast_1d(dec))
+    return np.stack([np.cos(dec) * np.cos(ra), np.cos(dec) * np.sin(ra), np.sin(dec)], axis=1)
+
+
+def read_table(path: str | Path) -> dict[str, list[str]]:
+    """Columns of a CSV, TSV or blank-separated table with a header line, as text.
+
+    A header may begin with ``#``. Rows that are empty or begin with ``#`` are left out.
+
+    Raises
+    ------
+    DhsError
+        No such file, no text, no header, or a row with another number of fields (the line is named).
+    """
+    try:
+        text = storage.read_bytes(path).decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise DhsError(f"{path}: not a text table. Give a CSV or TSV with a header line.") from None
+    numbered = [(i, line.rstrip("\r")) for i, line in enumerate(text.split("\n"), 1) if line.strip()]
+    if not numbered:
+        raise DhsError(f"{path}: empty. Give a CSV or TSV with a header line and RA and Dec columns.")
+    header = numbered[0][1].lstrip("#").strip()
+    counts = {d: header.count(d) for d in ("\t", ",", ";", "|")}
+    delimiter = max(counts, key=counts.get) if max(counts.values()) else None
+    lines = [header] + [line for _, line in numbered[1:] if not line.startswith("#")]
+    line_numbers = [i for i, line in numbered[1:] if not line.startswith("#")]
+    rows = [line.split() for line in lines] if delimiter is None else list(csv.reader(lines, delimiter=delimiter))
+    names = [name.strip() for name in rows[0]]
+    for line, row in zip(line_numbers, rows[1:]):
+        if len(row) != len(names):
+            raise DhsError(
+                f"{path}, line {line}: {len(row)} fields, the header has {len(names)}. Quote fields with separators."
+            )
+    return {name: [row[i].strip() for row in rows[1:]] for i, name in enumerate(names)}
+
+
+def read_catalogue(path: str | Path, label: str | None = None) -> Catalogue:
+    """Positions of a table with RA and Dec columns in decimal degrees.
+
+    Parameters
+    ----------
+    path : str or Path
+        CSV, TSV or blank-separated; usual names are known (``ra``, ``RA [deg]``, ``RAJ2000``, ``DEC``, ...).
+    label : str, optional
+        The file's name by default.
+
+    Raises
+    ------
+    DhsError
+        A column is missing, in hours or sexagesimal, not a number, or out of range: file, line and column are named.
+    """
+    table = read_table(path)
+    ra = _degrees(path, table, "RA", RA_NAMES, 0.0, 360.0)
+    dec = _degrees(path, table, "Dec", DEC_NAMES, -90.0, 90.0)
+    return Catalogue(label or Path(str(path)).name, ra, dec)
+
+
+def _degrees(path, table: dict, what: str, names: tuple[str, ...], low: float, high: float) -> np.ndarray:
+    column = next((c for c in table if re.sub(r"[\[(].*?[\])]|[^a-z0-9]", "", c.lower()) in names), None)
+    hours = next((c for c in table if c.lower().lstrip().startswith(what.lower()) and _HOURS.search(c)), None)
+    if hours is not None and column in (None, hours):
+        raise DhsError(f"{path}: column {hours!r} is in hours or sexagesimal. Convert {what} to decimal degrees.")
+    if column is None:
+        raise DhsError(
+            f"{path}: no {what} column; it has {list(table)[:12]}. Name it {names[0]!r}, in decimal degrees."
+        )
+    values = np.empty(len(table[column]))
+    for row, text in enumerate(table[column]):
+        try:
+            values[row] = float(text)
+        except ValueError:
+            kind = "sexagesimal" if re.search(r"\d[:h ]\s*\d", text) else "not a number"
+            raise DhsError(
+                f"{path}, row {row + 1}, column {column!r}: {text!r} is {kind}. Give {what} in decimal degrees."
+            ) from None
+    bad = np.flatnonzero(~((values >= low) & (values <= high)))
+    if bad.size:
+        raise DhsError(
+            f"{path}, row {bad[0] + 1}, column {column!r}: {values[bad[0]]:g} is outside {low:g} to {high:g} degrees"
+            f" ({bad.size} such rows). Give {what} in decimal degrees."
+        )
+    return values
+
+
+def _installed_lenscat() -> Catalogue | None:
+    """The table inside the installed lenscat package, read as data: importing the package would pull in much else."""
+    found = importlib.util.find_spec("lenscat")
+    for folder in (found.submodule_search_locations or []) if found else []:
+        path = Path(folder) / "data" / "catalog.csv"
+        if path.is_file():
+            return read_catalogue(path, f"lenscat {importlib.metadata.version('lenscat')}")
+    return None
+
+
+def known_lenses(spec: str | None) -> Catalogue | None:
+    """The catalogue of known lenses and candidates to match hosts with.
+
+    Parameters
+    ----------
+    spec : str or None
+        ``auto``: the installed lenscat package's table, else ``catalogues/lenscat/catalog.csv`` under
+        ``DHS_DATA_DIR``, else none. ``lenscat``: the same, but it must be found. A path: any table with RA and Dec.
+        None or ``none``: no cross-match.
+
+    Raises
+    ------
+    DhsError
+        ``lenscat`` is not found, or the table can't be used.
+    """
+    if spec is None or spec == "none":
+        return None
+    if spec not in ("auto", "lenscat"):
+        return read_catalogue(spec)
+    catalogue = _installed_lenscat()
+    data = os.environ.get("DHS_DATA_DIR")
+    if catalogue is None and data:
+        path = Path(data) / "catalogues" / "lenscat" / "catalog.csv"
+        if path.is_file():
+            catalogue = read_catalogue(path, "lenscat of the data folder")
+    if catalogue is None and spec == "lenscat":
+        raise DhsError(
+            "lenscat is not installed and no catalogues/lenscat/catalog.csv lies under DHS_DATA_DIR. "
+            "Install the extra `lenses` (pip install dark-halo-scope[lenses]), or give a CSV with RA and Dec."
+        )
+    return catalogue

@@ -1,0 +1,46 @@
+"""What a set of hosts is: `HostRef` and the `HostSet` protocol."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from dhs.errors import Refusal
+from dhs.survey.stamp import HostStamp
+
+
+@dataclass(frozen=True)
+class HostRef:
+    """One host of a set, without its pixels.
+
+    Attributes
+    ----------
+    host_id, brickname : str
+    ra, dec, brick_ra, brick_dec : float
+        Degrees.
+    file : str
+    row : int
+        -1 where a file holds one host.
+    """
+
+    host_id: str
+    ra: float
+    dec: float
+    brickname: str
+    brick_ra: float
+    brick_dec: float
+    file: str = ""
+    row: int = -1
+
+
+class HostSet(Protocol):
+    """Hosts, mock or real. ``read(i)`` gives the stamp of ``refs[i]``, the same one each time."""
+
+    kind: str
+    spec: str
+    mock: bool
+    refs: list[HostRef]
+    refusals: list[Refusal]
+    known_lens_catalogue: str | None
+
+    def read(self, i: int) -> HostStamp: ...

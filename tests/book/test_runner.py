@@ -1,0 +1,83 @@
+"""The runner: parameters checked, failures leave nothing behind, re-runs are byte-identical, imports are followed."""
+
+import json
+
+import pytest
+
+from dhs.book import fingerprint
+from dhs.book.build import NOTEBOOKS, _code_of, execute, pages, project_root
+from dhs.book.run import STEPS
+from dhs.errors import DhsError, UsageError
+
+SCRIPT = """# ---
+# jupyter:
+#   jupytext:
+#     text_representation: {extension: .py, format_name: percent}
+# ---
+# %% [markdown]
+# # A notebook
+# %% tags=["parameters"]
+run_dir: str = "runs/demo"  # folder of the run
+epochs: int = 0  # 0 means as in the profile
+# %%
+import os
+print(os.path.basename(os.getcwd()), run_dir, epochs + 1)
+"""
+
+
+@pytest.fixture
+def script(tmp_path):
+    path = tmp_path / "nb.py"
+    path.write_text(SCRIPT)
+    return path
+
+
+def test_parameters_reach_the_notebook_and_reruns_are_byte_identical(script, tmp_path):
+    for name in ("a.ipynb", "b.ipynb"):
+        execute(script, tmp_path / name, {"run_dir": "elsewhere", "epochs": 4}, tmp_path)
+    first = (tmp_path / "a.ipynb").read_bytes()
+    assert first == (tmp_path / "b.ipynb").read_bytes()
+    cells = json.loads(first)["cells"]
+    assert f"{tmp_path.name} elsewhere 5" in "".join(cells[-1]["outputs"][0]["text"])
+    injected = [c for c in cells if "injected-parameters" in c["metadata"].get("tags", [])]
+    assert len(injected) == 1 and "hide-input" in injected[0]["metadata"]["tags"]
+
+
+def test_an_unknown_parameter_is_refused_by_name(script, tmp_path):
+    with pytest.raises(UsageError, match=r"nb.py: no parameter epoch. It has epochs, run_dir."):
+        execute(script, tmp_path / "out.ipynb", {"epoch": 3}, tmp_path)
+
+
+def test_a_failing_notebook_leaves_the_old_copy(script, tmp_path):
+    target = tmp_path / "out.ipynb"
+    target.write_text("old")
+    script.write_text(SCRIPT + "\nraise ValueError('no such galaxy')\n")
+    with pytest.raises(DhsError, match=r"nb.py, cell \d+: ValueError: no such galaxy"):
+        execute(script, target, {}, tmp_path)
+    assert target.read_text() == "old"
+
+
+def test_closures_follow_imports_in_functions_and_stop_at_the_right_room():
+    inject = fingerprint.modules("dhs.datasets.build")
+    assert {"dhs.injection.render", "dhs.survey.hosts", "dhs.storage"} <= set(inject)
+    assert not any(m.startswith(("dhs.models", "dhs.figures", "dhs.validation")) for m in inject)
+    assert "dhs.models.networks" in fingerprint.modules("dhs.models.train")
+    assert "dhs.validation.signoff" not in fingerprint.modules("dhs.validation.preflight")
+
+
+def test_steps_name_modules_and_rooms_that_exist():
+    written = [f for step in STEPS.values() for f in step.makes]
+    assert len(written) == len(set(written)), "each file has one writer"
+    for name, step in STEPS.items():
+        assert fingerprint.is_module(step.module), name
+        assert set(step.upstream) <= set(STEPS)
+
+
+def test_every_notebook_is_in_the_table_of_contents_and_reads_figures_only():
+    root = project_root()
+    assert sorted(p.stem for p in (root / "notebooks").glob("*.py")) == sorted(NOTEBOOKS)
+    listed = pages(root)
+    assert {f"notebooks/{n}" for n in NOTEBOOKS} <= set(listed)
+    for page in listed:
+        assert (root / f"{page}.md").is_file() or (root / f"{page}.py").is_file(), page
+    assert len({_code_of(root / "notebooks" / f"{n}.py") for n in NOTEBOOKS}) >= 1

@@ -1,0 +1,41 @@
+"""Splits are disjoint, stable and of the configured size."""
+
+import numpy as np
+import pytest
+
+from dhs.config import SplitsConfig
+from dhs.datasets import splits
+from dhs.errors import DhsError
+
+CONFIG = SplitsConfig()
+
+
+def test_cells_are_nested_healpix():
+    """Nested children share their parent: cell(2 nside) // 4 = cell(nside) (Gorski et al. 2005)."""
+    rng = np.random.default_rng(0)
+    ra, dec = rng.uniform(0, 360, 500), np.degrees(np.arcsin(rng.uniform(-1, 1, 500)))
+    assert np.array_equal(splits.cells(ra, dec, 64) // 4, splits.cells(ra, dec, 32))
+    assert splits.cells([0.0], [90.0], 1)[0] in range(4)
+
+
+def test_fractions_over_many_cells():
+    names = [splits.split_of_cell(c, 1, CONFIG) for c in range(12288)]
+    for name in ("train", "val", "test"):
+        expected = getattr(CONFIG, name)
+        assert names.count(name) / 12288 == pytest.approx(expected, abs=4 * np.sqrt(expected * (1 - expected) / 12288))
+    assert names != [splits.split_of_cell(c, 2, CONFIG) for c in range(12288)]
+
+
+def test_sources_are_in_exactly_one_split_in_any_order():
+    ids = [f"s{i}" for i in range(41)]
+    parts = splits.split_sources(ids, 3, CONFIG)
+    assert sorted(np.concatenate(list(parts.values()))) == list(range(41))
+    assert [len(parts[n]) for n in ("train", "val", "test")] == [29, 6, 6]
+    shuffled = ids[::-1]
+    again = splits.split_sources(shuffled, 3, CONFIG)
+    assert {ids[i] for i in parts["test"]} == {shuffled[i] for i in again["test"]}
+
+
+def test_two_sources_cannot_fill_three_splits():
+    with pytest.raises(DhsError, match="relax the cuts"):
+        splits.split_sources(["a", "b"], 0, CONFIG)
