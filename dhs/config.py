@@ -55,7 +55,7 @@ class SourcesConfig(Section):
     mag_max: float = Field(24.8, description="catalogue magnitude cut (F814W or detection band)")
     min_snr: float = Field(15.0, ge=0, description="total S/N of the source stamp; fainter ones are mostly noise")
     denoise: bool = True
-    max_n: int = Field(2000, ge=1, description="a catalogue with more after its cuts is sampled down, keyed by the seed")
+    max_n: int = Field(2000, ge=1, description="a catalogue with more after its cuts is sampled, keyed by the seed")
 
 
 class InjectionConfig(Section):

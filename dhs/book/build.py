@@ -195,7 +195,8 @@ def _build_pages(root: Path, run: Run, source: Path, html: Path) -> None:
     for name in ("_config.yml", "_toc.yml"):
         shutil.copy(root / name, source / name)
     shutil.rmtree(html, ignore_errors=True)
-    command = [sys.executable, "-m", "jupyter_book.cli.main", "build", str(source), "--path-output", str(html)]
+    start = "from jupyter_book.cli.main import main; main()"  # the module itself does nothing when run with -m
+    command = [sys.executable, "-c", start, "build", str(source), "--path-output", str(html)]
     print("pages: building ...", flush=True)
     done = subprocess.run(
         [*command, "-n", "-W", "--keep-going", "-q"],

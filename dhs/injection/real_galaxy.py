@@ -8,6 +8,7 @@ Murtagh & Bijaoui 1998, "Image Processing and Data Analysis", ch. 1).
 from __future__ import annotations
 
 import os
+import warnings
 from collections import Counter
 from functools import lru_cache
 from pathlib import Path
@@ -16,6 +17,7 @@ import galsim
 import numpy as np
 from astropy.io import fits
 from photutils.segmentation import detect_sources
+from photutils.utils.exceptions import NoDetectionsWarning
 from scipy import ndimage
 from skimage.morphology import h_maxima
 from skimage.segmentation import watershed
@@ -30,7 +32,8 @@ from dhs.survey.facts import flux_from_mag
 LIMITS = (
     "One band gives the morphology (HST F814W), so a source has the same shape in g, r and z.",
     "The PSF of the space telescope (about 0.1 arcsec) is left in the source, and lensing stretches it.",
-    "Light below the noise of the stamp, outside the detected segment, is lost; the catalogue's flux is kept.",
+    "Light below the noise of the stamp is lost, though the catalogue's flux is kept: in tests a disc kept its "
+    "half-light radius to 2 %, a Sersic n = 2 galaxy of S/N 70 came out 10 % too small.",
     "HSC magnitudes, where the catalogue has them, are used as g, r, z of the survey without a colour term "
     "(up to 0.18 mag in r and z for star-forming templates at z 0.7 to 2.5).",
     "A galaxy without g, r, z magnitudes gets the colours of a template drawn by its identifier (flag colours_drawn).",
@@ -270,7 +273,9 @@ def central_source(
     if np.ptp(image) == 0:
         raise Unusable("blank", "every pixel of the stamp has the same value")
     smooth = denoise(image, sigma * unit_sigmas)
-    found = detect_sources(smooth, DETECT * sigma, n_pixels=5)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", NoDetectionsWarning)
+        found = detect_sources(smooth, DETECT * sigma, n_pixels=5)
     if found is None:
         raise Unusable("not_detected", "nothing stands above the noise of the stamp")
     labels = split_neighbours(smooth, found.data)

@@ -18,8 +18,9 @@ from dhs.survey.psf import MOFFAT_BETA, moffat_alpha
 
 ANNULUS_PX = 20.0  # sky pixels lie outside, 5.2 arcsec
 MIN_SKY_PIXELS = 200
-APERTURE_ARCSEC = 6.5  # of the moments of the galaxy's light
-MAX_DISTORTION = 2 * 0.6 / (1 + 0.6**2)  # of |e| = 0.6, q = 0.25
+APERTURE_ARCSEC = 5.0  # of the moments of the galaxy's light
+MIN_RESOLUTION = 0.4  # 1 - T_psf / T_galaxy; below it a slightly wrong PSF makes a very wrong ellipticity
+MAX_DISTORTION = 0.8  # axis ratio 1 to 3
 MAX_LAG = 3  # Lanczos-3 correlations are over after three pixels
 MAX_SUM = 1.83  # of two Lanczos-3 resamplings, each at half a pixel in both axes
 
@@ -175,7 +176,8 @@ def light_shape(
     Returns
     -------
     e1, e2 : float
-        e = (1-q)/(1+q); e1 = e cos 2 phi, e2 = e sin 2 phi; |e| at most 0.6. 0 where there is no solution.
+        e = (1-q)/(1+q); e1 = e cos 2 phi, e2 = e sin 2 phi. Of the light as observed, not corrected for the PSF, where
+        the galaxy is too small for that; 0 where there is no solution.
     x, y : float
         Centroid in pixels; the first guess where there is none, or where it wandered off by more than 3 pixels.
     """
@@ -186,27 +188,24 @@ def light_shape(
     cut = band[y0 : y0 + 2 * half + 1, x0 : x0 + 2 * half + 1].astype(np.float64) - sky
     radius2 = (np.arange(cut.shape[1])[None, :] + x0 - centre[0]) ** 2
     radius2 = radius2 + (np.arange(cut.shape[0])[:, None] + y0 - centre[1]) ** 2
-    found = hsm.EstimateShear(
-        Image(cut, xmin=x0, ymin=y0),
-        Image(_moffat_image(psf_fwhm_arcsec)),
-        weight=Image((radius2 < (APERTURE_ARCSEC / PIXEL_SCALE) ** 2).astype(np.int32), xmin=x0, ymin=y0),
-        guess_centroid=PositionD(*centre),
-        strict=False,
-    )
+    light = Image(cut, xmin=x0, ymin=y0)
+    weight = Image((radius2 < (APERTURE_ARCSEC / PIXEL_SCALE) ** 2).astype(np.int32), xmin=x0, ymin=y0)
+    found = hsm.FindAdaptiveMom(light, weight=weight, guess_centroid=PositionD(*centre), guess_sig=4.0, strict=False)
     x, y = found.moments_centroid.x, found.moments_centroid.y
     if found.moments_status != 0 or np.hypot(x - centre[0], y - centre[1]) > 3.0:
         return 0.0, 0.0, centre[0], centre[1]
-    d1, d2 = found.corrected_e1, found.corrected_e2
-    distortion = float(np.hypot(d1, d2))  # (a^2-b^2)/(a^2+b^2)
-    if found.correction_status != 0 or not 0.0 < distortion < 3.0:
-        return 0.0, 0.0, float(x), float(y)
-    limited = min(distortion, MAX_DISTORTION)
-    scale = limited / (1.0 + np.sqrt(1.0 - limited**2)) / distortion
-    return float(d1 * scale), float(d2 * scale), float(x), float(y)
+    psf = Image(_moffat_image(psf_fwhm_arcsec))
+    shape = hsm.EstimateShear(light, psf, weight=weight, guess_centroid=PositionD(x, y), strict=False)
+    resolved = shape.correction_status == 0 and shape.resolution_factor > MIN_RESOLUTION
+    d1, d2 = shape.corrected_e1, shape.corrected_e2  # distortion, (a^2-b^2)/(a^2+b^2)
+    if not resolved or np.hypot(d1, d2) > MAX_DISTORTION:
+        d1, d2 = found.observed_shape.e1, found.observed_shape.e2
+    to_e = 1.0 / (1.0 + np.sqrt(max(1.0 - d1**2 - d2**2, 0.0)))
+    return float(d1 * to_e), float(d2 * to_e), float(x), float(y)
 
 
 def _moffat_image(fwhm_arcsec: float) -> np.ndarray:
-    """(29, 29) Moffat profile of a delivered FWHM, sum 1."""
-    axis = np.arange(-14, 15) * PIXEL_SCALE
+    """(21, 21) Moffat profile of a delivered FWHM, sum 1."""
+    axis = np.arange(-10, 11) * PIXEL_SCALE
     image = (1.0 + (axis[:, None] ** 2 + axis**2) / moffat_alpha(fwhm_arcsec) ** 2) ** -MOFFAT_BETA
     return image / image.sum()

@@ -198,13 +198,13 @@ def test_sky_noise_seeing_and_correlation_are_the_survey_s(sample):
 
 def test_gain_of_the_reader_is_the_gain_of_the_photon_noise():
     """The variance of a bright galaxy's pixels over many skies is sky plus light over gain."""
-    light = np.broadcast_to(np.linspace(0.0, 0.1, 76), (3, 76, 76)).astype(np.float32)
+    top = 6e4 * mock.SKY_SIGMA**2  # where its shot noise is about twice the sky's
+    light = (top[:, None, None] * np.broadcast_to(np.linspace(0.0, 1.0, 76), (3, 76, 76))).astype(np.float32)
     draws = np.stack([mock.observe(mock.generator(1, i, 99), light, mock.SKY_SIGMA, (0.0, 0.0))[0] for i in range(300)])
     invvar = mock.observe(mock.generator(1, 0, 99), light, mock.SKY_SIGMA, (0.0, 0.0))[1]
     variance = draws.var(axis=0).mean(axis=1)  # by column, so by light
-    x = light[0, 0, 6:-6]
     for band in range(3):
-        slope, level = np.polyfit(x, variance[band], 1)
+        slope, level = np.polyfit(light[band, 0, 6:-6], variance[band], 1)
         assert level == pytest.approx(mock.SKY_SIGMA[band] ** 2, rel=0.05)
         gain = facts.gain_from_sky_noise(invvar[:, 0, 0] ** -0.5)[band]
         delivered = mock.SKY_SIGMA[band] ** 2 * invvar[band, 0, 0]  # what resampling leaves of a pixel's variance

@@ -1,0 +1,71 @@
+"""Figures: functions that take arrays, tables and artefacts of a run and return a matplotlib ``Figure``.
+
+Nothing here computes a result; a section that is missing or skipped is drawn as a panel that says why.
+"""
+
+from dhs.figures.gates import (
+    decision_banner,
+    gate_of,
+    gate_overview,
+    gate_table,
+    leakage,
+    radial_profiles,
+    signoff_table,
+    table,
+)
+from dhs.figures.learning import training_curves
+from dhs.figures.numbers import glued
+from dhs.figures.pairs import (
+    host_conditions,
+    pair_build_up,
+    pair_grid,
+    pair_strip,
+    parameter_coverage,
+    rejections,
+    sample_sheet,
+)
+from dhs.figures.scores import (
+    completeness_map,
+    core_effect,
+    gallery,
+    rates,
+    real_lens_scores,
+    reliability,
+    score_distributions,
+    strata,
+)
+from dhs.figures.stamps import by_pair, of_cutouts, worst
+from dhs.figures.style import colour, skipped
+
+__all__ = [
+    "by_pair",
+    "colour",
+    "completeness_map",
+    "core_effect",
+    "decision_banner",
+    "gallery",
+    "gate_of",
+    "gate_overview",
+    "gate_table",
+    "glued",
+    "host_conditions",
+    "leakage",
+    "of_cutouts",
+    "pair_build_up",
+    "pair_grid",
+    "pair_strip",
+    "parameter_coverage",
+    "radial_profiles",
+    "rates",
+    "real_lens_scores",
+    "rejections",
+    "reliability",
+    "sample_sheet",
+    "score_distributions",
+    "signoff_table",
+    "skipped",
+    "strata",
+    "table",
+    "training_curves",
+    "worst",
+]

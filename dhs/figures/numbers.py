@@ -1,0 +1,292 @@
+"""Numbers for prose: each artefact flattened to strings that a notebook glues and a page cites.
+
+A key is always there: what a run did not measure reads ``not measured`` with the reason, so that a page never
+breaks and never hides it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+SPLITS = ("train", "val", "test")
+
+
+def text(value, digits: int = 3) -> str:
+    """A number as it stands in prose; ``not measured`` for null or NaN."""
+    if value is None or (isinstance(value, float) and not math.isfinite(value)):
+        return "not measured"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int):
+        return f"{value:,}"
+    return (
+        f"{value:.{digits}f}"
+        if (isinstance(value, float) and 1e-3 <= abs(value) < 1e4) or value == 0
+        else f"{value:.2g}"
+    )
+
+
+def metric_text(metric: Mapping | None, digits: int = 3) -> str:
+    """``value (low to high, n = ..., hosts = ..., sources = ...)`` of a metric or a gate."""
+    if not metric or metric.get("value") is None:
+        metric = metric or {}
+        flags = ", ".join(metric.get("flags") or []).replace("_", " ")
+        reason = metric.get("reason") or flags or metric.get("explanation") or "not part of this run"
+        return f"not measured ({str(reason).rstrip('.')})"
+    parts = []
+    if metric.get("ci_low") is not None and metric.get("ci_high") is not None:
+        parts.append(f"{text(metric['ci_low'], digits)} to {text(metric['ci_high'], digits)}")
+    else:
+        parts.append("no interval")
+    for key, label in (("n", "n"), ("n_hosts", "hosts"), ("n_sources", "sources")):
+        if metric.get(key):
+            parts.append(f"{label} = {metric[key]:,}")
+    return f"{text(metric['value'], digits)} ({', '.join(parts)})"
+
+
+def glued(artefact: Mapping, kind: str) -> dict[str, str]:
+    """All keys of one artefact.
+
+    Parameters
+    ----------
+    artefact : mapping
+        The manifest, ``preflight.json``, ``{"history": DataFrame, "config": mapping}`` of the training,
+        ``evaluation.json``, ``real_lenses.json`` or ``signoff.json``; empty where the run has none.
+    kind : {"pairs", "preflight", "training", "evaluation", "real_lenses", "signoff"}
+
+    Returns
+    -------
+    dict of str to str
+    """
+    makers = {
+        "pairs": _pairs,
+        "preflight": _preflight,
+        "training": _training,
+        "evaluation": _evaluation,
+        "real_lenses": _real_lenses,
+        "signoff": _signoff,
+    }
+    return makers[kind](artefact or {})
+
+
+def _kind_text(part: Mapping, noun: str) -> str:
+    kind = str(part.get("kind", "unknown"))
+    return f"MOCK {noun} ({kind})" if part.get("mock") else f"{noun} of kind {kind}"
+
+
+def _pairs(manifest: Mapping) -> dict[str, str]:
+    out: dict[str, str] = {}
+    counts = manifest.get("counts") or {}
+    out["n_pairs"] = text(sum(counts.values()))
+    for split in SPLITS:
+        out[f"n_{split}"] = text(int(counts.get(split, 0)))
+    for name in ("hosts", "sources"):
+        part = manifest.get(name) or {}
+        out[f"{name}_kind"] = _kind_text(part, name)
+        out[f"n_{name}"] = text(part.get("n"))
+        per_split = part.get("per_split") or {}
+        out[f"{name}_per_split"] = ", ".join(f"{text(per_split.get(s))} in {s}" for s in SPLITS)
+        out[f"{name}_refused"] = text(part.get("refused"))
+    catalogue = (manifest.get("hosts") or {}).get("known_lens_catalogue")
+    out["known_lens_catalogue"] = str(catalogue) if catalogue else "no catalogue: not cross-matched"
+    limits = (manifest.get("sources") or {}).get("limits") or []
+    out["sources_limits"] = "; ".join(limits) if limits else "none stated"
+    draws = manifest.get("draws") or {}
+    accepted, rejected = draws.get("accepted", 0), sum((draws.get("rejected") or {}).values())
+    out["accepted"], out["rejected"] = text(accepted), text(rejected)
+    out["acceptance"] = (
+        f"{100 * accepted / (accepted + rejected):.0f} %" if accepted + rejected else "not measured"
+    )
+    negatives = manifest.get("negatives") or {}
+    out["n_hard_negatives"] = text(
+        sum(v for k, v in negatives.items() if k != "refused" and isinstance(v, int))
+    )
+    out["content_hash"] = str(manifest.get("content_hash", "unknown"))[:12]
+    out["seed"] = str(manifest.get("seed", "unknown"))
+    out["mock_label"] = _mock_label(manifest)
+    return out
+
+
+def _mock_label(manifest: Mapping) -> str:
+    if not manifest:
+        return "What the hosts and sources are is not known: there is no manifest."
+    mock = [name for name in ("hosts", "sources") if (manifest.get(name) or {}).get("mock")]
+    if not mock:
+        return "Hosts and sources are real images."
+    return f"The {' and '.join(mock)} of this run are MOCK: its numbers describe the method, not the sky."
+
+
+def names(entries: Sequence[str], empty: str = "none") -> str:
+    return ", ".join(e.replace("_", " ") for e in entries) or empty
+
+
+def _preflight(report: Mapping) -> dict[str, str]:
+    gates = report.get("gates") or []
+    out = {"preflight_decision": str(report.get("decision", "not measured")), "n_gates": text(len(gates))}
+    for status in ("pass", "warn", "fail", "skip"):
+        chosen = [g["name"] for g in gates if g["status"] == status]
+        out[f"n_{status}"], out[f"gates_{status}"] = text(len(chosen)), names(chosen)
+    by_name = {g["name"]: g for g in gates}
+    for key, name in KEY_GATES.items():
+        gate = by_name.get(name)
+        out[f"gate_{key}"] = metric_text(gate)
+        out[f"gate_{key}_status"] = str((gate or {}).get("status", "not part of this run"))
+    return out
+
+
+KEY_GATES = {
+    "core_leakage": "core_leakage",
+    "radial_leakage": "radial_profile_leakage",
+    "core_fraction": "arc_core_fraction",
+    "texture": "hard_negative_texture",
+    "split_integrity": "split_integrity",
+    "integrity": "data_integrity",
+    "normalisation": "normalisation",
+    "class_balance": "class_balance",
+}
+
+
+def _training(record: Mapping) -> dict[str, str]:
+    """``record``: ``history`` (a DataFrame) and ``config`` (a mapping)."""
+    history, config = record.get("history"), record.get("config") or {}
+    out = {"epochs": "not measured", "best_epoch": "not measured", "best_val_auroc": "not measured"}
+    out |= {"last_train_loss": "not measured", "last_val_loss": "not measured", "loss_gap": "not measured"}
+    if history is not None and len(history):
+        out["epochs"] = text(len(history))
+        column = next((c for c in ("auroc_val", "val_auroc") if c in history), None)
+        if column and history[column].notna().any():
+            best = history[column].idxmax()
+            out["best_epoch"] = text(int(history.loc[best].get("epoch", best)))
+            row = history.loc[best]
+            interval = {"ci_low": row.get(f"{column}_low"), "ci_high": row.get(f"{column}_high")}
+            interval = {k: float(v) for k, v in interval.items() if v is not None and math.isfinite(v)}
+            out["best_val_auroc"] = metric_text({"value": float(row[column])} | interval)
+        last = history.iloc[-1]
+        for name, column in (("train", "loss_train"), ("val", "loss_val")):
+            out[f"last_{name}_loss"] = text(float(last[column])) if column in history else "not measured"
+        if {"loss_train", "loss_val"} <= set(history.columns):
+            out["loss_gap"] = text(float(last["loss_val"] - last["loss_train"]))
+    out["weights"] = str((config.get("resolved") or {}).get("weights", "not recorded"))
+    section = (config.get("profile") or {}).get("train") or {}
+    for name in (
+        "arch",
+        "channels",
+        "batch_size",
+        "lr",
+        "weight_decay",
+        "hard_negative_ratio",
+        "core_dropout_prob",
+    ):
+        out[name] = str(section.get(name, "not recorded"))
+    return out
+
+
+def _evaluation(evaluation: Mapping) -> dict[str, str]:
+    out = {"auroc": metric_text(evaluation.get("auroc"))}
+    rates = [r for r in evaluation.get("tpr_at_fpr") or [] if _rate(r).get("value") is not None]
+    lowest = min(rates, key=lambda r: r["fpr"]) if rates else None
+    out["lowest_fpr"] = text(float(lowest["fpr"]), 4) if lowest else "not measured"
+    out["tpr_at_lowest_fpr"] = metric_text(_rate(lowest)) if lowest else metric_text(None)
+    for section in ("core_masked", "core_swap"):
+        part = evaluation.get(section) or {}
+        out[section] = metric_text(_first(part, ("auroc", "auc", "value")))
+        out[f"{section}_change"] = metric_text(
+            _first(part, ("delta", "change", "drop", "difference", "mean_change"))
+        )
+    calibration = evaluation.get("calibration") or {}
+    for key, candidates in {
+        "ece_before": ("ece_before", "ece_raw", "ece"),
+        "ece_after": ("ece_after", "ece_calibrated"),
+        "temperature": ("temperature",),
+    }.items():
+        found = next((calibration[c] for c in candidates if calibration.get(c) is not None), None)
+        out[key] = metric_text(found) if isinstance(found, Mapping) else text(found)
+    for section, keys in {
+        "purity": ("purity", "value"),
+        "completeness": ("overall", "marginal", "value"),
+        "realism": ("auc", "auroc", "probe", "value"),
+        "hard_negatives": ("auroc", "accuracy", "value"),
+        "baseline": ("radial_profile", "radial", "auroc", "value"),
+        "bright_wide": ("auroc", "value"),
+    }.items():
+        source = "baselines" if section == "baseline" else section
+        out[section] = metric_text(_first(evaluation.get(source) or {}, keys))
+    for name, entries in (
+        ("theta_e", "theta_e_arcsec"),
+        ("snr", "arc_snr_matched"),
+        ("psf", "psf_fwhm_r_arcsec"),
+    ):
+        known = [
+            e
+            for e in (evaluation.get("strata") or {}).get(entries) or []
+            if _rate(e).get("value") is not None
+        ]
+        out[f"auroc_{name}_lowest_bin"] = metric_text(_rate(known[0])) if known else metric_text(None)
+        out[f"auroc_{name}_highest_bin"] = metric_text(_rate(known[-1])) if known else metric_text(None)
+    return out
+
+
+def _rate(entry: Mapping) -> Mapping:
+    for key in ("tpr", "metric", "auroc"):
+        if isinstance(entry.get(key), Mapping):
+            return entry[key]
+    return entry
+
+
+def _first(section: Mapping, keys: Sequence[str]) -> Mapping | None:
+    """The first metric of a section under one of the keys, or the reason why there is none."""
+    for key in keys:
+        found = section.get(key)
+        if isinstance(found, Mapping) and "value" in found:
+            return found
+        if isinstance(found, Mapping):
+            inner = _first(found, keys)
+            if inner and inner.get("value") is not None:
+                return inner
+        if key == "value" and found is not None:
+            return section
+        if isinstance(found, int | float) and not isinstance(found, bool):
+            return {"value": found}
+    return section if section.get("status") == "skip" else None
+
+
+def _real_lenses(part: Mapping) -> dict[str, str]:
+    skipped = part.get("status") == "skip" or not part
+    reason = (
+        part.get("reason") or part.get("explanation") or part.get("message") or "no real cutout was given"
+    )
+    n = part.get("n_lenses", part.get("n", 0)) or 0
+    out = {
+        "real_status": "skip" if skipped else "scored",
+        "real_reason": str(reason) if skipped else "scored",
+    }
+    out["n_real_lenses"] = text(int(n)) if not skipped else "0"
+    recall = part.get("recall_at_fpr") or part.get("recall") or {}
+    if isinstance(recall, Sequence) and not isinstance(recall, str):
+        recall = min(recall, key=lambda r: abs(math.log10(max(r.get("fpr", 1), 1e-9)) + 2)) if recall else {}
+    out["real_recall_fpr"] = (
+        text(float(recall["fpr"]), 4) if recall.get("fpr") is not None else "not measured"
+    )
+    metric = next(
+        (recall[k] for k in ("recall", "metric", "tpr") if isinstance(recall.get(k), Mapping)), recall
+    )
+    out["real_recall"] = metric_text(metric) if not skipped else f"not measured ({str(reason).rstrip('.')})"
+    return out
+
+
+def _signoff(signoff: Mapping) -> dict[str, str]:
+    out = {"decision": str(signoff.get("decision", "not measured"))}
+    for key in ("blockers", "conditions", "recommended_changes", "priority_order"):
+        entries = [_entry(e) for e in signoff.get(key) or []]
+        out[f"n_{key}"] = text(len(entries))
+        out[key] = "; ".join(e.rstrip(".") for e in entries) or "none"
+        out[f"first_{key}"] = entries[0].rstrip(".") if entries else "none"
+    return out
+
+
+def _entry(entry) -> str:
+    if not isinstance(entry, Mapping):
+        return str(entry)
+    keys = ("text", "message", "what", "experiment", "change", "explanation", "reason", "name")
+    return next((str(entry[k]) for k in keys if entry.get(k)), "unnamed")

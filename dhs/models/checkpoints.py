@@ -1,0 +1,57 @@
+"""Checkpoints: written whole or not at all, read without running any code in them.
+
+A checkpoint holds plain tensors, numbers and strings: ``model``, the ``train`` configuration, ``seed``,
+``content_hash`` of the data it was trained on, ``weights`` (random or pretrained), ``epoch``, ``history``; and in
+``last.pt`` the state of optimiser and schedule. No generator state is needed: every random stream of a run is
+keyed by (seed, epoch).
+"""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import torch
+
+from dhs import storage
+from dhs.config import TrainConfig
+from dhs.errors import DhsError
+
+FORMAT = 1
+
+
+def save(path: str | Path, state: dict) -> None:
+    """Write a checkpoint atomically, to a local path or a URI."""
+    buffer = io.BytesIO()
+    torch.save({"format": FORMAT, **state}, buffer)
+    storage.write_bytes(path, buffer.getvalue())
+
+
+def load(path: str | Path) -> dict:
+    """Read a checkpoint to the CPU.
+
+    Raises
+    ------
+    DhsError
+        No such file, not a checkpoint of dhs, or one of another format.
+    """
+    data = storage.read_bytes(path)
+    try:
+        state = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+    except Exception as error:  # torch raises pickle, zip, key and runtime errors alike for a bad file
+        raise DhsError(
+            f"{path}: not a readable checkpoint ({type(error).__name__}). Train again, or give another file."
+        ) from None
+    if not isinstance(state, dict) or state.get("format") != FORMAT or "model" not in state:
+        raise DhsError(f"{path}: not a checkpoint that `dhs train` of this version wrote. Train again.")
+    return state
+
+
+def config_of(state: dict, path: str | Path) -> TrainConfig:
+    """The training configuration of a checkpoint, validated."""
+    try:
+        return TrainConfig.model_validate(state["train"])
+    except ValueError as error:
+        raise DhsError(
+            f"{path}: its training configuration is not one of this version ({error}). Train again."
+        ) from None

@@ -1,0 +1,277 @@
+"""Scoring: one logit per stamp, with everything the evaluation stratifies by."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import torch
+from tqdm.auto import tqdm
+
+from dhs import storage
+from dhs.config import Profile, load_profile
+from dhs.datasets import reader
+from dhs.datasets.schema import SCALARS
+from dhs.errors import DhsError, InputRefused, UsageError
+from dhs.models import checkpoints, networks
+from dhs.models.data import part_files, read_part
+from dhs.models.preprocess import Preprocess
+
+STRATIFIERS = (
+    "theta_e_arcsec",
+    "arc_snr_matched",
+    "arc_snr_maxpix",
+    "magnification",
+    *(f"psf_fwhm_{band}_arcsec" for band in "grz"),
+    *(f"sky_sigma_{band}" for band in "grz"),
+)
+SCORE_SCHEMA = pa.schema(
+    [("pair_id", pa.int64())]
+    + [(name, pa.string()) for name in ("host_id", "source_id", "kind", "subkind", "split")]
+    + [(name, pa.float32()) for name in ("logit", "logit_core_masked", *STRATIFIERS)]
+)
+"""One row per stamp scored. A control and a hard negative carry the stratifiers of their pair, the hard negative
+its own ``arc_snr_matched``; a cutout has ``pair_id`` -1 and NaN for what belongs to an arc."""
+
+
+class Scorer:
+    """A trained network: nanomaggies in, logits out.
+
+    Parameters
+    ----------
+    checkpoint : str or Path
+        Written by `dhs.models.train.train`.
+    batch_size : int
+        Stamps at a time; the logits do not depend on it beyond rounding.
+
+    Attributes
+    ----------
+    config : dhs.config.TrainConfig
+        The configuration it was trained with.
+    state : dict
+        The checkpoint without the weights: ``epoch``, ``seed``, ``content_hash``, ``weights``, ``history``.
+
+    Raises
+    ------
+    DhsError
+        Not a checkpoint, or one of another version.
+    """
+
+    def __init__(self, checkpoint: str | Path, batch_size: int = 256):
+        state = checkpoints.load(checkpoint)
+        self.config = checkpoints.config_of(state, checkpoint)
+        self.preprocess = Preprocess.from_config(self.config)
+        self.batch_size = batch_size
+        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        network = networks.build(self.preprocess.n_channels)
+        network.load_state_dict(state.pop("model"))
+        self.network = network.eval().to(self.device, memory_format=torch.channels_last)
+        self.state = {k: v for k, v in state.items() if k not in ("optimizer", "schedule")}
+
+    def _run(self, network: torch.nn.Module, stamps: np.ndarray, core_mask_px: float | None) -> np.ndarray:
+        stamps = np.asarray(stamps)
+        if stamps.ndim != 4 or stamps.shape[1] != 3 or stamps.shape[2] != stamps.shape[3]:
+            raise DhsError(
+                f"stamps have shape {stamps.shape}; (n, 3, 64, 64) in g, r, z nanomaggies is needed."
+            )
+        if not np.isfinite(stamps).all():
+            bad = np.flatnonzero(~np.isfinite(stamps).all(axis=(1, 2, 3)))
+            raise DhsError(
+                f"{len(bad)} of {len(stamps)} stamps hold NaN or Inf (first: {bad[0]}). Leave them out; "
+                "dhs.survey refuses such cutouts with a reason."
+            )
+        out = []
+        with torch.inference_mode():
+            for start in range(0, len(stamps), self.batch_size):
+                batch = np.ascontiguousarray(stamps[start : start + self.batch_size], dtype=np.float32)
+                images = self.preprocess(torch.tensor(batch, device=self.device), core_mask_px)
+                out.append(network(images.contiguous(memory_format=torch.channels_last)).cpu().numpy())
+        return np.concatenate(out) if out else np.empty((0, 1), np.float32)
+
+    def logits(self, stamps: np.ndarray, core_mask_px: float | None = None) -> np.ndarray:
+        """Logits in float32, whatever precision the network was trained in.
+
+        Parameters
+        ----------
+        stamps : ndarray, (n, 3, 64, 64)
+            Nanomaggies.
+        core_mask_px : float, optional
+            Radius of a central disc to fill with the sky level first.
+
+        Returns
+        -------
+        ndarray, (n,) float32
+
+        Raises
+        ------
+        DhsError
+            Another shape, or NaN or Inf in a stamp.
+        """
+        return self._run(self.network, stamps, core_mask_px)[:, 0]
+
+    def features(self, stamps: np.ndarray, core_mask_px: float | None = None) -> np.ndarray:
+        """(n, 512) float32 penultimate features, the input of the last layer."""
+        body = torch.nn.Sequential(*list(self.network.children())[:-1], torch.nn.Flatten())
+        out = self._run(body, stamps, core_mask_px)
+        return out if len(out) else np.empty((0, self.network.fc.in_features), np.float32)
+
+
+def score_table(columns: dict, n: int) -> pa.Table:
+    """A table of `SCORE_SCHEMA` from the columns at hand; strings left out are null, numbers NaN, pair_id -1."""
+    arrays = []
+    for field in SCORE_SCHEMA:
+        if field.name in columns:
+            value = columns[field.name]
+            arrays.append(pa.array([value] * n if isinstance(value, str) else value, type=field.type))
+        elif field.name == "pair_id":
+            arrays.append(pa.array(np.full(n, -1)))
+        elif field.type == pa.float32():
+            arrays.append(pa.array(np.full(n, np.nan, np.float32)))
+        else:
+            arrays.append(pa.nulls(n, field.type))
+    return pa.table(arrays, schema=SCORE_SCHEMA)
+
+
+def _score_part(scorer: Scorer, file: str, negative_file: str | None, core_mask_px: float) -> list[pa.Table]:
+    part, scalars = read_part(file, negative_file), storage.read_table(file, columns=list(SCALARS))
+    with_hard = np.argsort(part.hard_row, kind="stable")[(part.hard_row < 0).sum() :]
+    kinds = [("positive", part.positive, None), ("control", part.control, None)]
+    if negative_file is not None:
+        negatives = storage.read_table(negative_file, columns=["kind", "arc_snr_matched", "source_id"])
+        kinds.append(("hard_negative", part.hard, negatives))
+    tables = []
+    for kind, stamps, own in kinds:
+        rows = scalars if own is None else scalars.take(pa.array(with_hard))
+        columns = {name: rows[name].to_numpy() for name in ("pair_id", *STRATIFIERS)}
+        columns |= {name: rows[name].to_pylist() for name in ("host_id", "source_id", "split")}
+        columns |= {"kind": kind, "subkind": ""}
+        if own is not None:
+            subkinds = own["kind"].to_pylist()
+            columns |= {"kind": [f"{kind}:{name}" for name in subkinds], "subkind": subkinds}
+            columns["arc_snr_matched"] = own["arc_snr_matched"].to_numpy()
+            columns["source_id"] = own["source_id"].to_pylist()
+        columns["logit"] = scorer.logits(stamps)
+        columns["logit_core_masked"] = scorer.logits(stamps, core_mask_px)
+        tables.append(score_table(columns, len(stamps)))
+    return tables
+
+
+def score_pairs(
+    scorer: Scorer, pairs: reader.Pairs, splits: Sequence[str] = ("test",), core_mask_px: float = 5.0
+) -> pa.Table:
+    """Score positives, controls and hard negatives of some splits, one part in memory at a time.
+
+    Returns
+    -------
+    pyarrow.Table
+        Columns of `SCORE_SCHEMA`.
+    """
+    files = [f for split in splits for f in part_files(pairs, split)]
+    tables = [SCORE_SCHEMA.empty_table()]
+    for file, negative_file in tqdm(files, desc="score", unit="part", disable=None):
+        tables += _score_part(scorer, file, negative_file, core_mask_px)
+    return pa.concat_tables(tables)
+
+
+def score_hosts(
+    scorer: Scorer, hosts, kind: str = "cutout", core_mask_px: float = 5.0, split: str = ""
+) -> tuple[pa.Table, list]:
+    """Score every stamp of a host set (`dhs.survey.hosts.open_hosts`), a batch in memory at a time.
+
+    Parameters
+    ----------
+    scorer : Scorer
+    hosts : HostSet
+    kind, split : str
+        Columns of the rows; ``subkind`` is the stamp's own ``meta["kind"]`` where it has one.
+    core_mask_px : float
+
+    Returns
+    -------
+    table : pyarrow.Table
+        Columns of `SCORE_SCHEMA`.
+    refusals : list of dhs.errors.Refusal
+        Cutouts that could not be read or used, those met on opening included.
+    """
+    tables, refusals = [SCORE_SCHEMA.empty_table()], list(hosts.refusals)
+    for start in tqdm(range(0, len(hosts.refs), scorer.batch_size), desc=kind, unit="batch", disable=None):
+        stamps = []
+        for index in range(start, min(start + scorer.batch_size, len(hosts.refs))):
+            try:
+                stamps.append(hosts.read(index))
+            except InputRefused as error:
+                refusals.append(error.refusal)
+        images = np.stack([s.image for s in stamps]) if stamps else np.empty((0, 3, 64, 64), np.float32)
+        columns = {"kind": kind, "split": split, "host_id": [s.host_id for s in stamps]}
+        columns["subkind"] = [str(s.meta.get("kind", "")) for s in stamps]
+        for i, band in enumerate("grz"):
+            columns[f"psf_fwhm_{band}_arcsec"] = [float(s.psf_fwhm[i]) for s in stamps]
+            columns[f"sky_sigma_{band}"] = [float(s.sky_sigma[i]) for s in stamps]
+        columns["logit"] = scorer.logits(images)
+        columns["logit_core_masked"] = scorer.logits(images, core_mask_px)
+        tables.append(score_table(columns, len(stamps)))
+    return pa.concat_tables(tables), refusals
+
+
+def score(
+    checkpoint: str | Path,
+    out: str | Path,
+    *,
+    data_path: str | Path | None = None,
+    cutouts: str | None = None,
+    profile: str | Path | Profile = "demo",
+    splits: Sequence[str] = ("test",),
+) -> pa.Table:
+    """Score a pairs data set or a folder of cutouts and write the scores.
+
+    Parameters
+    ----------
+    checkpoint : str or Path
+    out : str or Path
+        Parquet file, written atomically; refused cutouts go to ``quarantine.parquet`` beside it.
+    data_path : str or Path, optional
+        A pairs data set: positives, controls and hard negatives of ``splits``.
+    cutouts : str, optional
+        A host spec (``mock``, a folder of cutouts, one file), as for ``dhs inject --hosts``; known lenses are
+        kept. Exactly one of the two is given.
+    profile : str, Path or Profile
+        Its ``evaluate.core_radius_px`` is the core that ``logit_core_masked`` hides.
+    splits : sequence of str
+
+    Returns
+    -------
+    pyarrow.Table
+        What was written, columns of `SCORE_SCHEMA`.
+
+    Raises
+    ------
+    UsageError
+        Both inputs, or neither.
+    DhsError
+        A bad checkpoint or data set, or no cutout that could be scored.
+    """
+    if (data_path is None) == (cutouts is None):
+        raise UsageError("give either data_path (--data-path) or cutouts (--cutouts), one of the two")
+    profile = load_profile(profile)
+    scorer, radius = Scorer(checkpoint), profile.evaluate.core_radius_px
+    if data_path is not None:
+        table = score_pairs(scorer, reader.open_pairs(data_path), splits, radius)
+    else:
+        from dhs.survey.hosts import open_hosts
+
+        config = profile.hosts.model_copy(
+            update={"spec": cutouts, "known_lenses": None, "allow_known_lenses": True}
+        )
+        table, refusals = score_hosts(scorer, open_hosts(config, profile.seed), core_mask_px=radius)
+        if refusals:
+            folder = str(out).rpartition("/")[0] or "."
+            storage.write_quarantine(storage.join(folder, "quarantine.parquet"), refusals)
+        if table.num_rows == 0:
+            first = refusals[0].message if refusals else "there is none"
+            raise DhsError(
+                f"{cutouts}: no cutout could be scored ({first}). See quarantine.parquet beside {out}."
+            )
+    storage.write_table(out, table)
+    return table

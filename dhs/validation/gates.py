@@ -1,0 +1,410 @@
+"""The preflight gates on data, classes, splits, samples, normalisation and hard negatives.
+
+The leakage gates are in `dhs.validation.leakage`. Limits that are not in the configuration stand here as constants,
+so that they are fixed before a data set is looked at.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from itertools import pairwise
+
+import numpy as np
+from scipy.spatial import cKDTree
+
+from dhs.datasets.schema import BANDS, SPLITS
+from dhs.validation import metrics
+from dhs.validation.expectation import radius_map
+from dhs.validation.gate import Gate, Skip, gate, verdict
+from dhs.validation.metrics import Metric
+
+MAD_TO_SIGMA = 1.4826
+SKY_SIGMA_RANGE = (1e-4, 0.1)  # nanomaggies a pixel; real DR10 coadds have 0.001 to 0.008
+GAIN_RANGE = (1e3, 1e7)  # electrons a nanomaggy; one DECam exposure gives some 4e3, coadds 3e4 and more
+PSF_RANGE = (0.5, 3.0)  # arcsec
+SIGMA_RATIO_RANGE = (0.5, 2.0)  # sky noise measured on the control over the stored one
+CLOSURE = 0.01  # arc flux and peak SNR, stored over measured
+SKY_MEAN_LIMIT = 0.25  # sky sigmas
+SKY_SIGMA_LIMIT = 0.15
+ARC_BEYOND_LIMIT = 0.05
+SAME_OBJECT_ARCSEC = 2.0
+SHOWN = 20
+
+
+@cache
+def _sky_masks(annulus: tuple[float, float]) -> tuple[np.ndarray, np.ndarray]:
+    radius = radius_map()
+    return (radius >= annulus[0]) & (radius < annulus[1]), radius >= annulus[1]
+
+
+def sky_numbers(image: np.ndarray, annulus: tuple[float, float], arc: np.ndarray) -> dict:
+    """Sky level and noise from the annulus, and how the corners look once normalised by them.
+
+    The corners lie outside the annulus, so their mean of 0 and sigma of 1 are not true by construction. Pixels where
+    the arc is brighter than a tenth of the sky noise are left out of the corners.
+
+    Returns
+    -------
+    dict of ndarray, (3,)
+        ``sky_sigma`` (nanomaggies), ``corner_mean`` and ``corner_sigma`` (median and MAD sigma, in sky sigmas).
+    """
+    ring, corner = _sky_masks(tuple(annulus))
+    sky = image[:, ring]
+    level = np.median(sky, axis=1)
+    sigma = MAD_TO_SIGMA * np.median(np.abs(sky - level[:, None]), axis=1)
+    mean, spread = np.full(3, np.nan), np.full(3, np.nan)
+    for b in range(3):
+        if sigma[b] > 0:
+            values = image[b][corner & (arc[b] < 0.1 * sigma[b])]
+            if len(values) > 20:
+                z = (values - level[b]) / sigma[b]
+                mean[b] = np.median(z)
+                spread[b] = MAD_TO_SIGMA * np.median(np.abs(z - mean[b]))
+    return {"sky_sigma": sigma, "corner_mean": mean, "corner_sigma": spread}
+
+
+@gate(
+    "data_integrity",
+    remedy="Delete the parts named and run `dhs inject --resume`; if values are implausible, check the units of the "
+    "inputs (nanomaggies) and make the set again.",
+)
+def data_integrity(data) -> Gate:
+    """Every part readable; every image finite, complete and in plausible units; counts and ids as promised."""
+    faults = [f"{file}: unreadable ({reason})" for file, reason in data.unreadable]
+    words = {
+        "not_finite": "NaN or Inf",
+        "zero_band": "an all-zero band",
+        "missing": "an image or a needed scalar missing",
+    }
+    bad = 0
+    for key, ids in data.bad_images.items():
+        bad += len(ids)
+        if ids:
+            faults.append(f"{len(ids)} pairs have {words[key]} (pair_id {_some(ids)})")
+    counts = {s: int((data.column("folder_split") == s).sum()) for s in SPLITS}
+    for split, promised in data.pairs.manifest["counts"].items():
+        if counts.get(split, 0) != promised:
+            faults.append(f"{split} has {counts.get(split, 0)} readable rows, the manifest says {promised}")
+    ids = data.column("pair_id")
+    values, repeats = np.unique(ids, return_counts=True)
+    if (repeats > 1).any():
+        faults.append(f"{int((repeats > 1).sum())} pair ids occur more than once ({_some(values[repeats > 1])})")
+    keys = data.column("rng_key")
+    wrong = [i for i, key in zip(ids, keys) if key != f"{data.pairs.manifest['seed']}:{i}"]
+    if wrong:
+        faults.append(
+            f"{len(wrong)} rng_keys are not seed:pair_id, so stamps cannot be made again (pair_id {_some(wrong)})"
+        )
+    if data.n == 0:
+        faults.append("there is no readable pair")
+    implausible = _units(data) if data.n_images else []
+    status = "fail" if faults or implausible else "pass"
+    text = (
+        "; ".join(faults + implausible) + "."
+        if status == "fail"
+        else f"All {data.n} pairs are readable, finite and in plausible units; ids are unique; counts are the manifest's."
+    )
+    details = {
+        "unreadable": [{"file": f, "reason": r} for f, r in data.unreadable],
+        "bad_images": {k: v[:SHOWN] for k, v in data.bad_images.items()},
+        "counts": counts,
+        "implausible": implausible,
+    }
+    return verdict(
+        status,
+        text,
+        value=len(data.unreadable) + bad,
+        threshold=0,
+        n=data.n,
+        n_hosts=_distinct(data, "host_id"),
+        n_sources=_distinct(data, "source_id"),
+        details=details,
+    )
+
+
+def _units(data) -> list[str]:
+    """Medians outside their plausible ranges."""
+    checks = []
+    for b, band in enumerate(BANDS):
+        sigma = data.of_images(f"sky_sigma_{band}").astype(float)
+        checks.append((f"sky noise in {band}, nanomaggies", np.median(sigma), SKY_SIGMA_RANGE))
+        measured = data.images["sky_sigma_control"][:, b]
+        checks.append((f"measured over stored sky noise in {band}", np.median(measured / sigma), SIGMA_RATIO_RANGE))
+        checks.append((f"gain in {band}, electrons a nanomaggy", np.median(data.of_images(f"gain_{band}")), GAIN_RANGE))
+        fwhm = data.of_images(f"psf_fwhm_{band}_arcsec")
+        checks.append((f"PSF FWHM in {band}, arcsec", np.median(fwhm), PSF_RANGE))
+        flux = data.images["arc_total"][:, b] / data.of_images(f"arc_flux_{band}")
+        checks.append((f"arc flux over the stored one in {band}", np.median(flux), (1 - CLOSURE, 1 + CLOSURE)))
+    peak = data.images["arc_peak_r"] / data.of_images("sky_sigma_r") / data.of_images("arc_snr_maxpix")
+    checks.append(("arc peak over sky noise, over arc_snr_maxpix", np.median(peak), (1 - CLOSURE, 1 + CLOSURE)))
+    return [
+        f"median {what} is {value:.4g}, outside {low:g} to {high:g}"
+        for what, value, (low, high) in checks
+        if not low <= value <= high
+    ]
+
+
+@gate(
+    "class_balance",
+    remedy="Raise injection.hard_negative_fraction, or lower train.hard_negative_ratio.",
+)
+def class_balance(data) -> Gate:
+    """Positives to negatives, and whether there are hard negatives for every place the training gives them."""
+    ratio = data.profile.train.hard_negative_ratio
+    split, hard_split = (
+        data.column("folder_split"),
+        data.negatives["folder_split"].to_numpy(zero_copy_only=False),
+    )
+    kinds = data.negatives["kind"].to_numpy(zero_copy_only=False)
+    table = {}
+    for name in SPLITS:
+        n, hard = int((split == name).sum()), int((hard_split == name).sum())
+        found = {str(k): int(((hard_split == name) & (kinds == k)).sum()) for k in np.unique(kinds[hard_split == name])}
+        table[name] = {"positives": n, "controls": n, "hard_negatives": hard, "kinds": found}
+    n, hard = table["train"]["positives"], table["train"]["hard_negatives"]
+    details = {"splits": table, "refused": data.pairs.manifest.get("negatives", {}).get("refused", {})}
+    if n == 0:
+        return verdict("fail", "The training split holds no pair, so no class.", threshold=ratio, n=0, details=details)
+    metric = metrics.proportion(hard, n)
+    bare = [s for s in SPLITS if table[s]["positives"] and not table[s]["hard_negatives"]]
+    status = "fail" if hard < ratio * n else "warn" if ratio and bare else "pass"
+    text = (
+        f"Positives to controls are 1:1 by construction ({n} each in train); {hard} of {n} training pairs "
+        f"({hard / n:.2f}) have a hard negative, the training asks for {ratio:g} of its negatives."
+    )
+    text += f" No hard negative in {', '.join(bare)}." if status == "warn" else ""
+    return verdict(status, text, metric=metric, threshold=ratio, details=details)
+
+
+@gate(
+    "split_integrity",
+    remedy="Make the set again with dhs inject; splits follow the brick's HEALPix cell, sources the rank of their hash.",
+)
+def split_integrity(data) -> Gate:
+    """No host, brick, cell or source in two splits; every row assigned; fractions as configured."""
+    if data.n == 0:
+        raise Skip("there is no readable pair.")
+    split, folder = data.column("split"), data.column("folder_split")
+    faults = []
+    unassigned = int(sum(s not in SPLITS for s in split))
+    if unassigned:
+        faults.append(f"{unassigned} rows have no split")
+    misplaced = int((split != folder).sum()) - unassigned
+    if misplaced > 0:
+        faults.append(f"{misplaced} rows lie in the folder of another split")
+    shared = {}
+    for name in ("host_id", "brickname", "healpix", "source_id"):
+        values = data.column(name)
+        missing = int(sum(v is None or v == "" or v != v for v in values))
+        if missing:
+            faults.append(f"{missing} rows have no {name}")
+        seen: dict = {}
+        for value, s in zip(values, split):
+            seen.setdefault(value, set()).add(s)
+        shared[name] = sorted(str(v) for v, s in seen.items() if len(s) > 1)
+        if shared[name]:
+            faults.append(f"{len(shared[name])} {name} in two splits ({_some(shared[name])})")
+    twins = _same_object(data.column("ra"), data.column("dec"), split)
+    if twins:
+        faults.append(f"{twins} rows lie within {SAME_OBJECT_ARCSEC:g} arcsec of a row of another split")
+    fractions = _fractions(data, split)
+    off = [
+        f"{s} holds {x['fraction']:.3f}, {x['configured']:g} +- {x['tolerance']:.3f} configured"
+        for s, x in fractions.items()
+        if abs(x["fraction"] - x["configured"]) > x["tolerance"]
+    ]
+    faults += off + [f"{s} is empty" for s, x in fractions.items() if x["n"] == 0 and x["configured"] > 0]
+    n_shared = sum(map(len, shared.values()))
+    cells = len(np.unique(data.column("healpix")))
+    text = (
+        "; ".join(faults) + "."
+        if faults
+        else (
+            "No host, brick, cell or source is in two splits; fractions are as configured within three standard deviations "
+            f"of drawing {cells} cells."
+        )
+    )
+    return verdict(
+        "fail" if faults else "pass",
+        text,
+        value=n_shared + unassigned + max(misplaced, 0) + twins,
+        threshold=0,
+        n=data.n,
+        n_hosts=_distinct(data, "host_id"),
+        n_sources=_distinct(data, "source_id"),
+        details={"shared": {k: v[:SHOWN] for k, v in shared.items()}, "fractions": fractions, "cells": cells},
+    )
+
+
+def _same_object(ra, dec, split) -> int:
+    known = np.isfinite(ra) & np.isfinite(dec)
+    if not known.any():
+        return 0
+    a, d = np.radians(ra[known]), np.radians(dec[known])
+    points = np.stack([np.cos(d) * np.cos(a), np.cos(d) * np.sin(a), np.sin(d)], axis=1)
+    names = split[known]
+    reach = 2 * np.sin(np.radians(SAME_OBJECT_ARCSEC / 3600) / 2)
+    pairs = cKDTree(points).query_pairs(reach, output_type="ndarray")
+    crossing = pairs[names[pairs[:, 0]] != names[pairs[:, 1]]] if len(pairs) else pairs
+    return len(np.unique(crossing))
+
+
+def _fractions(data, split) -> dict:
+    """Fraction per split and the tolerance that drawing whole cells, not rows, allows: three standard deviations."""
+    _, sizes = np.unique(data.column("healpix").astype(float), return_counts=True)
+    effective = sizes.sum() ** 2 / (sizes**2).sum()
+    out = {}
+    for name in SPLITS:
+        p = getattr(data.profile.splits, name)
+        n = int((split == name).sum())
+        tolerance = 3 * np.sqrt(p * (1 - p) / effective)
+        out[name] = {"n": n, "fraction": n / data.n, "configured": p, "tolerance": float(tolerance)}
+    return out
+
+
+@gate(
+    "samples",
+    blocking=False,
+    remedy="Make more pairs; then look at the pictures.",
+    figure="samples",
+)
+def samples(data) -> Gate:
+    """Random pairs of each class and the extremes, by id, for the eye."""
+    if data.n == 0:
+        raise Skip("there is no readable pair.")
+    n = data.profile.preflight.sample_n
+    rng = np.random.Generator(np.random.Philox(data.profile.seed))
+    ids, hard = data.column("pair_id"), data.negatives["pair_id"].to_numpy()
+
+    def draw(values):
+        return np.sort(rng.choice(values, min(n, len(values)), replace=False)).tolist()
+
+    chosen = {"positive": draw(ids), "control": draw(ids), "hard_negative": draw(hard)}
+    extremes = {}
+    for name in ("arc_snr_matched", "theta_e_arcsec", "magnification", "psf_fwhm_r_arcsec"):
+        values = data.column(name).astype(float)
+        order = np.argsort(values, kind="stable")[: int(np.isfinite(values).sum())]
+        extremes[name] = {"lowest": ids[order[:5]].tolist(), "highest": ids[order[::-1][:5]].tolist()}
+    few = [f"{k} ({len(v)})" for k, v in chosen.items() if len(v) < n]
+    text = f"{n} random pairs of each class and the extremes of four columns are listed for the pictures."
+    if few:
+        text = f"Fewer than {n} to show of: {', '.join(few)}."
+    return verdict(
+        "warn" if few else "pass",
+        text,
+        value=min(map(len, chosen.values())),
+        threshold=n,
+        n=data.n,
+        details={"pair_ids": chosen, "extremes": extremes},
+    )
+
+
+@gate(
+    "normalisation",
+    remedy="Where arc light reaches the annulus or the sky is not flat, take sky noise from the inverse variance, or "
+    "move train.annulus_px outwards; drop stamps whose MAD is 0.",
+    figure="radial_profiles",
+)
+def normalisation(data) -> Gate:
+    """Sky of normalised stamps, per band and split; stamps without scale; arc light in the annulus."""
+    data.need_images(metrics.MIN_CLUSTERS)
+    config = data.profile
+    split = data.of_images("folder_split")
+    dead = int(
+        (data.images["sky_sigma_positive"] == 0).any(axis=1).sum()
+        + (data.images["sky_sigma_control"] == 0).any(axis=1).sum()
+    )
+    table, outside, unsure, worst = [], [], [], None
+    for name in SPLITS:
+        members = split == name
+        for b, band in enumerate(BANDS):
+            for which in ("positive", "control"):
+                for key, centre, limit in (("mean", 0, SKY_MEAN_LIMIT), ("sigma", 1, SKY_SIGMA_LIMIT)):
+                    values = data.images[f"corner_{key}_{which}"][members, b] - centre
+                    known = np.isfinite(values)
+                    metric = _mean(values[known], data.hosts[members][known], config)
+                    table.append(
+                        {
+                            "split": name,
+                            "band": band,
+                            "class": which,
+                            "what": key,
+                            "limit": limit,
+                            **metric.as_dict(),
+                        }
+                    )
+                    if metric.ci_low is None:
+                        continue
+                    label = f"{key} of {which}s in {band}, {name}: {metric.value + centre:.2f}"
+                    if metric.ci_low > limit or metric.ci_high < -limit:
+                        outside.append(label)
+                    elif metric.ci_high > limit or metric.ci_low < -limit:
+                        unsure.append(label)
+                    if worst is None or abs(metric.value) / limit > worst[0]:
+                        worst = (abs(metric.value) / limit, metric)
+    if worst is None:
+        raise Skip(f"fewer than {metrics.MIN_CLUSTERS} hosts in every split, so no interval.")
+    beyond, high = _arc_beyond(data)
+    status = "fail" if dead or outside else "warn" if unsure or high else "pass"
+    parts = [f"{dead} stamps have a MAD of 0 in a band"] if dead else []
+    parts += [f"outside the limits: {'; '.join(outside)}"] if outside else []
+    parts += [f"undecided: {'; '.join(unsure)}"] if unsure else []
+    parts += (
+        [
+            f"more than {ARC_BEYOND_LIMIT:g} of the arc's light lies beyond the annulus's inner edge for theta_E "
+            + ", ".join(high)
+        ]
+        if high
+        else []
+    )
+    text = (
+        "; ".join(parts) + "."
+        if parts
+        else (
+            f"Outside the annulus the normalised sky has mean 0 within {SKY_MEAN_LIMIT:g} and sigma 1 within "
+            f"{SKY_SIGMA_LIMIT:g} in every band and split; no stamp has a MAD of 0; arc light beyond "
+            f"{config.train.annulus_px[0]:g} px stays below {ARC_BEYOND_LIMIT:g}."
+        )
+    )
+    text = text[0].upper() + text[1:]
+    details = {
+        "sky": table,
+        "mad_zero": dead,
+        "arc_beyond_annulus": beyond,
+        "note": "value is the largest departure over its limit",
+    }
+    return verdict(
+        status,
+        text,
+        value=worst[0],
+        threshold=1.0,
+        n=data.n_images,
+        n_hosts=worst[1].n_hosts,
+        details=details,
+    )
+
+
+def _mean(values: np.ndarray, hosts: np.ndarray, config) -> Metric:
+    return metrics.mean(values, hosts, n_bootstrap=min(config.preflight.n_bootstrap, 200), seed=config.seed)
+
+
+def _arc_beyond(data) -> tuple[list[dict], list[str]]:
+    """Fraction of arc light beyond the annulus's inner edge per theta_E bin, and the bins above the limit."""
+    theta, beyond = data.of_images("theta_e_arcsec").astype(float), data.images["arc_beyond"]
+    table, high = [], []
+    for low, up in pairwise(data.profile.preflight.theta_e_edges):
+        members = (theta >= low - 1e-6) & (theta < up) & np.isfinite(beyond)
+        metric = _mean(beyond[members], data.hosts[members], data.profile)
+        table.append({"lo": low, "hi": up, **metric.as_dict()})
+        if metric.value is not None and metric.value > ARC_BEYOND_LIMIT:
+            high.append(f"{low:g}-{up:g} ({metric.value:.3f})")
+    return table, high
+
+
+def _some(values, n: int = 5) -> str:
+    shown = ", ".join(str(v) for v in list(values)[:n])
+    return shown + (", ..." if len(values) > n else "")
+
+
+def _distinct(data, name: str) -> int:
+    return len(set(data.column(name).tolist()))

@@ -1,0 +1,52 @@
+# ---
+# jupyter:
+#   jupytext:
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # Real lenses: what does the network say of the sky?
+#
+# A finder that was trained on injections is tested on lenses that nobody injected. The number of stamps and the
+# interval stand beside every rate. Candidates are candidates: a grade is not a spectrum.
+
+# %% tags=["parameters"]
+run_dir: str = "runs/demo"  # folder of the run; missing steps before this one are made first
+profile: str = "demo"  # smoke, demo, paper, or a YAML file
+seed: int = 20260  # of the whole run
+
+# %%
+from myst_nb import glue
+
+import dhs
+import dhs.figures as figures
+from dhs import storage
+
+run = dhs.Run(run_dir, profile, seed)
+result = run.real_lenses()
+real = storage.read_json(run.path / "real_lenses.json")
+scores = storage.read_table(run.path / "scores.parquet").to_pandas()
+real_scores = storage.read_table(run.path / "real_scores.parquet").to_pandas()
+
+# %% tags=["remove-input"]
+for key, value in figures.glued(real, "real_lenses").items():
+    glue(key, value, display=False)
+
+# %% [markdown]
+# Status: {glue:text}`real_status` ({glue:text}`real_reason`). Real lens stamps: {glue:text}`n_real_lenses`. Recall at
+# a false-positive rate of {glue:text}`real_recall_fpr`: {glue:text}`real_recall`.
+
+# %% tags=["hide-input"] mystnb={"figure": {"caption": "Score of each real stamp; in brackets the fraction of survey negatives that score at least as high.", "name": "fig-real"}, "image": {"alt": "Horizontal bars with the network's score of each real lens stamp"}}
+negatives = scores.loc[scores["kind"].str.startswith("survey_negative"), "logit"]
+figures.real_lens_scores(real_scores, negatives)
+
+# %% tags=["hide-input"] mystnb={"figure": {"caption": "The real stamps, highest score first, with rank and logit.", "name": "fig-real-gallery"}, "image": {"alt": "Gallery of real lens candidate stamps with rank and score"}}
+ranked = real_scores.sort_values("logit", ascending=False)
+titles = [f"{rank}: {row.kind.replace('_', ' ')}, {row.logit:.1f}" for rank, row in enumerate(ranked.itertuples(), start=1)]
+figures.gallery(figures.of_cutouts(real.get("cutouts"), ranked["host_id"]), titles, "real stamps by score")

@@ -1,0 +1,44 @@
+# ---
+# jupyter:
+#   jupytext:
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # Sign-off
+#
+# The decision follows from the gates and the metrics, and each entry points at the one it came from.
+
+# %% tags=["parameters"]
+run_dir: str = "runs/demo"  # folder of the run; missing steps before this one are made first
+profile: str = "demo"  # smoke, demo, paper, or a YAML file
+seed: int = 20260  # of the whole run
+
+# %%
+from myst_nb import glue
+
+import dhs
+import dhs.figures as figures
+from dhs import storage
+
+run = dhs.Run(run_dir, profile, seed)
+result = run.signoff()
+signoff = storage.read_json(run.path / "signoff.json")
+
+# %% tags=["remove-input"]
+for key, value in figures.glued(signoff, "signoff").items():
+    glue(key, value, display=False)
+
+# %% tags=["hide-input"] mystnb={"figure": {"caption": "The decision of this run.", "name": "fig-decision"}, "image": {"alt": "A coloured strip with the decision and the number of blockers, conditions and recommended changes"}}
+figures.decision_banner(signoff)
+
+# %% tags=["hide-input"]
+sheet = figures.signoff_table(signoff)
+glue("signoff_table", sheet, display=False)
+sheet

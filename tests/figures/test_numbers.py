@@ -1,0 +1,77 @@
+"""Numbers for prose carry their interval and sizes, and what is missing says so."""
+
+import pytest
+
+from dhs.figures import glued
+from dhs.figures.numbers import metric_text, text
+
+KINDS = ("pairs", "preflight", "training", "evaluation", "real_lenses", "signoff")
+
+
+def test_metric_text_keeps_interval_and_sizes():
+    metric = {"value": 0.91234, "ci_low": 0.88, "ci_high": 0.94, "n": 4000, "n_hosts": 300, "n_sources": None}
+    assert metric_text(metric) == "0.912 (0.880 to 0.940, n = 4,000, hosts = 300)"
+    assert metric_text(metric | {"ci_low": None, "n": 5, "n_hosts": 0}) == "0.912 (no interval, n = 5)"
+    assert metric_text({"value": None, "flags": ["one_class"]}) == "not measured (one class)"
+    assert metric_text(None) == "not measured (not part of this run)"
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        (None, "not measured"),
+        (float("nan"), "not measured"),
+        (3000, "3,000"),
+        (0.5, "0.500"),
+        (2e-5, "2e-05"),
+        (True, "yes"),
+        (0.0, "0.000"),
+    ],
+)
+def test_text(value, shown):
+    assert text(value) == shown
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_key_is_there_without_an_artefact(kind):
+    assert all(isinstance(v, str) and v for v in glued({}, kind).values())
+
+
+def test_keys_do_not_depend_on_what_was_measured(pairs, report, evaluation, history):
+    assert set(glued(pairs.manifest, "pairs")) == set(glued({}, "pairs"))
+    assert set(glued(report, "preflight")) == set(glued({}, "preflight"))
+    assert set(glued(evaluation, "evaluation")) == set(glued({}, "evaluation"))
+    assert set(glued({"history": history}, "training")) == set(glued({}, "training"))
+
+
+def test_pairs_say_what_is_mock(pairs):
+    shown = glued(pairs.manifest, "pairs")
+    assert "MOCK" in shown["hosts_kind"] and "MOCK" not in shown["sources_kind"]
+    assert "hosts of this run are MOCK" in shown["mock_label"]
+    assert shown["n_pairs"] == "42" and shown["acceptance"] == "50 %"
+    assert shown["sources_per_split"] == "20 in train, 5 in val, 9 in test"
+
+
+def test_evaluation_reports_the_smallest_supported_rate(evaluation):
+    shown = glued(evaluation, "evaluation")
+    assert shown["lowest_fpr"] == "0.0100" and shown["tpr_at_lowest_fpr"].startswith("0.600")
+    assert shown["core_masked"].startswith("0.850")
+    assert shown["core_swap"] == "not measured (not made at this size)"
+
+
+def test_preflight_counts(report):
+    shown = glued(report, "preflight")
+    assert (shown["n_pass"], shown["n_warn"], shown["n_fail"], shown["n_skip"]) == ("1", "1", "1", "1")
+    assert (
+        shown["gate_core_leakage"].startswith("0.620 (0.580 to 0.660")
+        and shown["gates_fail"] == "hard negative texture"
+    )
+
+
+def test_training_reads_the_best_epoch(history):
+    shown = glued({"history": history, "config": {"resolved": {"weights": "random"}}}, "training")
+    assert (
+        shown["best_epoch"] == "5"
+        and shown["best_val_auroc"].startswith("0.920")
+        and shown["weights"] == "random"
+    )

@@ -1,0 +1,188 @@
+"""Tiny synthetic pairs data sets in the real schema, clean or with one planted fault.
+
+Hosts are round with a random size, flux and colour in white noise; arcs are lensed clumpy sources, so the source is
+not the round Gaussian that the leakage gates assume. Faults are planted by changing rows before they are written.
+"""
+
+import copy
+import json
+import shutil
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from dhs.config import load_profile
+from dhs.datasets.reader import open_pairs
+from dhs.datasets.schema import IMAGE, NEGATIVE_SCHEMA, PAIR_SCHEMA, SPLITS
+from dhs.injection.negatives import azimuthal_blocks
+from dhs.injection.noise import rng_key
+from dhs.injection.render import Lens, convolve_and_bin, lensed_light, moffat_kernel
+from dhs.injection.source import Source
+from dhs.survey.facts import PIXEL_SCALE
+
+SEED, SS = 5, 2
+SIGMA = np.array([0.0015, 0.0025, 0.006])
+GAIN = np.array([5e4, 4e4, 3e4])
+FWHM = np.array([1.35, 1.2, 1.1])
+KERNELS = [moffat_kernel(f, SS) for f in FWHM]
+
+
+def host_image(rng) -> np.ndarray:
+    axis = (np.arange(64) - 31.5) * PIXEL_SCALE
+    radius = np.hypot(axis[:, None], axis[None, :])
+    profile = np.exp(-1.68 * (np.hypot(radius, 0.5) / rng.uniform(0.8, 1.4)))
+    flux = 10 ** rng.uniform(0.4, 1.2) * np.array([0.25, 1.0, 1.9]) * np.exp(0.1 * rng.normal(size=3))
+    image = profile / profile.sum() * flux[:, None, None]
+    return (image + rng.normal(size=(3, 64, 64)) * SIGMA[:, None, None]).astype(np.float32)
+
+
+def clumpy(rng, name: str) -> Source:
+    axis = np.arange(41) - 20.0
+    image = np.zeros((41, 41))
+    for _ in range(4):
+        x, y, s = *rng.normal(0, 3, 2), rng.uniform(1.0, 3.5)
+        image += rng.uniform(0.3, 1) * np.exp(-((axis[None] - x) ** 2 + (axis[:, None] - y) ** 2) / 2 / s**2)
+    return Source(name, image / image.sum(), 0.05, np.array([0.8, 1.0, 1.3]), 1.5)
+
+
+def make_rows(n: int = 320) -> tuple[list[dict], list[dict]]:
+    """Rows of pairs and of their hard negatives; one host a pair, two hosts a cell."""
+    pairs, negatives = [], []
+    for i in range(n):
+        rng = np.random.default_rng([SEED, i])
+        cell = i // 2
+        split = "val" if cell % 20 in (3, 9, 15) else "test" if cell % 20 in (5, 11, 18) else "train"
+        theta = float(rng.uniform(0.5, 3.0))
+        beta = theta * np.sqrt(rng.uniform(0.01, 0.5))
+        angle = rng.uniform(0, 2 * np.pi)
+        lens = Lens(theta, rng.uniform(0.6, 0.95), rng.uniform(0, np.pi), *rng.normal(0, 0.02, 2))
+        source = clumpy(rng, f"source-{split}-{i % 61:02d}")
+        light = lensed_light(lens, source, beta * np.cos(angle), beta * np.sin(angle), 0.0, SS)
+        unit = convolve_and_bin(light, KERNELS, SS) * source.flux[:, None, None]
+        snr = np.exp(rng.uniform(np.log(3), np.log(50)))
+        arc = (unit * snr * SIGMA[1] / unit[1].max()).astype(np.float32)
+        matched = float(np.sqrt((arc**2 / SIGMA[:, None, None] ** 2).sum()))
+        row = {
+            "pair_id": i,
+            "host_id": f"host-{i:04d}",
+            "source_id": source.source_id,
+            "split": split,
+            "brickname": f"brick-{cell:04d}",
+            "healpix": cell,
+            "ra": 10 + 0.05 * i,
+            "dec": 2.0,
+            "control": host_image(rng),
+            "arc": arc,
+            "theta_e_arcsec": theta,
+            "q": lens.q,
+            "phi_rad": lens.phi,
+            "gamma1": lens.gamma1,
+            "gamma2": lens.gamma2,
+            "lens_x_arcsec": 0.0,
+            "lens_y_arcsec": 0.0,
+            "src_x_arcsec": beta * np.cos(angle),
+            "src_y_arcsec": beta * np.sin(angle),
+            "src_phi_rad": 0.0,
+            "flux_scale": 1.0,
+            "z_lens": 0.5,
+            "z_source": 1.5,
+            "arc_snr_matched": matched,
+            "arc_snr_maxpix": snr,
+            "magnification": light.sum(),
+            "n_images": 4,
+            "lag1": 0.0,
+            "flags": ["mock"],
+            "rng_key": rng_key(SEED, i),
+        }
+        for b, band in enumerate("grz"):
+            row |= {
+                f"sky_sigma_{band}": SIGMA[b],
+                f"gain_{band}": GAIN[b],
+                f"psf_fwhm_{band}_arcsec": FWHM[b],
+            }
+            row[f"arc_flux_{band}"] = arc[b].sum()
+        pairs.append(row)
+        if i % 2 == 0:
+            turned = azimuthal_blocks(light, 0.0, 0.0, FWHM.max(), PIXEL_SCALE / SS, rng)
+            other = convolve_and_bin(turned, KERNELS, SS) * source.flux[:, None, None]
+            other *= matched / np.sqrt((other**2 / SIGMA[:, None, None] ** 2).sum())
+            extra = {"kind": "azimuthal_shuffle", "light": other.astype(np.float32), "contrast": 1.0}
+            keys = ("pair_id", "host_id", "source_id", "split", "arc_snr_matched", "rng_key")
+            negatives.append({**{k: row[k] for k in keys}, **extra})
+    return pairs, negatives
+
+
+def table(rows: list[dict], schema: pa.Schema) -> pa.Table:
+    columns = []
+    for field in schema:
+        values = [row.get(field.name) for row in rows]
+        if field.type == IMAGE:
+            flat = np.concatenate([np.zeros(12288, np.float32) if v is None else v.ravel() for v in values])
+            mask = pa.array([v is None for v in values])
+            storage = pa.FixedSizeListArray.from_arrays(pa.array(flat), 12288, mask=mask)
+            columns.append(pa.ExtensionArray.from_storage(IMAGE, storage))
+        else:
+            columns.append(pa.array(values, field.type))
+    return pa.Table.from_arrays(columns, schema=schema)
+
+
+def write(folder, pairs: list[dict], negatives: list[dict], mock=("hosts", "sources"), parts: int = 2):
+    """Write rows as a finished data set; the folder of a row is its ``folder`` or its ``split``."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    counts = {}
+    for split in SPLITS:
+        counts[split] = 0
+        for base, rows, schema in (("", pairs, PAIR_SCHEMA), ("negatives/", negatives, NEGATIVE_SCHEMA)):
+            mine = [r for r in rows if r.get("folder", r["split"]) == split]
+            counts[split] += len(mine) if base == "" else 0
+            step = -(-len(mine) // parts) or 1
+            for k, start in enumerate(range(0, len(mine), step)):
+                path = folder / f"{base}split={split}" / f"part-{k:05d}.parquet"
+                path.parent.mkdir(parents=True, exist_ok=True)
+                pq.write_table(table(mine[start : start + step], schema), path)
+    manifest = {
+        "schema_version": 1,
+        "seed": SEED,
+        "counts": counts,
+        "content_hash": "0" * 64,
+        "config": load_profile("smoke").model_dump(mode="json"),
+        "negatives": {"azimuthal_shuffle": len(negatives), "refused": {}},
+        "draws": {"accepted": len(pairs), "rejected": {}},
+    }
+    for name in ("hosts", "sources"):
+        manifest[name] = {
+            "kind": "mock",
+            "spec": "mock",
+            "mock": name in mock,
+            "n": 1,
+            "per_split": {},
+            "refused": 0,
+        }
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    return open_pairs(folder)
+
+
+@pytest.fixture(scope="session")
+def base_rows():
+    return make_rows()
+
+
+@pytest.fixture
+def rows(base_rows):
+    """(pairs, negatives) to change freely."""
+    pairs, negatives = base_rows
+    return [copy.copy(r) for r in pairs], [copy.copy(r) for r in negatives]
+
+
+@pytest.fixture(scope="session")
+def clean(base_rows, tmp_path_factory):
+    """A clean data set on disk; not to be changed."""
+    return write(tmp_path_factory.mktemp("clean") / "pairs", *base_rows)
+
+
+@pytest.fixture(scope="session")
+def profile():
+    return load_profile("smoke", preflight__n_null=40, preflight__n_bootstrap=120, seed=SEED)

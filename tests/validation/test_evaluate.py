@@ -1,0 +1,203 @@
+"""The evaluation on tiny pairs with a scorer whose behaviour is known."""
+
+import json
+
+import numpy as np
+import pytest
+from conftest import FWHM, SIGMA, host_image, write
+from scipy.special import expit
+from sklearn.metrics import roc_auc_score
+
+from dhs import storage
+from dhs.errors import DhsError
+from dhs.survey.stamp import HostStamp
+from dhs.validation import sections
+from dhs.validation.evaluate import Evaluation, evaluate, swapped_stamps
+from dhs.validation.expectation import radius_map
+
+RADIUS = radius_map()
+
+
+class Survey:
+    """Unlensed hosts; importable by name, so worker processes can make them too."""
+
+    mock = True
+
+    def __init__(self, n, seed):
+        self.seed = seed
+
+    def read(self, i):
+        image = host_image(np.random.default_rng([self.seed, 9, i]))
+        kind = ("lrg", "ring")[i % 4 == 3]
+        return HostStamp(f"neg-{i}", "", 0, 0, 0, 0, image, None, None, FWHM, SIGMA, SIGMA, meta={"kind": kind})
+
+
+class Blue:
+    """Score: how blue the light is inside a zone; arcs are bluer than hosts. Core: r < 5 px."""
+
+    def __init__(self, low=0, high=20):
+        self.zone = (RADIUS >= low) & (RADIUS < high)
+
+    def logits(self, stamps, core_mask_px=None):
+        zone = self.zone & (RADIUS >= (core_mask_px or 0))
+        g, r, _ = np.moveaxis(stamps[:, :, zone].sum(axis=-1, dtype=float), 1, 0)
+        return (40 * (g / np.maximum(np.abs(r), 0.1) - 0.3)).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def config(profile):
+    return profile.replace(
+        evaluate__n_survey_negatives=300,
+        evaluate__n_bootstrap=100,
+        evaluate__snr_edges=(3.0, 60.0, 200.0, 2000.0),
+    )
+
+
+@pytest.fixture(scope="module")
+def done(clean, config, tmp_path_factory):
+    out = tmp_path_factory.mktemp("evaluation")
+    options = {"engine": "serial", "scorer": Blue(), "baselines": {"core_only": Blue(0, 5)}, "survey": Survey}
+    return out, evaluate(clean.path, "none.pt", out, profile=config, **options)
+
+
+def test_files_are_written_and_hold_what_the_contract_names(done):
+    out, evaluation = done
+    text = (out / "evaluation.json").read_text()
+    assert "NaN" not in text and "Infinity" not in text
+    assert Evaluation.read(out).data == evaluation.data == json.loads(text)
+    names = "auroc strata tpr_at_fpr core_masked core_swap calibration completeness purity realism real_lenses"
+    assert {*names.split(), "hard_negatives", "baselines", "bright_wide", "galleries"} <= set(evaluation.data)
+    table = storage.read_table(out / "scores.parquet")
+    kinds = dict(zip(*np.unique(table["kind"].to_pylist(), return_counts=True)))
+    assert kinds == {
+        "positive": 48,
+        "control": 48,
+        "hard_negative:azimuthal_shuffle": 24,
+        "survey_negative": 300,
+    }
+    assert evaluation["realism"]["status"] == "skip" and evaluation["realism"]["reason"]
+    assert "AUROC" in str(evaluation) and "<table>" in evaluation._repr_html_()
+
+
+def test_aurocs_are_scikit_learns_with_intervals_by_host(done):
+    out, evaluation = done
+    frame = storage.read_table(out / "scores.parquet").to_pandas()
+    for key, kind, column in (
+        ("auroc", "control", "logit"),
+        ("auroc_survey", "survey_negative", "logit"),
+        ("core_masked", "control", "logit_core_masked"),
+        ("hard_negatives", "hard_negative:azimuthal_shuffle", "logit"),
+    ):
+        part = frame[frame["kind"].isin(["positive", kind])]
+        metric = evaluation[key].get("auroc", evaluation[key])
+        assert metric["value"] == pytest.approx(roc_auc_score(part["kind"] == "positive", part[column]))
+        assert metric["ci_low"] < metric["value"] <= metric["ci_high"]
+        assert metric["n_hosts"] >= 48 and metric["n_sources"] <= 48
+    assert "two_way" in evaluation["auroc"]["flags"]
+    bins = evaluation["strata"]["theta_e_arcsec"]
+    first = frame[frame["kind"].isin(["positive", "control"]) & (frame["theta_e_arcsec"] < 1)]
+    assert bins[0]["value"] == pytest.approx(roc_auc_score(first["kind"] == "positive", first["logit"]))
+    assert sum(b["n"] for b in bins if b["value"] is not None) <= 96
+    assert {b["lo"] for b in evaluation["strata"]["arc_snr_matched"]} == {3.0, 60.0, 200.0}
+    assert len(evaluation["strata"]["psf_fwhm_r_arcsec"]) <= 3
+
+
+def test_rates_thresholds_and_completeness_belong_together(done):
+    out, evaluation = done
+    frame = storage.read_table(out / "scores.parquet").to_pandas()
+    negative = frame.loc[frame["kind"] == "survey_negative", "logit"]
+    last = evaluation["tpr_at_fpr"][-1]
+    assert last["fpr"] == pytest.approx(10 / 300)
+    assert (negative > last["threshold"]["value"]).mean() <= last["fpr"]
+    positive = frame[frame["kind"] == "positive"]
+    found = positive["logit"] > last["threshold"]["value"]
+    assert last["tpr"]["value"] == pytest.approx(found.mean())
+    cells = evaluation["completeness"]["cells"]
+    assert sum(c["n"] for c in cells) == 48 and sum(c["k"] for c in cells) == found.sum()
+    assert evaluation["completeness"]["overall"]["value"] == pytest.approx(found.mean())
+    assert set(evaluation["tpr_at_fpr_by_kind"]) == {"lrg", "ring"}
+    assert sum(m["n"] for m in last["fpr_by_kind"].values()) == 300
+    purity = evaluation["purity"]["purity"]["value"]
+    fpr = (negative > last["threshold"]["value"]).mean()
+    assert purity == pytest.approx(found.mean() * 1e-4 / (found.mean() * 1e-4 + fpr * (1 - 1e-4)))
+
+
+def test_galleries_hold_the_worst(done):
+    out, evaluation = done
+    frame = storage.read_table(out / "scores.parquet").to_pandas()
+    worst = frame[frame["kind"] == "positive"].nsmallest(3, "logit")["pair_id"].tolist()
+    assert [e["pair_id"] for e in evaluation["galleries"]["false_negatives"][:3]] == worst
+    assert evaluation["galleries"]["false_positives_survey"][0]["host_id"].startswith("neg-")
+
+
+def test_counterfactuals_tell_a_core_reader_from_an_arc_reader(clean, config, tmp_path):
+    options = {"engine": "serial", "baselines": {}, "survey": Survey}
+    small = config.replace(evaluate__n_survey_negatives=40)
+    core = evaluate(clean.path, "", tmp_path, profile=small, scorer=Blue(0, 5), **options)["core_swap"]
+    rest = evaluate(clean.path, "", tmp_path, profile=small, scorer=Blue(5, 20), **options)["core_swap"]
+    assert core["delta"]["ci_high"] < 0 and core["auroc"]["value"] == pytest.approx(0.5, abs=1e-6)
+    assert core["outer"]["value"] == 0 and abs(core["placebo"]["value"]) < 0.1 * abs(core["core"]["value"])
+    assert rest["delta"]["value"] == 0 and rest["outer"]["ci_high"] < 0
+    assert core["auroc_placebo"]["value"] > 0.6
+
+
+def test_swapped_stamps_change_only_their_pixels(base_rows):
+    row, inside = base_rows[0][0], RADIUS < 5
+    positive = row["control"] + row["arc"]
+    made = swapped_stamps(row, positive, inside)
+    np.testing.assert_array_equal(made["core"][:, inside], row["control"][:, inside])
+    np.testing.assert_array_equal(made["core"][:, ~inside], positive[:, ~inside])
+    np.testing.assert_array_equal(made["outer"][:, inside], positive[:, inside])
+    np.testing.assert_array_equal(made["placebo"][:, ~inside], positive[:, ~inside])
+    noise = made["placebo"][:, inside] - positive[:, inside]
+    expected = np.sqrt(np.clip(row["arc"][:, inside], 0, None) / 4e4)
+    assert 0 < noise.std() < 3 * expected.mean() + 1e-4
+
+
+def test_temperature_recovers_the_scale_of_overconfident_logits():
+    rng = np.random.default_rng(0)
+    truth = rng.normal(size=20_000) * 2
+    labels = rng.random(20_000) < expit(truth)
+    assert sections.fit_temperature(3 * truth, labels) == pytest.approx(3, rel=0.05)
+
+
+def test_calibration_is_reported_before_and_after(done):
+    part = done[1]["calibration"]
+    assert part["ece_after"] < part["ece_before"] and part["temperature"] > 0
+    assert {"predicted", "observed", "ci_low", "ci_high", "n"} <= set(part["bins"][0])
+    assert sum(b["n"] for b in part["bins_calibrated"]) == 96
+
+
+def test_baselines_stand_beside_the_network(done):
+    part = done[1]["baselines"]
+    assert set(part) == {"network", "core_only"}
+    assert part["core_only"]["val"]["value"] < part["network"]["val"]["value"] and part["network"]["val"]["n"] == 96
+
+
+def test_engine_and_order_change_nothing(clean, config, tmp_path, done):
+    again = evaluate(
+        clean.path, "x", tmp_path, profile=config, engine="processes", workers=2, scorer=Blue(),
+        baselines={"core_only": Blue(0, 5)}, survey=Survey,
+    )  # fmt: skip
+    assert again.data == done[1].data
+    assert (tmp_path / "scores.parquet").read_bytes() == (done[0] / "scores.parquet").read_bytes()
+
+
+def test_tiny_test_split_and_no_survey_negatives_are_skips_with_reasons(rows, config, tmp_path):
+    pairs = write(tmp_path / "pairs", rows[0][:40], [])
+    small = config.replace(evaluate__n_survey_negatives=0)
+    got = evaluate(pairs.path, "", tmp_path, profile=small, engine="serial", scorer=Blue(), baselines={}, survey=Survey)
+    assert got["tpr_at_fpr"] == [] and got["auroc"]["value"] is None and got["auroc"]["flags"]
+    for name in ("completeness", "purity", "hard_negatives", "core_masked", "core_swap", "calibration"):
+        assert got[name]["status"] == "skip" and got[name]["reason"]
+
+
+def test_empty_test_split_and_candidate_hosts_are_refused(rows, config, tmp_path):
+    train = [r for r in rows[0] if r["split"] == "train"][:20]
+    write(tmp_path / "a", train, [])
+    with pytest.raises(DhsError, match="test split is empty"):
+        evaluate(tmp_path / "a", "", tmp_path, profile=config, scorer=Blue())
+    marked = [{**r, "flags": ["host_is_candidate"]} for r in rows[0][:40]]
+    write(tmp_path / "b", marked, [])
+    with pytest.raises(DhsError, match="lens candidate itself"):
+        evaluate(tmp_path / "b", "", tmp_path, profile=config, scorer=Blue())

@@ -1,0 +1,190 @@
+"""Metrics against scikit-learn, scipy, astropy and a published table."""
+
+import csv
+import os
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from astropy.stats import binom_conf_interval
+from scipy import stats
+from sklearn.metrics import roc_auc_score, roc_curve
+
+from dhs.validation import metrics
+
+DATA = os.environ.get("DHS_DATA_DIR")
+
+
+@pytest.fixture
+def scored():
+    rng = np.random.default_rng(3)
+    labels = rng.random(400) < 0.4
+    return np.round(rng.normal(size=400) + labels, 1), labels, rng.integers(0, 3, 400).astype(float)
+
+
+def test_weighted_auroc_is_scikit_learns_with_ties_and_zero_weights(scored):
+    scores, labels, weights = scored
+    got = metrics.auroc_statistic(scores, labels)(np.stack([weights, np.ones_like(weights)]))
+    keep = weights > 0
+    want = roc_auc_score(labels[keep], scores[keep], sample_weight=weights[keep])
+    np.testing.assert_allclose(got, [want, roc_auc_score(labels, scores)], atol=1e-12)
+
+
+@pytest.mark.parametrize("fpr", [0.3, 0.1, 0.03])
+def test_tpr_at_fpr_is_the_best_point_of_scikit_learns_roc(scored, fpr):
+    scores, labels, _ = scored
+    fprs, tprs, _ = roc_curve(labels, scores, drop_intermediate=False)
+    recall, threshold = metrics.tpr_at_fpr(scores, labels, fpr, n_bootstrap=50)
+    assert recall.value == pytest.approx(tprs[fprs <= fpr + 1e-12].max())
+    assert np.mean(scores[~labels] > threshold.value) <= fpr
+    assert recall.ci_low < recall.value < recall.ci_high
+    assert threshold.ci_low <= threshold.value <= threshold.ci_high
+
+
+def test_interval_of_recall_is_wider_than_that_of_recall_at_a_known_threshold():
+    rng = np.random.default_rng(0)
+    scores = np.r_[rng.normal(size=300), rng.normal(2, 1, 3000)]
+    labels = np.r_[np.zeros(300, bool), np.ones(3000, bool)]
+    recall, _ = metrics.tpr_at_fpr(scores, labels, 0.05, n_bootstrap=300)
+    low, high = metrics.wilson(recall.value * 3000, 3000)
+    assert recall.ci_high - recall.ci_low > 3 * (high - low)  # 15 false positives set the threshold
+
+
+def test_grouped_interval_is_wider_than_an_ungrouped_one():
+    rng = np.random.default_rng(1)
+    hosts = np.repeat(np.arange(50), 20)
+    labels = np.tile([True, False], 500)
+    scores = rng.normal(size=1000) + labels * (1 + rng.normal(size=50)[hosts])
+    grouped = metrics.auroc(scores, labels, hosts)
+    loose = metrics.auroc(scores, labels)
+    assert grouped.n_hosts == 50 and grouped.flags == ()
+    assert grouped.ci_high - grouped.ci_low > 1.5 * (loose.ci_high - loose.ci_low)
+
+
+def test_few_sources_widen_the_interval_and_rows_without_source_follow_their_host():
+    rng = np.random.default_rng(2)
+    n = 600
+    source = rng.integers(0, 40, n)
+    scores = np.r_[1 + rng.normal(size=40)[source] + rng.normal(size=n), rng.normal(size=n)]
+    labels = np.r_[np.ones(n, bool), np.zeros(n, bool)]
+    hosts = np.tile(np.arange(n), 2)
+    sources = np.r_[source.astype(str), np.full(n, "")]
+    two_way = metrics.auroc(scores, labels, hosts, sources)
+    one_way = metrics.auroc(scores, labels, hosts)
+    assert "two_way" in two_way.flags and two_way.n_sources == 40
+    assert two_way.ci_high - two_way.ci_low > 1.5 * (one_way.ci_high - one_way.ci_low)
+
+
+def test_clusters_decide_what_interval_there_is():
+    rng = np.random.default_rng(4)
+    values = rng.normal(size=280)
+    assert metrics.mean(values, np.arange(280) % 7).ci_low is None
+    few = metrics.mean(values, np.arange(280) % 14)
+    assert "few_clusters" in few.flags and few.ci_low < few.value < few.ci_high
+    assert metrics.mean(values, np.arange(280) % 70).flags == ()
+    perfect = metrics.auroc(np.r_[np.ones(50), np.zeros(50)], np.r_[np.ones(50), np.zeros(50)], np.arange(100))
+    assert perfect.value == 1 and 0.9 < perfect.ci_low < 1 and "degenerate" in perfect.flags
+    assert metrics.auroc([1, 2, 3], [True] * 3).as_dict()["flags"] == ["one_class"]
+
+
+@pytest.mark.parametrize("clusters", [10, 60])
+def test_intervals_cover_what_they_claim(clusters):
+    rng = np.random.default_rng(5)
+    hosts = np.repeat(np.arange(clusters), 5)
+    hits = 0
+    for trial in range(200):
+        values = rng.normal(size=clusters)[hosts] + rng.normal(size=5 * clusters)
+        m = metrics.mean(values, hosts, n_bootstrap=200, seed=trial)
+        hits += m.ci_low <= 0 <= m.ci_high
+    assert stats.binomtest(hits, 200, 0.95).pvalue > 1e-3
+
+
+@pytest.mark.parametrize("level", [0.68, 0.95])
+def test_binomial_intervals_are_astropys(level):
+    k, n = np.array([1, 5, 50, 99]), np.array([100, 20, 100, 100])
+    for ours, theirs in ((metrics.wilson, "wilson"), (metrics.jeffreys, "jeffreys")):
+        want = binom_conf_interval(k, n, confidence_level=level, interval=theirs)
+        np.testing.assert_allclose(ours(k, n, level), want, rtol=1e-9)
+    want = stats.binomtest(5, 6).proportion_ci(level, "exact")
+    np.testing.assert_allclose(metrics.clopper_pearson(5, 6, level), (want.low, want.high))
+    assert metrics.clopper_pearson(0, 6)[0] == 0 and metrics.clopper_pearson(6, 6)[1] == 1
+    assert np.isnan(metrics.wilson(0, 0)[0]) and np.isnan(metrics.jeffreys(0, 0)[1])
+    assert metrics.jeffreys(0, 50)[0] > 0
+
+
+@pytest.mark.skipif(not DATA, reason="the published grid needs DHS_DATA_DIR")
+def test_published_completeness_grid_comes_out():
+    path = Path(DATA) / "published" / "completeness_grid.csv"
+    rows = [r for r in csv.DictReader(path.open()) if r["source_mag_bin"] == "all" and r["threshold"] == "0.3"]
+    rows = [r for r in rows if r["threshold_type"] == "fixed"]
+    k, n = (np.array([int(r[c]) for r in rows]) for c in ("n_detected", "n_injections"))
+    assert (k.sum(), n.sum()) == (5697, 110_000)
+    total = metrics.proportion(int(k.sum()), int(n.sum()))
+    assert (round(100 * total.ci_low, 2), round(100 * total.ci_high, 2)) == (5.05, 5.31)
+    theta = np.array([float(r["theta_e"]) for r in rows])
+    assert [k[theta == t].sum() for t in np.unique(theta)] == [
+        22,
+        33,
+        153,
+        339,
+        559,
+        652,
+        799,
+        802,
+        833,
+        790,
+        715,
+    ]
+    filled = n > 0
+    for level, name in ((0.68, "ci68"), (0.95, "ci95")):
+        for bound, column in zip(metrics.jeffreys(k[filled], n[filled], level), ("lo", "hi")):
+            want = [float(r[f"{name}_{column}"]) for r in rows if int(r["n_injections"])]
+            np.testing.assert_allclose(bound, want, rtol=1e-6, atol=1e-9)
+
+
+@pytest.mark.parametrize("n, smallest", [(10_000, 1e-3), (300, 1 / 30), (9, None), (100_000, 1e-4)])
+def test_smallest_fpr_has_ten_expected_false_positives(n, smallest):
+    rates = metrics.supported_fprs(n)
+    assert (rates[-1] == pytest.approx(smallest)) if smallest else rates == []
+    assert rates == sorted(rates, reverse=True) and all(f * n >= 10 - 1e-6 for f in rates)
+
+
+def test_concordance_sees_what_the_marginal_auroc_hides():
+    rng = np.random.default_rng(6)
+    control = rng.normal(size=500) * 10
+    positive = control + 0.5
+    both = metrics.auroc(np.r_[positive, control], np.r_[np.ones(500), np.zeros(500)])
+    assert both.value < 0.55
+    assert metrics.concordance(positive, control).value == 1
+    assert metrics.concordance(control, control).value == 0.5
+
+
+def test_reliability_of_a_calibrated_and_of_an_overconfident_score():
+    rng = np.random.default_rng(7)
+    p = rng.random(20_000)
+    y = rng.random(20_000) < p
+    assert metrics.reliability(p, y)["ece"] < 0.02
+    one = metrics.reliability(np.full(100, 0.9), np.r_[np.ones(50), np.zeros(50)])
+    assert one["ece"] == pytest.approx(0.4) and len(one["bins"]) == 1
+
+
+def test_purity_at_prevalence():
+    assert metrics.purity(0.5, 1e-3, 1e-3) == pytest.approx(0.5 * 1e-3 / (0.5e-3 + 1e-3 * 0.999))
+    scores, labels = (
+        np.r_[np.ones(50), np.zeros(50), np.ones(50), np.zeros(950)],
+        np.r_[np.ones(100), np.zeros(1000)],
+    )
+    got = metrics.purity_at(scores, labels, 0.5, 0.1)
+    assert got.value == pytest.approx(0.5 * 0.1 / (0.5 * 0.1 + 0.05 * 0.9))
+    assert got.ci_low < got.value < got.ci_high
+
+
+def test_five_hundred_bootstraps_of_ten_thousand_scores_take_seconds():
+    rng = np.random.default_rng(8)
+    labels = np.arange(10_000) < 500
+    scores = rng.normal(size=10_000) + labels
+    start = time.perf_counter()
+    metrics.auroc(scores, labels, np.arange(10_000))
+    metrics.tpr_at_fpr(scores, labels, 0.01, np.arange(10_000))
+    assert time.perf_counter() - start < 6  # about 1 s on an idle machine

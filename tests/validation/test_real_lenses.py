@@ -1,0 +1,97 @@
+"""Real stamps scored against the survey negatives of an evaluation."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy.stats import binomtest
+
+from dhs import storage
+from dhs.errors import DhsError
+from dhs.models.score import score_table
+from dhs.validation.real_lenses import RealLenses, real_lenses
+
+DATA = os.environ.get("DHS_DATA_DIR")
+needs_data = pytest.mark.skipif(not DATA, reason="the real stamps need DHS_DATA_DIR")
+
+
+class Flux:
+    """Score: the r-band flux of the stamp."""
+
+    batch_size = 4
+
+    def logits(self, stamps, core_mask_px=None):
+        return stamps[:, 1].sum(axis=(1, 2)).astype(np.float32) - (core_mask_px or 0)
+
+
+@pytest.fixture
+def run(tmp_path):
+    """A folder with scores of 100 survey negatives, 0.1 to 10, and two thresholds."""
+    table = score_table({"kind": "survey_negative", "logit": np.linspace(0.1, 10, 100)}, 100)
+    storage.write_table(tmp_path / "scores.parquet", table)
+    rates = [{"fpr": f, "threshold": {"value": t}} for f, t in ((0.3, 2.0), (0.1, 1e6))]
+    storage.write_json(tmp_path / "evaluation.json", {"tpr_at_fpr": rates})
+    return tmp_path
+
+
+def test_without_real_stamps_the_page_says_skip_and_how_to_fetch(tmp_path, monkeypatch):
+    monkeypatch.delenv("DHS_DATA_DIR", raising=False)
+    got = real_lenses("none.pt", tmp_path, profile="smoke", scorer=Flux())
+    assert got["status"] == "skip" and "dhs fetch lenses" in got["reason"] and "skip" in str(got)
+    assert RealLenses.read(tmp_path).data == got.data == dict(got)
+    assert storage.read_table(tmp_path / "real_scores.parquet").num_rows == 0
+
+
+@needs_data
+def test_six_candidates_ranks_and_exact_intervals(run):
+    before = [(run / name).read_bytes() for name in ("scores.parquet", "evaluation.json")]
+    got = real_lenses("none.pt", run, profile="smoke", scorer=Flux())
+    assert got["n_lenses"] == 6 and got["n_refused"] == 0 and len(got["stamps"]) == 6
+    table = storage.read_table(run / "real_scores.parquet").to_pandas()
+    assert set(table["kind"]) == {"real_lens"} and len(table) == 6
+    first, second = got["recall_at_fpr"]
+    k = int((table["logit"] > 2.0).sum())
+    exact = binomtest(k, 6).proportion_ci(0.95, "exact")
+    assert (first["k"], first["recall"]["n"]) == (k, 6)
+    assert (first["recall"]["ci_low"], first["recall"]["ci_high"]) == pytest.approx((exact.low, exact.high))
+    assert second["k"] == 0 and second["recall"]["ci_high"] == pytest.approx(0.459, abs=1e-3)
+    for entry in got["stamps"]:
+        want = np.mean(np.linspace(0.1, 10, 100).astype(np.float32) >= entry["logit"])
+        assert entry["fraction_of_survey_negatives_above"] == pytest.approx(want)
+    logits = [e["logit"] for e in got["stamps"]]
+    assert logits == sorted(logits, reverse=True)
+    assert "of 6" in str(got) and "<table>" in got._repr_html_()
+    assert before == [(run / name).read_bytes() for name in ("scores.parquet", "evaluation.json")]
+
+
+@needs_data
+def test_names_come_from_the_catalogue_and_bad_negatives_are_listed(run, tmp_path):
+    stamps = {e["host_id"]: e for e in real_lenses("", run, profile="smoke", scorer=Flux())["stamps"]}
+    host, entry = next(iter(stamps.items()))
+    table = tmp_path / "names.csv"
+    table.write_text(f"name,RA,DEC\nfar,10,10\nThe one,{entry['ra'] + 0.5 / 3600},{entry['dec']}\n")
+    folder = tmp_path / "negatives"
+    folder.mkdir()
+    source = Path(DATA) / "hosts"
+    real = source / "decam_image_invvar_psf" / "legacypipe_testcase9.npz"
+    (folder / "fine.npz").write_bytes(real.read_bytes())
+    (folder / "broken.npz").write_bytes(b"not an npz")
+    got = real_lenses("", run, profile="smoke", scorer=Flux(), catalogue=str(table), negatives=str(folder))
+    named = {e["host_id"]: e["name"] for e in got["stamps"]}
+    assert named.pop(host) == "The one" and set(named.values()) == {None}
+    assert got["real_negatives"]["n"] == 1 and got["real_negatives"]["n_refused"] == 1
+    assert got["real_negatives"]["refused"][0]["file"].endswith("broken.npz")
+    kinds = storage.read_table(run / "real_scores.parquet")["kind"].to_pylist()
+    assert kinds.count("real_negative") == 1
+
+
+@needs_data
+def test_before_an_evaluation_there_is_no_rank_and_no_recall(tmp_path):
+    got = real_lenses("", tmp_path, profile="smoke", scorer=Flux())
+    assert got["recall_at_fpr"] == [] and got["stamps"][0]["fraction_of_survey_negatives_above"] is None
+
+
+def test_a_folder_that_was_asked_for_must_exist(tmp_path):
+    with pytest.raises(DhsError, match="nowhere"):
+        real_lenses("", tmp_path, cutouts=str(tmp_path / "nowhere"), profile="smoke", scorer=Flux())
