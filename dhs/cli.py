@@ -148,9 +148,7 @@ def real_lenses(
     profile: Profile = "demo",
 ):
     """Score real lenses against the survey negatives of the last evaluation."""
-    found = dhs.real_lenses(
-        checkpoint, out, cutouts=cutouts, catalogue=catalogue, negatives=negatives, profile=profile
-    )
+    found = dhs.real_lenses(checkpoint, out, cutouts=cutouts, catalogue=catalogue, negatives=negatives, profile=profile)
     typer.echo(str(found))
 
 

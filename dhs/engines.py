@@ -26,6 +26,14 @@ def _call(function: Callable, item):
     return function(_state["context"], item)
 
 
+def check(engine: str, workers: int | None) -> None:
+    """Refuse an unknown engine or worker count before anything is written."""
+    if engine not in ENGINES:
+        raise UsageError(f"unknown engine {engine!r}: choose one of {list(ENGINES)}")
+    if workers is not None and workers < 1:
+        raise UsageError(f"workers must be at least 1, not {workers}")
+
+
 def run(
     function: Callable,
     items: Sequence,
@@ -54,10 +62,7 @@ def run(
     UsageError
         Unknown engine or a worker count below 1.
     """
-    if engine not in ENGINES:
-        raise UsageError(f"unknown engine {engine!r}: choose one of {list(ENGINES)}")
-    if workers is not None and workers < 1:
-        raise UsageError(f"workers must be at least 1, not {workers}")
+    check(engine, workers)
     workers = min(workers or os.cpu_count() or 1, max(len(items), 1))
     bar = tqdm(total=len(items), desc=label, disable=None, unit="part")
     with bar:

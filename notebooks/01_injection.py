@@ -49,7 +49,9 @@ for key, value in figures.glued(pairs.manifest, "pairs").items():
 
 # %% tags=["hide-input"] mystnb={"figure": {"caption": "One pair. Top: the control, the source before lensing, the noiseless arc in colour, the stamp. Bottom: the arc in g, r and z, each through its own PSF, on one square-root scale; and what remains after control and arc are taken from the stamp: the arc's shot noise.", "name": "fig-build-up"}, "image": {"alt": "Eight panels: host galaxy, unlensed source, colour arc, the finished stamp, the arc in three bands, and a noise residual"}}
 candidates = [pairs[i] for i in range(min(64, len(pairs)))]
-row = max(candidates, key=lambda r: min(r["magnification"], 6) * min(r["theta_e_arcsec"], 1.8) * min(r["arc_snr_maxpix"], 40))
+row = max(
+    candidates, key=lambda r: min(r["magnification"], 6) * min(r["theta_e_arcsec"], 1.8) * min(r["arc_snr_maxpix"], 40)
+)
 sources = open_sources(run.profile.sources, run.profile.seed)
 source = sources.read(sources.ids.index(row["source_id"]))
 figures.pair_build_up(row, source.image, source.pixel_scale)

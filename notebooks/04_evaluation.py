@@ -93,8 +93,16 @@ figures.gallery(figures.by_pair(pairs, missed["pair_id"])[0], titles, "lowest-sc
 
 # %% tags=["hide-input"] mystnb={"figure": {"caption": "False positives among the paired controls, with logit.", "name": "fig-false-positives"}, "image": {"alt": "Gallery of galaxies without arcs that the network scored highest"}}
 wrong = figures.worst(scores, "control", n_failures)
-figures.gallery(figures.by_pair(pairs, wrong["pair_id"], "control")[0], [f"{x:.1f}" for x in wrong["logit"]], "highest-scored controls")
+figures.gallery(
+    figures.by_pair(pairs, wrong["pair_id"], "control")[0],
+    [f"{x:.1f}" for x in wrong["logit"]],
+    "highest-scored controls",
+)
 
 # %% tags=["hide-input"] mystnb={"figure": {"caption": "False positives among the hard negatives, with logit.", "name": "fig-false-hard"}, "image": {"alt": "Gallery of shuffled-arc stamps that the network scored highest"}}
 wrong = figures.worst(scores, "hard_negative", n_failures)
-figures.gallery(figures.by_pair(pairs, wrong["pair_id"], "hard_negative")[0], [f"{x:.1f}" for x in wrong["logit"]], "highest-scored hard negatives")
+figures.gallery(
+    figures.by_pair(pairs, wrong["pair_id"], "hard_negative")[0],
+    [f"{x:.1f}" for x in wrong["logit"]],
+    "highest-scored hard negatives",
+)

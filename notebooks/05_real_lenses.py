@@ -48,5 +48,7 @@ figures.real_lens_scores(real_scores, negatives)
 
 # %% tags=["hide-input"] mystnb={"figure": {"caption": "The real stamps, highest score first, with rank and logit.", "name": "fig-real-gallery"}, "image": {"alt": "Gallery of real lens candidate stamps with rank and score"}}
 ranked = real_scores.sort_values("logit", ascending=False)
-titles = [f"{rank}: {row.kind.replace('_', ' ')}, {row.logit:.1f}" for rank, row in enumerate(ranked.itertuples(), start=1)]
+titles = [
+    f"{rank}: {row.kind.replace('_', ' ')}, {row.logit:.1f}" for rank, row in enumerate(ranked.itertuples(), start=1)
+]
 figures.gallery(figures.of_cutouts(real.get("cutouts"), ranked["host_id"]), titles, "real stamps by score")

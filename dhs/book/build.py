@@ -34,6 +34,8 @@ NOTEBOOKS = {  # each notebook and the steps it runs
     "06_signoff": ("preflight", "real_lenses", "signoff"),
 }
 
+LARGE_RUN = 50_000  # pairs; from here on hours and disk are projected before the start
+
 
 def execute(source: Path, target: Path, parameters: Mapping[str, object], cwd: Path) -> None:
     """Execute a percent script with parameters in a folder; write the executed notebook whole or not at all.
@@ -153,6 +155,8 @@ def build(profile: str = "demo", *, runs: Path | None = None, seed: int | None =
     run = Run((runs or root / "runs").resolve() / config.name, config)
     inside = run.path.is_relative_to(root)
     run_dir = run.path.relative_to(root) if inside else run.path
+    if config.injection.n_pairs >= LARGE_RUN:
+        print(_projection(run.path.parent), flush=True)
     source, html = run.path / "book", root / "_build" / config.name
     executed = {}
     for name, steps in NOTEBOOKS.items():
@@ -180,6 +184,16 @@ def build(profile: str = "demo", *, runs: Path | None = None, seed: int | None =
     return index
 
 
+def _projection(runs: Path) -> str:
+    """What a large run will cost, said before it starts, from any finished run on this machine."""
+    from dhs.validation.documents import projected
+
+    for folder in sorted(p.parent for p in runs.glob("*/signoff.json")):
+        if folder.name != "smoke":
+            return projected(folder)
+    return "hours and disk not projected: no finished run here to scale from; run the demo profile first"
+
+
 def _build_pages(root: Path, run: Run, source: Path, html: Path) -> None:
     """Copy the prose beside the executed notebooks and run Jupyter Book strictly, unless nothing changed."""
     inputs = [root / "_config.yml", root / "_toc.yml", *sorted(p for p in (root / "book").rglob("*") if p.is_file())]
@@ -194,6 +208,7 @@ def _build_pages(root: Path, run: Run, source: Path, html: Path) -> None:
     shutil.copytree(root / "book", source / "book")
     for name in ("_config.yml", "_toc.yml"):
         shutil.copy(root / name, source / name)
+    _front_picture(run, source / "book" / "_static" / "pair.png")
     shutil.rmtree(html, ignore_errors=True)
     start = "from jupyter_book.cli.main import main; main()"  # the module itself does nothing when run with -m
     command = [sys.executable, "-c", start, "build", str(source), "--path-output", str(html)]
@@ -210,8 +225,22 @@ def _build_pages(root: Path, run: Run, source: Path, html: Path) -> None:
     storage.write_json(record, depends)
 
 
+def _front_picture(run: Run, target: Path) -> None:
+    """The book's first figure: a pair of this run whose arc is easy to see."""
+    import dhs.figures as figures
+    from dhs.datasets.reader import open_pairs
+
+    pairs = open_pairs(run.path / "pairs")
+    table = pairs.table(columns=["theta_e_arcsec", "arc_snr_matched"]).to_pandas()
+    wide = table[(table["theta_e_arcsec"] > 1.4) & (table["theta_e_arcsec"] < 2.2)]
+    index = (wide if len(wide) else table)["arc_snr_matched"].sub(200.0).abs().idxmin()
+    figures.pair_strip(pairs[int(index)]).savefig(target, bbox_inches="tight", dpi=110)
+
+
 def _rooms() -> list[str]:
     """Every module of the package, for the API pages."""
     base = fingerprint.PACKAGE
     names = [p.relative_to(base.parent).with_suffix("") for p in sorted(base.rglob("*.py"))]
-    return [".".join(n.parts).removesuffix(".__init__") for n in names if n.parts[-1] != "__main__" and len(n.parts) > 2]
+    return [
+        ".".join(n.parts).removesuffix(".__init__") for n in names if n.parts[-1] != "__main__" and len(n.parts) > 2
+    ]

@@ -107,9 +107,7 @@ class Run:
         return {
             "code": fingerprint.code(step.module),
             "config": digest({k: data[k] for k in step.sections}),
-            "upstream": {
-                up: fingerprint.files(*(self.path / f for f in STEPS[up].makes)) for up in step.upstream
-            },
+            "upstream": {up: fingerprint.files(*(self.path / f for f in STEPS[up].makes)) for up in step.upstream},
             "data": os.environ.get("DHS_DATA_DIR") or "",
         }
 

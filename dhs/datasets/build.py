@@ -238,6 +238,7 @@ def inject(
         sources__spec=sources,
         injection__n_pairs=n_pairs,
     )
+    engines.check(engine, workers)
     out = str(out)
     identity = digest({k: v for k, v in config.model_dump(mode="json").items() if k in IDENTITY})
     if already_done(out, identity, resume):
@@ -273,7 +274,9 @@ def already_done(out: str, identity: str, resume: bool) -> bool:
         raise DhsError(f"{out}: not empty, and not a pairs data set. Choose an empty folder for --out.")
     run = storage.read_json(run_file)
     if run["identity"] != identity:
-        raise DhsError(f"{out}: holds pairs of another configuration or seed. Choose another --out; nothing was changed.")
+        raise DhsError(
+            f"{out}: holds pairs of another configuration or seed. Choose another --out; nothing was changed."
+        )
     if not resume:
         state = "finished" if run["finished"] else "unfinished"
         raise DhsError(f"{out}: holds a {state} data set of this configuration. Add --resume, or choose another --out.")

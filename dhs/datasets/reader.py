@@ -116,7 +116,9 @@ class Pairs:
         """Stream record batches of a split, memory flat in its size."""
         dataset = self.dataset(split, negatives)
         if dataset is not None:
-            yield from dataset.to_batches(columns=columns, batch_size=batch_size, batch_readahead=2, fragment_readahead=1)
+            yield from dataset.to_batches(
+                columns=columns, batch_size=batch_size, batch_readahead=2, fragment_readahead=1
+            )
 
     def __getitem__(self, index: int) -> dict:
         """One row as a dict, by position over train, val, test; images as (3, 64, 64) arrays."""

@@ -116,9 +116,7 @@ def leakage(gate: Mapping, label: str = "AUC of a logistic regression") -> Figur
         groups.setdefault(
             entry.get("by") or entry.get("axis") or entry.get("parameter") or "theta_e_arcsec", []
         ).append(entry)
-    figure, axes = plt.subplots(
-        1, len(groups), figsize=(1.2 + 3.8 * len(groups), 3), sharey=True, squeeze=False
-    )
+    figure, axes = plt.subplots(1, len(groups), figsize=(1.2 + 3.8 * len(groups), 3), sharey=True, squeeze=False)
     for axis, (name, entries) in zip(axes[0], groups.items(), strict=True):
         _leakage_panel(axis, name, entries)
     axes[0, 0].set_ylabel(label)
@@ -151,9 +149,7 @@ def _leakage_panel(axis, name: str, entries: Sequence[Mapping]) -> None:
                 label="expected of physics" if first else None,
             )
         metric = entry.get("metric", entry)
-        plot_interval(
-            axis, i, metric, horizontal=False, color=BLUE, label="observed, 95 %" if first else None
-        )
+        plot_interval(axis, i, metric, horizontal=False, color=BLUE, label="observed, 95 %" if first else None)
     axis.axhline(0.5, color="#1a1a1a", lw=0.8, ls=":")
     axis.set_xticks(range(len(entries)), [interval_name(e) for e in entries])
     axis.set(xlabel=axis_name(name), xlim=(-0.6, len(entries) - 0.4))
@@ -222,12 +218,8 @@ def radial_profiles(
         median = np.median(sky, axis=1)
         mad = 1.4826 * np.median(np.abs(sky - median[:, None]), axis=1)
         ratio = mad / sky_sigma[:, i]
-        axes[1].hist(
-            ratio[np.isfinite(ratio)], bins=25, histtype="step", color=BAND_COLOURS[band], lw=1.4, label=band
-        )
-    axes[0].axvspan(
-        annulus[0] * PIXEL_SCALE, annulus[1] * PIXEL_SCALE, color=GREY, alpha=0.25, lw=0, label="annulus"
-    )
+        axes[1].hist(ratio[np.isfinite(ratio)], bins=25, histtype="step", color=BAND_COLOURS[band], lw=1.4, label=band)
+    axes[0].axvspan(annulus[0] * PIXEL_SCALE, annulus[1] * PIXEL_SCALE, color=GREY, alpha=0.25, lw=0, label="annulus")
     axes[0].set(yscale="symlog", xlabel="radius [arcsec]", ylabel="mean flux a pixel [sky σ]")
     axes[0].set_title("solid: stamps, dashed: controls")
     axes[0].legend()
@@ -274,7 +266,9 @@ class Html:
         return "<table>"
 
 
-def table(rows: Sequence[Mapping], columns: Mapping[str, str], empty: str = "none") -> Html:
+def table(
+    rows: Sequence[Mapping], columns: Mapping[str, str], empty: str = "none", below: tuple[str, ...] = ()
+) -> Html:
     """An HTML table of records; every cell is escaped.
 
     Parameters
@@ -284,13 +278,18 @@ def table(rows: Sequence[Mapping], columns: Mapping[str, str], empty: str = "non
         Key of a record to the heading of its column.
     empty : str
         Shown instead of a table without rows.
+    below : tuple of str
+        Keys of sentences that stand under their row, over its whole width.
     """
     if not rows:
         return Html(f"<p>{html.escape(empty)}</p>")
     head = "".join(f"<th>{html.escape(title)}</th>" for title in columns.values())
-    body = "".join(
-        "<tr>" + "".join(f"<td>{_cell(row.get(key))}</td>" for key in columns) + "</tr>" for row in rows
-    )
+    body = ""
+    for row in rows:
+        body += "<tr>" + "".join(f"<td>{_cell(row.get(key))}</td>" for key in columns) + "</tr>"
+        sentences = " ".join(_cell(row[key]) for key in below if row.get(key))
+        if sentences:
+            body += f"<tr class='below'><td colspan='{len(columns)}'>{sentences}</td></tr>"
     return Html(f"<table class='dhs'><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>")
 
 
@@ -321,10 +320,9 @@ def gate_table(report: Mapping) -> Html:
             "n": "n",
             "n_hosts": "hosts",
             "n_sources": "sources",
-            "explanation": "what it means",
-            "remedy": "what to do",
         },
         "the report holds no gate",
+        below=("explanation", "remedy"),
     )
 
 
@@ -342,9 +340,7 @@ def signoff_table(signoff: Mapping) -> Html:
                 ),
                 "",
             )
-            evidence = next(
-                (entry[k] for k in ("source", "evidence", "from", "gate", "metric") if entry.get(k)), None
-            )
+            evidence = next((entry[k] for k in ("source", "evidence", "from", "gate", "metric") if entry.get(k)), None)
             kind = key.replace("_", " ").removesuffix("s") if key != "priority_order" else f"priority {rank}"
             rows.append(
                 {

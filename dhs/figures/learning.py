@@ -44,14 +44,12 @@ def training_curves(history: pd.DataFrame) -> Figure:
     """
     if not len(history):
         return skipped("history.csv has no epoch", "training")
-    figure, axes = plt.subplots(2, 4, figsize=(10.4, 4.8))
+    figure, axes = plt.subplots(4, 2, figsize=(7.6, 9.6))
     used = {"epoch"}
     epochs = history["epoch"] if "epoch" in history else np.arange(1, len(history) + 1)
     for axis, (title, (wanted, unit)) in zip(axes.flat, PANELS.items()):
         columns = [
-            c
-            for c in history.columns
-            if c not in used and wanted(c) and pd.api.types.is_numeric_dtype(history[c])
+            c for c in history.columns if c not in used and wanted(c) and pd.api.types.is_numeric_dtype(history[c])
         ]
         columns = [c for c in columns if history[c].notna().any()]
         used.update(columns)
@@ -65,12 +63,10 @@ def training_curves(history: pd.DataFrame) -> Figure:
             low, high = f"{column}_low", f"{column}_high"
             if {low, high} <= set(history.columns):
                 axis.fill_between(epochs, history[low], history[high], color=colour, alpha=0.2, lw=0)
-            axis.plot(
-                epochs[known], history.loc[known, column], "o-", ms=2.5, color=colour, label=_label(column)
-            )
+            axis.plot(epochs[known], history.loc[known, column], "o-", ms=2.5, color=colour, label=_label(column))
         axis.xaxis.set_major_locator(MaxNLocator(4, integer=True))
         axis.set(title=title, xlabel="epoch", ylabel=unit)
-        axis.legend(fontsize=6)
+        axis.legend(fontsize=7)
     for axis in list(axes.flat)[len(PANELS) :]:
         axis.set_axis_off()
     return figure

@@ -91,17 +91,13 @@ def _pairs(manifest: Mapping) -> dict[str, str]:
     catalogue = (manifest.get("hosts") or {}).get("known_lens_catalogue")
     out["known_lens_catalogue"] = str(catalogue) if catalogue else "no catalogue: not cross-matched"
     limits = (manifest.get("sources") or {}).get("limits") or []
-    out["sources_limits"] = "; ".join(limits) if limits else "none stated"
+    out["sources_limits"] = " ".join(limits) if limits else "none stated"
     draws = manifest.get("draws") or {}
     accepted, rejected = draws.get("accepted", 0), sum((draws.get("rejected") or {}).values())
     out["accepted"], out["rejected"] = text(accepted), text(rejected)
-    out["acceptance"] = (
-        f"{100 * accepted / (accepted + rejected):.0f} %" if accepted + rejected else "not measured"
-    )
+    out["acceptance"] = f"{100 * accepted / (accepted + rejected):.0f} %" if accepted + rejected else "not measured"
     negatives = manifest.get("negatives") or {}
-    out["n_hard_negatives"] = text(
-        sum(v for k, v in negatives.items() if k != "refused" and isinstance(v, int))
-    )
+    out["n_hard_negatives"] = text(sum(v for k, v in negatives.items() if k != "refused" and isinstance(v, int)))
     out["content_hash"] = str(manifest.get("content_hash", "unknown"))[:12]
     out["seed"] = str(manifest.get("seed", "unknown"))
     out["mock_label"] = _mock_label(manifest)
@@ -191,9 +187,7 @@ def _evaluation(evaluation: Mapping) -> dict[str, str]:
     for section in ("core_masked", "core_swap"):
         part = evaluation.get(section) or {}
         out[section] = metric_text(_first(part, ("auroc", "auc", "value")))
-        out[f"{section}_change"] = metric_text(
-            _first(part, ("delta", "change", "drop", "difference", "mean_change"))
-        )
+        out[f"{section}_change"] = metric_text(_first(part, ("delta", "change", "drop", "difference", "mean_change")))
     calibration = evaluation.get("calibration") or {}
     for key, candidates in {
         "ece_before": ("ece_before", "ece_raw", "ece"),
@@ -217,11 +211,7 @@ def _evaluation(evaluation: Mapping) -> dict[str, str]:
         ("snr", "arc_snr_matched"),
         ("psf", "psf_fwhm_r_arcsec"),
     ):
-        known = [
-            e
-            for e in (evaluation.get("strata") or {}).get(entries) or []
-            if _rate(e).get("value") is not None
-        ]
+        known = [e for e in (evaluation.get("strata") or {}).get(entries) or [] if _rate(e).get("value") is not None]
         out[f"auroc_{name}_lowest_bin"] = metric_text(_rate(known[0])) if known else metric_text(None)
         out[f"auroc_{name}_highest_bin"] = metric_text(_rate(known[-1])) if known else metric_text(None)
     return out
@@ -253,9 +243,7 @@ def _first(section: Mapping, keys: Sequence[str]) -> Mapping | None:
 
 def _real_lenses(part: Mapping) -> dict[str, str]:
     skipped = part.get("status") == "skip" or not part
-    reason = (
-        part.get("reason") or part.get("explanation") or part.get("message") or "no real cutout was given"
-    )
+    reason = part.get("reason") or part.get("explanation") or part.get("message") or "no real cutout was given"
     n = part.get("n_lenses", part.get("n", 0)) or 0
     out = {
         "real_status": "skip" if skipped else "scored",
@@ -265,13 +253,9 @@ def _real_lenses(part: Mapping) -> dict[str, str]:
     recall = part.get("recall_at_fpr") or part.get("recall") or {}
     if isinstance(recall, Sequence) and not isinstance(recall, str):
         recall = min(recall, key=lambda r: abs(math.log10(max(r.get("fpr", 1), 1e-9)) + 2)) if recall else {}
-    out["real_recall_fpr"] = (
-        text(float(recall["fpr"]), 4) if recall.get("fpr") is not None else "not measured"
-    )
-    metric = next(
-        (recall[k] for k in ("recall", "metric", "tpr") if isinstance(recall.get(k), Mapping)), recall
-    )
-    out["real_recall"] = metric_text(metric) if not skipped else f"not measured ({str(reason).rstrip('.')})"
+    out["real_recall_fpr"] = text(float(recall["fpr"]), 4) if recall.get("fpr") is not None else "not measured"
+    metric = next((recall[k] for k in ("recall", "metric", "tpr") if isinstance(recall.get(k), Mapping)), recall)
+    out["real_recall"] = "not measured (no real stamp was scored)" if skipped else metric_text(metric)
     return out
 
 

@@ -37,9 +37,7 @@ def pair_build_up(row: Mapping, source: np.ndarray | None = None, source_scale: 
         note(axes[0, 1], "source image not at hand")
     else:
         half = 0.5 * source.shape[0] * source_scale
-        axes[0, 1].imshow(
-            np.sqrt(np.clip(source, 0, None)), extent=(-half, half, -half, half), origin="lower"
-        )
+        axes[0, 1].imshow(np.sqrt(np.clip(source, 0, None)), extent=(-half, half, -half, half), origin="lower")
         axes[0, 1].set(xticks=[], yticks=[])
         axes[0, 1].set_title(f'source before lensing, {2 * half:.1f}" wide', fontsize=7.5)
     picture(axes[0, 2], arc, "noiseless arc, g r z")
@@ -124,17 +122,14 @@ def parameter_coverage(table) -> Figure:
     frame = table.select(
         ["theta_e_arcsec", "arc_snr_matched", "arc_snr_maxpix", "magnification", "q", "split"]
     ).to_pandas()
-    figure, axes = plt.subplots(1, 4, figsize=(10, 2.6))
+    figure, axes = plt.subplots(2, 2, figsize=(7.4, 5.2))
+    axes = axes.ravel()
     hue = {"hue": "split", "hue_order": ["train", "val", "test"], "palette": [BLUE, ORANGE, RED]}
     density = {"element": "step", "fill": False, "stat": "density", "common_norm": False, "bins": 12}
     sns.histplot(frame, x="theta_e_arcsec", ax=axes[0], **hue, **density)
     axes[0].set(xlabel="θ_E [arcsec]", ylabel="density")
-    axes[1].scatter(
-        frame["arc_snr_maxpix"], frame["arc_snr_matched"], s=3, alpha=0.4, color=BLUE, rasterized=True
-    )
-    axes[1].set(
-        xscale="log", yscale="log", xlabel="arc SNR, maximum pixel, r", ylabel="arc SNR, matched filter, grz"
-    )
+    axes[1].scatter(frame["arc_snr_maxpix"], frame["arc_snr_matched"], s=3, alpha=0.4, color=BLUE, rasterized=True)
+    axes[1].set(xscale="log", yscale="log", xlabel="arc SNR, maximum pixel, r", ylabel="arc SNR, matched filter, grz")
     sns.histplot(frame, x="magnification", ax=axes[2], log_scale=True, legend=False, **hue, **density)
     axes[2].set(xlabel="magnification", ylabel="density")
     sns.histplot(frame, x="q", ax=axes[3], legend=False, **hue, **density)
@@ -185,11 +180,9 @@ def host_conditions(table) -> Figure:
     """
     if not table.num_rows:
         return skipped("the data set is empty", "observing conditions of the hosts")
-    columns = (
-        [f"sky_sigma_{b}" for b in BANDS] + [f"psf_fwhm_{b}_arcsec" for b in BANDS] + ["ra", "dec", "host_id"]
-    )
+    columns = [f"sky_sigma_{b}" for b in BANDS] + [f"psf_fwhm_{b}_arcsec" for b in BANDS] + ["ra", "dec", "host_id"]
     frame = table.select(columns).to_pandas().drop_duplicates("host_id")
-    figure, axes = plt.subplots(1, 3, figsize=(9, 2.7))
+    figure, axes = plt.subplots(1, 3, figsize=(8.4, 2.8))
     for band in BANDS:
         for axis, name in ((axes[0], f"sky_sigma_{band}"), (axes[1], f"psf_fwhm_{band}_arcsec")):
             values = frame[name].to_numpy(dtype=float)
@@ -211,9 +204,7 @@ def host_conditions(table) -> Figure:
 
 
 @styled
-def sample_sheet(
-    stamps: np.ndarray | Sequence[np.ndarray], titles: Sequence[str] = (), label: str = ""
-) -> Figure:
+def sample_sheet(stamps: np.ndarray | Sequence[np.ndarray], titles: Sequence[str] = (), label: str = "") -> Figure:
     """A contact sheet of stamps, ten a row.
 
     Parameters

@@ -36,11 +36,7 @@ NEGATIVES = {
 
 def _frame(scores, split: str | None = "test"):
     frame = scores.to_pandas() if hasattr(scores, "to_pandas") else scores
-    return (
-        frame[frame["split"] == split]
-        if split and "split" in frame and (frame["split"] == split).any()
-        else frame
-    )
+    return frame[frame["split"] == split] if split and "split" in frame and (frame["split"] == split).any() else frame
 
 
 def metrics(section: Mapping | None, prefix: str = "") -> dict[str, Mapping]:
@@ -122,11 +118,7 @@ def score_distributions(scores, split: str = "test") -> Figure:
     logits = logits[np.isfinite(logits)]
     if not len(logits):
         return skipped("no score", "scores by kind")
-    edges = (
-        np.linspace(*np.quantile(logits, [0.001, 0.999]), 40)
-        if np.ptp(logits)
-        else np.array([-1, 1]) + logits[0]
-    )
+    edges = np.linspace(*np.quantile(logits, [0.001, 0.999]), 40) if np.ptp(logits) else np.array([-1, 1]) + logits[0]
     for kind, (label, colour) in kinds.items():
         source = everything if kind == "real_lens" else frame
         values = source.loc[source["kind"].str.startswith(kind), "logit"].to_numpy(dtype=float)
@@ -197,9 +189,7 @@ def reliability(calibration: Mapping) -> Figure:
     after = calibration.get("bins_calibrated") or calibration.get("bins_after") or [] if not reason else []
     if reason or not before:
         return skipped(reason or "no bins", "reliability diagram")
-    figure, (axis, below) = plt.subplots(
-        2, 1, figsize=(4.6, 4.8), sharex=True, gridspec_kw={"height_ratios": [3, 1]}
-    )
+    figure, (axis, below) = plt.subplots(2, 1, figsize=(4.6, 4.8), sharex=True, gridspec_kw={"height_ratios": [3, 1]})
     axis.plot([0, 1], [0, 1], ":", color="#1a1a1a", lw=0.8)
     for entries, colour, label, shift in (
         (before, BLUE, "as trained", 0),
@@ -221,9 +211,7 @@ def reliability(calibration: Mapping) -> Figure:
                     **{k: entry.get(k) for k in ("ci_low", "ci_high")},
                 }
             )
-            plot_interval(
-                axis, x + shift, metric, horizontal=False, color=colour, label=label if i == 0 else None
-            )
+            plot_interval(axis, x + shift, metric, horizontal=False, color=colour, label=label if i == 0 else None)
             xs.append((x, entry["n"]))
         if xs:
             below.plot(*zip(*xs, strict=True), "o-", color=colour, ms=3)
@@ -256,9 +244,7 @@ def completeness_map(completeness: Mapping) -> Figure:
         metric = cell.get("metric", cell)
         i, j = lines.index(b), columns.index(a)
         grid[i, j] = number(metric.get("value"))
-        texts.append(
-            (j, i, f"{grid[i, j]:.2f}\nn={metric.get('n', 0)}" if np.isfinite(grid[i, j]) else "n=0")
-        )
+        texts.append((j, i, f"{grid[i, j]:.2f}\nn={metric.get('n', 0)}" if np.isfinite(grid[i, j]) else "n=0"))
     mesh = axis.imshow(grid, origin="lower", aspect="auto", cmap="viridis", vmin=0, vmax=1)
     for j, i, text in texts:
         dark = np.isfinite(grid[i, j]) and grid[i, j] < 0.6
@@ -291,7 +277,7 @@ def core_effect(scores, evaluation: Mapping, split: str = "test") -> Figure:
     """
     frame = _frame(scores, split)
     masked = frame[(frame["kind"] == "positive") & frame["logit_core_masked"].notna()]
-    figure, (left, right) = plt.subplots(1, 2, figsize=(9.4, 3.4))
+    figure, (left, right) = plt.subplots(1, 2, figsize=(8.4, 3.4))
     if len(masked):
         points = left.scatter(
             masked["logit"],
@@ -307,11 +293,7 @@ def core_effect(scores, evaluation: Mapping, split: str = "test") -> Figure:
         figure.colorbar(points, ax=left, label="θ_E [arcsec]")
     else:
         note(left, "no core-masked score", "positives")
-    found = (
-        {"whole stamp": evaluation["auroc"]}
-        if (evaluation.get("auroc") or {}).get("value") is not None
-        else {}
-    )
+    found = {"whole stamp": evaluation["auroc"]} if (evaluation.get("auroc") or {}).get("value") is not None else {}
     for section in ("core_masked", "core_swap"):
         part = evaluation.get(section) or {}
         part = (
@@ -372,9 +354,7 @@ def real_lens_scores(table, reference, label: str = "survey negatives") -> Figur
         Of the negatives.
     """
     if not len(table) or not len(reference):
-        return skipped(
-            "no real stamp was scored" if not len(table) else f"no {label} were scored", "real lenses"
-        )
+        return skipped("no real stamp was scored" if not len(table) else f"no {label} were scored", "real lenses")
     table = table.sort_values("logit")
     figure, axis = plt.subplots(figsize=(6.4, 1.2 + 0.26 * len(table)))
     reference = np.sort(np.asarray(reference, dtype=float))

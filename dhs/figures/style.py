@@ -13,8 +13,9 @@ from astropy.visualization import make_lupton_rgb
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-BANDS = ("g", "r", "z")
-PIXEL_SCALE = 0.262  # arcsec
+from dhs.survey.facts import BAND_NAMES, PIXEL_SCALE
+
+BANDS = BAND_NAMES
 PALETTE = sns.color_palette("colorblind")
 BLUE, ORANGE, GREEN, RED, PURPLE, BROWN, _, GREY = PALETTE[:8]
 BAND_COLOURS = {"g": GREEN, "r": RED, "z": PURPLE}
@@ -65,9 +66,7 @@ def absent(section: Mapping | None) -> str | None:
     if not section:
         return "not in this run"
     if section.get("status") == "skip":
-        return str(
-            section.get("reason") or section.get("explanation") or section.get("message") or "no reason given"
-        )
+        return str(section.get("reason") or section.get("explanation") or section.get("message") or "no reason given")
     return None
 
 

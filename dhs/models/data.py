@@ -113,9 +113,7 @@ def read_part(file: str, negative_file: str | None) -> Part:
     index = {row["pair_id"]: i for i, row in enumerate(rows)}
     hard, hard_row = [], np.full(len(rows), -1)
     if negative_file is not None:
-        for negative in reader.rows(
-            storage.read_table(negative_file, columns=["pair_id", "light", "rng_key"])
-        ):
+        for negative in reader.rows(storage.read_table(negative_file, columns=["pair_id", "light", "rng_key"])):
             i = index.get(negative["pair_id"])
             if i is None:
                 raise DhsError(
@@ -173,9 +171,7 @@ class Samples:
         if len(self.pair_id) == 0:
             raise DhsError(f"{pairs.path}: split {split!r} has no pair. Make a larger data set (--n-pairs).")
         if (repeated := self.pair_id[1:][np.diff(self.pair_id) == 0]).size:
-            raise DhsError(
-                f"{pairs.path}: pair {repeated[0]} is in split {split!r} twice. Make the data set again."
-            )
+            raise DhsError(f"{pairs.path}: pair {repeated[0]} is in split {split!r} twice. Make the data set again.")
         negatives = pairs.dataset(split, negatives=True)
         n_hard = self.n_hard = negatives.count_rows() if negatives is not None else 0
         self._p_hard = min(1.0, hard_negative_ratio * len(self.pair_id) / n_hard) if n_hard else 0.0

@@ -47,9 +47,7 @@ def widen(weight: torch.Tensor, channels: int) -> torch.Tensor:
 
 def cached_weights() -> str | None:
     """Path of torchvision's ImageNet weights where they already lie in the torch cache; nothing is fetched."""
-    path = os.path.join(
-        torch.hub.get_dir(), "checkpoints", ResNet18_Weights.IMAGENET1K_V1.url.rsplit("/", 1)[-1]
-    )
+    path = os.path.join(torch.hub.get_dir(), "checkpoints", ResNet18_Weights.IMAGENET1K_V1.url.rsplit("/", 1)[-1])
     return path if os.path.isfile(path) else None
 
 
@@ -89,9 +87,7 @@ def make(config: TrainConfig, channels: int, seed: int) -> tuple[nn.Module, str]
     if state["conv1.weight"].shape[1] == 3 and channels != 3:
         state["conv1.weight"] = widen(state["conv1.weight"], channels)
     own = network.state_dict()
-    wrong = [
-        k for k, v in own.items() if not k.startswith("fc.") and (k not in state or state[k].shape != v.shape)
-    ]
+    wrong = [k for k, v in own.items() if not k.startswith("fc.") and (k not in state or state[k].shape != v.shape)]
     if wrong:
         raise DhsError(
             f"{path}: not a ResNet-18 state dict ({len(wrong)} tensors missing or of another shape, first "
@@ -106,9 +102,7 @@ def load_state(data: bytes, path: str) -> dict:
     try:
         state = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises pickle, zip, key and runtime errors alike for a bad file
-        raise DhsError(
-            f"{path}: not a readable weights file ({type(error).__name__}). Give another."
-        ) from None
+        raise DhsError(f"{path}: not a readable weights file ({type(error).__name__}). Give another.") from None
     state = state.get("model", state) if isinstance(state, dict) else None
     if not isinstance(state, dict) or "conv1.weight" not in state:
         raise DhsError(f"{path}: holds no ResNet-18 state dict. Give torchvision's resnet18 weights.")

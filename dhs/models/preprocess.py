@@ -32,9 +32,7 @@ def _median(values: torch.Tensor) -> torch.Tensor:
     return 0.5 * (ordered[..., (n - 1) // 2] + ordered[..., n // 2])
 
 
-def sky_statistics(
-    stamps: torch.Tensor, annulus_px: tuple[float, float]
-) -> tuple[torch.Tensor, torch.Tensor]:
+def sky_statistics(stamps: torch.Tensor, annulus_px: tuple[float, float]) -> tuple[torch.Tensor, torch.Tensor]:
     """Sky level and noise of every stamp and band from an outer annulus.
 
     Parameters

@@ -73,9 +73,7 @@ class Scorer:
     def _run(self, network: torch.nn.Module, stamps: np.ndarray, core_mask_px: float | None) -> np.ndarray:
         stamps = np.asarray(stamps)
         if stamps.ndim != 4 or stamps.shape[1] != 3 or stamps.shape[2] != stamps.shape[3]:
-            raise DhsError(
-                f"stamps have shape {stamps.shape}; (n, 3, 64, 64) in g, r, z nanomaggies is needed."
-            )
+            raise DhsError(f"stamps have shape {stamps.shape}; (n, 3, 64, 64) in g, r, z nanomaggies is needed.")
         if not np.isfinite(stamps).all():
             bad = np.flatnonzero(~np.isfinite(stamps).all(axis=(1, 2, 3)))
             raise DhsError(
@@ -261,17 +259,13 @@ def score(
     else:
         from dhs.survey.hosts import open_hosts
 
-        config = profile.hosts.model_copy(
-            update={"spec": cutouts, "known_lenses": None, "allow_known_lenses": True}
-        )
+        config = profile.hosts.model_copy(update={"spec": cutouts, "known_lenses": None, "allow_known_lenses": True})
         table, refusals = score_hosts(scorer, open_hosts(config, profile.seed), core_mask_px=radius)
         if refusals:
             folder = str(out).rpartition("/")[0] or "."
             storage.write_quarantine(storage.join(folder, "quarantine.parquet"), refusals)
         if table.num_rows == 0:
             first = refusals[0].message if refusals else "there is none"
-            raise DhsError(
-                f"{cutouts}: no cutout could be scored ({first}). See quarantine.parquet beside {out}."
-            )
+            raise DhsError(f"{cutouts}: no cutout could be scored ({first}). See quarantine.parquet beside {out}.")
     storage.write_table(out, table)
     return table

@@ -115,9 +115,7 @@ class Trainer:
         )
         steps = self.samples.steps(self.config.batch_size)
         total, warmup = steps * self.config.epochs, steps * self.config.warmup_epochs
-        self.schedule = torch.optim.lr_scheduler.LambdaLR(
-            self.optimizer, lambda s: lr_factor(s, total, warmup)
-        )
+        self.schedule = torch.optim.lr_scheduler.LambdaLR(self.optimizer, lambda s: lr_factor(s, total, warmup))
         self.history: list[dict] = []
 
     def checkpoint_path(self, name: str) -> str:
@@ -147,8 +145,7 @@ class Trainer:
                 "hard_negatives": {"train": self.samples.n_hard, "val": self.val.n_hard},
                 "content_hash": self.pairs.manifest["content_hash"],
                 "mock": {name: self.pairs.manifest[name]["mock"] for name in ("hosts", "sources")},
-                "versions": {"python": platform.python_version()}
-                | {name: version(name) for name in PACKAGES},
+                "versions": {"python": platform.python_version()} | {name: version(name) for name in PACKAGES},
             },
         }
 
@@ -258,9 +255,7 @@ class Trainer:
         masked = self.config.core_masked_every and (
             epoch % self.config.core_masked_every == 0 or epoch == self.config.epochs
         )
-        columns: dict[str, list] = {
-            k: [] for k in ("positive", "control", "hard", "host", "theta", "p_core", "c_core")
-        }
+        columns: dict[str, list] = {k: [] for k in ("positive", "control", "hard", "host", "theta", "p_core", "c_core")}
         radius = self.profile.evaluate.core_radius_px
         for part in self.val.parts():
             columns["positive"].append(self.logits(part.positive))
@@ -275,9 +270,7 @@ class Trainer:
         overall = clustered_auroc(v["positive"], v["control"], v["host"], v["host"])
         row = {
             # softplus(-x) and softplus(x) are the cross-entropies of a positive and of a negative
-            "loss_val": float(
-                0.5 * (np.logaddexp(0, -v["positive"]).mean() + np.logaddexp(0, v["control"]).mean())
-            ),
+            "loss_val": float(0.5 * (np.logaddexp(0, -v["positive"]).mean() + np.logaddexp(0, v["control"]).mean())),
             "auroc_val": overall.value,
             "auroc_val_low": overall.ci_low,
             "auroc_val_high": overall.ci_high,
@@ -365,9 +358,7 @@ def train(
         trainer.restore(last)
     trackers: list[Tracker] = [CsvTracker(storage.join(folder, "history.csv"), trainer.history)]
     if profile.train.wandb_project:
-        trackers.append(
-            WandbTracker(profile.train.wandb_project, profile.train.wandb_run, trainer.resolved(), folder)
-        )
+        trackers.append(WandbTracker(profile.train.wandb_project, profile.train.wandb_run, trainer.resolved(), folder))
     storage.write_bytes(
         storage.join(folder, "config.yaml"), yaml.safe_dump(trainer.resolved(), sort_keys=False).encode()
     )

@@ -35,7 +35,8 @@ class HostStamp:
     x_arcsec, y_arcsec : float
         Centroid of the host's r-band light from the stamp's centre (pixel coordinate (31.5, 31.5)), arcsec.
     lag1 : float
-        Correlation of sky noise between neighbouring pixels, mean over bands and axes.
+        Effective correlation of sky noise between neighbouring pixels, mean over bands and axes: the sum over lags
+        1 to 3, so that a covariance cut after one pixel (`dhs.injection.snr.snr_matched`) has the measured power.
     z_phot : float
         Photometric redshift; NaN where unknown.
     flags : tuple of str

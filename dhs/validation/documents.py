@@ -75,6 +75,17 @@ def _number(text: str | None) -> float | None:
     return value if value == value else None
 
 
+def projected(run: str | Path) -> str:
+    """One sentence: what the paper-size run would cost on this machine, from a finished run's timings."""
+    cost = read_documents(run)["projection"]
+    if None in (cost["inject_hours"], cost["train_hours"], cost["disk_gb"]):
+        return f"{run} has no timings to project from"
+    return (
+        f"projected from {run}: {cost['inject_hours']:.1f} h to inject {cost['pairs']:,} pairs, "
+        f"{cost['train_hours']:.0f} h to train {cost['epochs']} epochs, {cost['disk_gb']:.0f} GB of disk"
+    )
+
+
 def projection(run: str | Path, documents: dict) -> dict:
     """Hours and disk of the paper-size run, scaled linearly from this run's timings; null where not recorded."""
     paper = load_profile("paper")

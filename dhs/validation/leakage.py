@@ -246,8 +246,8 @@ def _measure(data, kind: str) -> Gate:
     interval = "no interval" if delta.ci_low is None else f"95 % {delta.ci_low:+.3f} to {delta.ci_high:+.3f}"
     region = f"core (r < {config.core_radius_px:g} px)" if kind == "core" else "radial profile"
     text = (
-        f"A logistic regression on the {region} reaches AUC {metric.value:.3f}; the lens equation predicts {overall['expected']:.3f}; difference "
-        f"{delta.value:+.3f} ({interval}), margin {config.equivalence_margin:g}."
+        f"A logistic regression on the {region} reaches AUC {metric.value:.3f}; the lens equation predicts "
+        f"{overall['expected']:.3f}; difference {delta.value:+.3f} ({interval}), margin {config.equivalence_margin:g}."
     )
     if outside:
         text += f" Outside the margin: {', '.join(outside)}."

@@ -22,7 +22,7 @@ from dhs.config import Profile, load_profile
 from dhs.datasets.reader import Pairs, open_pairs, per_band, rows, stamp
 from dhs.datasets.schema import BANDS, NEGATIVE_SCHEMA, PAIR_SCHEMA, SCALARS, SPLITS
 from dhs.errors import DhsError
-from dhs.validation import gates, leakage, texture
+from dhs.validation import gates, leakage, normalisation, texture
 from dhs.validation.expectation import expected_arc, radius_map
 from dhs.validation.gate import REGISTRY, PreflightReport, Skip, decide, run_gate
 
@@ -38,7 +38,7 @@ NEEDED = (
     *("src_x_arcsec", "src_y_arcsec", "arc_snr_matched"),
 )
 
-__all__ = ["PreflightData", "PreflightReport", "gates", "leakage", "preflight", "texture"]
+__all__ = ["PreflightData", "PreflightReport", "gates", "leakage", "normalisation", "preflight", "texture"]
 
 
 @dataclass
@@ -234,7 +234,7 @@ def _features(data: PreflightData, row: dict, light: dict | None) -> None:
         store.setdefault(f"core_{name}", []).append(leakage.core_features(image, sigma, radius))
         store.setdefault(f"radial_{name}", []).append(leakage.radial_features(image, sigma))
     for name in ("positive", "control"):
-        for key, value in gates.sky_numbers(made[name], data.profile.train.annulus_px, arc).items():
+        for key, value in normalisation.sky_numbers(made[name], data.profile.train.annulus_px, arc).items():
             store.setdefault(f"{key}_{name}", []).append(value)
     core, beyond = radius_map() < radius, radius_map() >= data.profile.train.annulus_px[0]
     total = arc.sum(axis=(1, 2))

@@ -48,7 +48,8 @@ def hard_negative_texture(data) -> Gate:
     status = "fail" if off or outside else "pass" if inside else "warn"
     text = (
         f"One high-frequency ratio tells hard negatives from positives at AUC {metric.value:.3f} "
-        f"(0.5 +- {TEXTURE_MARGIN:g} is allowed); the median of their matched SNR over their positive's is {median_ratio:.3f}."
+        f"(0.5 +- {TEXTURE_MARGIN:g} is allowed); the median of their matched SNR over their positive's is "
+        f"{median_ratio:.3f}."
     )
     fields = {"details": {"snr_ratio_median": median_ratio, "margin": TEXTURE_MARGIN}, "n": n}
     return verdict(status, text, metric=metric, threshold=0.5 + TEXTURE_MARGIN, **fields)

@@ -40,9 +40,7 @@ def prose(text: str) -> list[str]:
     text = re.sub(r"\$\$.*?\$\$|\$[^$]*\$", "", text, flags=re.S)
     text = re.sub(r"\{(?!cite)[\w:]+\}`[^`]*`", "", text)
     text = re.sub(r"(?<!\})`[^`]*`|\]\([^)]*\)", "", text)
-    return [
-        line for line in text.splitlines() if line.strip() and not line.startswith(("#", "(", "```", ":"))
-    ]
+    return [line for line in text.splitlines() if line.strip() and not line.startswith(("#", "(", "```", ":"))]
 
 
 def typed_results(line: str) -> list[str]:

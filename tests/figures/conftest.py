@@ -42,15 +42,11 @@ def write_pairs(folder) -> Pairs:
             elif field.name == "arc":
                 columns[field.name] = tensor(ring)
             elif field.name == "invvar":
-                columns[field.name] = pa.ExtensionArray.from_storage(
-                    field.type, pa.nulls(n, field.type.storage_type)
-                )
+                columns[field.name] = pa.ExtensionArray.from_storage(field.type, pa.nulls(n, field.type.storage_type))
             elif field.name == "flags":
                 columns[field.name] = pa.array([["mock"]] * n, field.type)
             elif pa.types.is_string(field.type):
-                values = (
-                    [split] * n if field.name == "split" else [f"{field.name}-{first + i}" for i in range(n)]
-                )
+                values = [split] * n if field.name == "split" else [f"{field.name}-{first + i}" for i in range(n)]
                 if field.name == "rng_key":
                     values = [f"1:{first + i}" for i in range(n)]
                 columns[field.name] = pa.array(values)
@@ -81,9 +77,7 @@ def write_pairs(folder) -> Pairs:
                 hard[field.name] = value
         part = folder / "negatives" / f"split={split}" / "part-00000.parquet"
         part.parent.mkdir(parents=True)
-        pq.write_table(
-            pa.table({f.name: hard[f.name] for f in NEGATIVE_SCHEMA}, schema=NEGATIVE_SCHEMA), part
-        )
+        pq.write_table(pa.table({f.name: hard[f.name] for f in NEGATIVE_SCHEMA}, schema=NEGATIVE_SCHEMA), part)
         first += n
     per_split = {"train": 20, "val": 5, "test": 9}
     manifest = {
@@ -125,11 +119,7 @@ def gate(name, status="pass", value=None, low=None, high=None, limit=None, **mor
         "status": status,
         "blocking": status != "skip",
     }
-    return (
-        {"name": name, "explanation": "What <it> means.", "remedy": "What to do.", "figure": None}
-        | measured
-        | more
-    )
+    return {"name": name, "explanation": "What <it> means.", "remedy": "What to do.", "figure": None} | measured | more
 
 
 @pytest.fixture
@@ -193,16 +183,12 @@ def evaluation() -> dict:
         "core_masked": {"auroc": metric(0.85, 0.8, 0.9)},
         "core_swap": {"status": "skip", "reason": "not made at this size"},
         "calibration": {
-            "bins": [
-                {"mean_probability": x, "fraction": x, "ci_low": 0.0, "ci_high": 1.0, "n": 9}
-                for x in (0.1, 0.9)
-            ],
+            "bins": [{"mean_probability": x, "fraction": x, "ci_low": 0.0, "ci_high": 1.0, "n": 9} for x in (0.1, 0.9)],
             "temperature": 1.4,
         },
         "completeness": {
             "cells": [
-                {"theta_e_lo": a, "theta_e_hi": a + 1, "snr_lo": b, "snr_hi": 2 * b}
-                | metric(0.5 if b > 5 else None)
+                {"theta_e_lo": a, "theta_e_hi": a + 1, "snr_lo": b, "snr_hi": 2 * b} | metric(0.5 if b > 5 else None)
                 for a in (0.5, 1.5)
                 for b in (5, 10)
             ]

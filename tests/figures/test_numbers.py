@@ -70,8 +70,4 @@ def test_preflight_counts(report):
 
 def test_training_reads_the_best_epoch(history):
     shown = glued({"history": history, "config": {"resolved": {"weights": "random"}}}, "training")
-    assert (
-        shown["best_epoch"] == "5"
-        and shown["best_val_auroc"].startswith("0.920")
-        and shown["weights"] == "random"
-    )
+    assert shown["best_epoch"] == "5" and shown["best_val_auroc"].startswith("0.920") and shown["weights"] == "random"

@@ -42,7 +42,11 @@ def lenstronomy_image(lens, source, x, y, phi, kernel, supersampling):
         psf,
         lens_model_class=LensModel(["SIE", "SHEAR"]),
         source_model_class=LightModel(["INTERPOL"]),
-        kwargs_numerics={"supersampling_factor": supersampling, "supersampling_convolution": True, "supersampling_kernel_size": None},
+        kwargs_numerics={
+            "supersampling_factor": supersampling,
+            "supersampling_convolution": True,
+            "supersampling_kernel_size": None,
+        },
     )
     light = {"image": source.image / source.pixel_scale**2, "amp": 1, "center_x": x, "center_y": y}
     light |= {"phi_G": phi, "scale": source.pixel_scale}
@@ -117,7 +121,7 @@ def test_moffat_has_the_delivered_fwhm_once_binned():
 
 @pytest.mark.parametrize("beta", [0.35, 0.5, 0.7])
 def test_magnification_is_that_of_an_sis(beta):
-    """mu = 2 / beta of each point of the source inside the Einstein radius of an SIS (Schneider, Ehlers & Falco 1992)."""
+    """mu = 2 / beta of each point inside the Einstein radius of an SIS (Schneider, Ehlers & Falco 1992)."""
     lens, source = Lens(1.0, 0.999999, 0.0), gaussian_source(sigma_arcsec=0.05, n=51, scale=0.01, ratio=1.0)
     axis = (np.arange(51) - 25) * 0.01
     expected = (source.image * 2.0 / np.hypot(beta + axis[None, :], axis[:, None] + 1e-9)).sum()

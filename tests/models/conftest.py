@@ -17,9 +17,7 @@ Y, X = np.mgrid[:64, :64] - 31.5
 RADIUS, ANGLE = np.hypot(X, Y), np.arctan2(Y, X)
 
 
-def make_row(
-    pair_id: int, split: str, rng: np.random.Generator, pairs_per_host: int, arc_sigmas: float
-) -> dict:
+def make_row(pair_id: int, split: str, rng: np.random.Generator, pairs_per_host: int, arc_sigmas: float) -> dict:
     host = pair_id // pairs_per_host
     host_rng = np.random.default_rng([7, host])
     size, flux = host_rng.uniform(2, 4), host_rng.uniform(0.1, 0.4)
@@ -79,9 +77,7 @@ def write_synthetic_pairs(
     """Write a synthetic pairs data set and open it."""
     rng, pair_id = np.random.default_rng(seed), 0
     for split, n in counts.items():
-        rows = [
-            make_row(pair_id + i, split, rng, pairs_per_host, arc_sigmas) | {"flags": flags} for i in range(n)
-        ]
+        rows = [make_row(pair_id + i, split, rng, pairs_per_host, arc_sigmas) | {"flags": flags} for i in range(n)]
         pair_id += n
         for number, start in enumerate(range(0, n, per_part)):
             part, name = rows[start : start + per_part], f"split={split}/part-{number:05d}.parquet"
@@ -90,9 +86,7 @@ def write_synthetic_pairs(
             storage.write_table(storage.join(folder, "negatives", name), as_table(hard, NEGATIVE_SCHEMA))
     mock = {"kind": "synthetic", "mock": True, "spec": "tests"}
     manifest = {"schema_version": SCHEMA_VERSION, "counts": counts, "hosts": mock, "sources": mock}
-    storage.write_json(
-        storage.join(folder, "manifest.json"), manifest | {"content_hash": f"synthetic-{seed}"}
-    )
+    storage.write_json(storage.join(folder, "manifest.json"), manifest | {"content_hash": f"synthetic-{seed}"})
     return open_pairs(folder)
 
 

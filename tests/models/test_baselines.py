@@ -13,9 +13,7 @@ CONFIG = TrainConfig()
 
 @pytest.fixture(scope="module")
 def pairs(tmp_path_factory):
-    return write_synthetic_pairs(
-        tmp_path_factory.mktemp("b"), {"train": 120, "val": 0, "test": 60}, arc_sigmas=20
-    )
+    return write_synthetic_pairs(tmp_path_factory.mktemp("b"), {"train": 120, "val": 0, "test": 60}, arc_sigmas=20)
 
 
 @pytest.fixture(scope="module")

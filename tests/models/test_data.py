@@ -15,8 +15,7 @@ from dhs.models.data import Samples, read_part, refuse_candidates
 def epoch_of(samples, number, batch_size=14):
     batches = list(samples.epoch(number, batch_size))
     columns = {
-        name: np.concatenate([getattr(b, name) for b in batches])
-        for name in ("stamps", "labels", "pair_id", "hard")
+        name: np.concatenate([getattr(b, name) for b in batches]) for name in ("stamps", "labels", "pair_id", "hard")
     }
     order = np.lexsort((columns["labels"], columns["pair_id"]))
     return batches, {name: value[order] for name, value in columns.items()}
@@ -48,9 +47,7 @@ def test_streaming_gives_the_same_samples_and_holds_none_of_them(tiny):
 
 def test_order_and_negatives_change_with_epoch_and_seed_and_repeat_with_both(tiny):
     def signature(seed, number):
-        return [
-            (b.pair_id.tolist(), b.hard.tolist()) for b in Samples(tiny, "train", 0.3, seed).epoch(number, 14)
-        ]
+        return [(b.pair_id.tolist(), b.hard.tolist()) for b in Samples(tiny, "train", 0.3, seed).epoch(number, 14)]
 
     assert signature(1, 1) == signature(1, 1)
     assert signature(1, 1) != signature(1, 2)
@@ -60,8 +57,7 @@ def test_order_and_negatives_change_with_epoch_and_seed_and_repeat_with_both(tin
 def test_samples_are_the_stamps_of_the_reader(tiny):
     _, epoch = epoch_of(Samples(tiny, "train", 1.0, seed=0), 1)
     negatives = {
-        row["pair_id"]: row
-        for row in reader.rows(tiny.table("train", ["pair_id", "light", "rng_key"], negatives=True))
+        row["pair_id"]: row for row in reader.rows(tiny.table("train", ["pair_id", "light", "rng_key"], negatives=True))
     }
     for i in (0, 7, 39):
         row = tiny[i]
@@ -82,12 +78,8 @@ def test_ratio_is_the_fraction_of_all_negatives_as_far_as_there_are_hard_ones(ti
 
 
 def test_hosts_that_are_candidates_are_refused(tmp_path):
-    pairs = write_synthetic_pairs(
-        tmp_path, {"train": 2, "val": 3, "test": 0}, flags=["mock", "host_is_candidate"]
-    )
-    with pytest.raises(
-        DhsError, match=r"3 pairs of split 'val' have a host that is a lens candidate.*allow-known"
-    ):
+    pairs = write_synthetic_pairs(tmp_path, {"train": 2, "val": 3, "test": 0}, flags=["mock", "host_is_candidate"])
+    with pytest.raises(DhsError, match=r"3 pairs of split 'val' have a host that is a lens candidate.*allow-known"):
         refuse_candidates(pairs, ("val",))
 
 

@@ -59,9 +59,7 @@ def test_csv_tracker_keeps_earlier_rows(tmp_path):
 
 def test_wandb_asked_for_but_not_installed_says_how_to_install(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "wandb", None)
-    with pytest.raises(
-        UsageError, match=r"pip install 'dark-halo-scope\[wandb\]', or leave wandb_project out"
-    ):
+    with pytest.raises(UsageError, match=r"pip install 'dark-halo-scope\[wandb\]', or leave wandb_project out"):
         WandbTracker("project", None, {}, str(tmp_path))
 
 

@@ -49,9 +49,7 @@ def test_six_channels_answer_a_doubled_image_as_three_answer_the_image(weights):
     three = networks.make(TrainConfig(pretrained=str(weights)), 3, seed=0)[0]
     six = networks.make(TrainConfig(pretrained=str(weights)), 6, seed=0)[0]
     image = torch.randn(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
-    torch.testing.assert_close(
-        six.conv1(torch.cat([image, image], 1)), three.conv1(image), rtol=1e-4, atol=1e-5
-    )
+    torch.testing.assert_close(six.conv1(torch.cat([image, image], 1)), three.conv1(image), rtol=1e-4, atol=1e-5)
 
 
 def test_auto_takes_the_torch_cache_and_nothing_else(weights, tmp_path, monkeypatch):

@@ -141,9 +141,7 @@ def test_asinh_keeps_the_order_of_bright_pixels_where_the_clip_flattens_them(sta
     soft, hard = Preprocess()(bright), Preprocess(stretch="clip")(bright)
     assert (soft[:, :, 20, 21] > soft[:, :, 20, 20]).all()
     assert torch.equal(hard[:, :, 20, 21], hard[:, :, 20, 20])
-    np.testing.assert_allclose(
-        soft, np.arcsinh(normalise(bright, ANNULUS).numpy() / 3.0), rtol=1e-5, atol=1e-6
-    )
+    np.testing.assert_allclose(soft, np.arcsinh(normalise(bright, ANNULUS).numpy() / 3.0), rtol=1e-5, atol=1e-6)
 
 
 def test_preprocess_comes_from_the_configuration():

@@ -48,12 +48,8 @@ def test_validation_monitors_are_those_of_the_scores(tiny, trained):
     labels, logits = np.repeat([1, 0], 24), scorer.logits(stamps)
     last = trained.history.iloc[-1]
     assert last["auroc_val"] == pytest.approx(roc_auc_score(labels, logits), abs=2e-3)
-    assert last["auroc_core_masked"] == pytest.approx(
-        roc_auc_score(labels, scorer.logits(stamps, 5.0)), abs=2e-3
-    )
-    loss = torch.nn.functional.binary_cross_entropy_with_logits(
-        torch.tensor(logits), torch.tensor(labels).float()
-    )
+    assert last["auroc_core_masked"] == pytest.approx(roc_auc_score(labels, scorer.logits(stamps, 5.0)), abs=2e-3)
+    loss = torch.nn.functional.binary_cross_entropy_with_logits(torch.tensor(logits), torch.tensor(labels).float())
     assert last["loss_val"] == pytest.approx(float(loss), abs=1e-3)
 
 
@@ -123,9 +119,7 @@ def test_overwrite_replaces_and_a_changed_configuration_is_used(tmp_path):
     pairs = write_synthetic_pairs(tmp_path / "pairs", {"train": 8, "val": 8, "test": 0})
     options = EXACT | {"batch_size": 8}
     first = train(pairs.path, tmp_path / "run", epochs=1, channels="raw+residual", **options)
-    second = train(
-        pairs.path, tmp_path / "run", epochs=1, channels="raw", overwrite=True, resume=False, **options
-    )
+    second = train(pairs.path, tmp_path / "run", epochs=1, channels="raw", overwrite=True, resume=False, **options)
     assert first.last == second.last and Scorer(second.last).config.channels == "raw"
     assert len(pd.read_csv(tmp_path / "run" / "history.csv")) == 1
 
@@ -149,9 +143,7 @@ def test_a_loss_that_is_not_finite_stops_with_a_checkpoint_and_a_reason(tmp_path
 
 
 def test_hosts_that_are_candidates_are_refused_before_anything_is_written(tmp_path):
-    pairs = write_synthetic_pairs(
-        tmp_path / "p", {"train": 8, "val": 8, "test": 0}, flags=["host_is_candidate"]
-    )
+    pairs = write_synthetic_pairs(tmp_path / "p", {"train": 8, "val": 8, "test": 0}, flags=["host_is_candidate"])
     with pytest.raises(DhsError, match="host_is_candidate"):
         train(pairs.path, tmp_path / "run", profile="smoke")
     assert not (tmp_path / "run").exists()
@@ -175,9 +167,7 @@ def test_schedule_warms_up_and_follows_the_cosine():
 
 
 def test_256_pairs_are_overfitted(tmp_path):
-    pairs = write_synthetic_pairs(
-        tmp_path / "pairs", {"train": 256, "val": 16, "test": 0}, per_part=128, arc_sigmas=6
-    )
+    pairs = write_synthetic_pairs(tmp_path / "pairs", {"train": 256, "val": 16, "test": 0}, per_part=128, arc_sigmas=6)
     options = {"lr": 1e-3, "epochs": 5, "batch_size": 32, "augment": False, "core_dropout_prob": 0.0}
     result = train(pairs.path, tmp_path / "run", profile="smoke", hard_negative_ratio=0.0, **options)
     scorer = Scorer(result.last)

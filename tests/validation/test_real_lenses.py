@@ -38,7 +38,7 @@ def run(tmp_path):
 def test_without_real_stamps_the_page_says_skip_and_how_to_fetch(tmp_path, monkeypatch):
     monkeypatch.delenv("DHS_DATA_DIR", raising=False)
     got = real_lenses("none.pt", tmp_path, profile="smoke", scorer=Flux())
-    assert got["status"] == "skip" and "dhs fetch lenses" in got["reason"] and "skip" in str(got)
+    assert got["status"] == "skip" and "dhs fetch" in got["reason"] and "skip" in str(got)
     assert RealLenses.read(tmp_path).data == got.data == dict(got)
     assert storage.read_table(tmp_path / "real_scores.parquet").num_rows == 0
 

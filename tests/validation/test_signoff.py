@@ -4,8 +4,9 @@ import json
 
 import pytest
 
+from dhs import storage
 from dhs.errors import DhsError
-from dhs.validation.documents import MISSING, lookup
+from dhs.validation.documents import MISSING, lookup, projected
 from dhs.validation.signoff import SignOff, load_rules, signoff
 
 
@@ -231,3 +232,15 @@ def test_paths_are_looked_up_and_nothing_is_evaluated():
     document = {"a": [{"b": 1}, {"b": 2}]}
     assert lookup(document, "a.-1.b") == 2 and lookup(document, "a.0.b") == 1
     assert lookup(document, "a.2.b") is lookup(document, "a.__class__") is lookup(document, "a.0.b.c") is MISSING
+
+
+def test_projection_is_linear_in_the_run_s_own_timings(tmp_path):
+    storage.write_json(tmp_path / "preflight.json", {"decision": "GO", "gates": []})
+    assert "no timings" in projected(tmp_path)
+    storage.write_json(tmp_path / "pairs/manifest.json", {"counts": {"train": 70, "val": 15, "test": 15}})
+    storage.write_json(tmp_path / "pairs/run.json", {"pairs_per_s": 50.0})
+    storage.write_bytes(tmp_path / "pairs/split=train/part-0.parquet", b"x" * 1000)
+    storage.write_bytes(tmp_path / "train/history.csv", b"epoch,seconds,loss_train,loss_val\n1,7.0,0.5,0.6\n")
+    said = projected(tmp_path)
+    # 300,000 pairs at 50 a second; 210,000 x 50 epochs at 0.1 s a pair; 10 bytes a pair
+    assert "1.7 h to inject 300,000 pairs" in said and "292 h to train 50 epochs" in said and "0 GB" in said
