@@ -34,6 +34,7 @@ NOTEBOOKS = {  # each notebook and the steps it runs
     "06_signoff": ("preflight", "real_lenses", "signoff"),
 }
 
+INLINE_BACKEND = "module://matplotlib_inline.backend_inline"
 LARGE_RUN = 50_000  # pairs; from here on hours and disk are projected before the start
 
 
@@ -62,6 +63,9 @@ def execute(source: Path, target: Path, parameters: Mapping[str, object], cwd: P
         if unknown:
             raise UsageError(f"{source.name}: no parameter {', '.join(unknown)}. It has {', '.join(sorted(known))}.")
         logging.getLogger("papermill").setLevel(logging.ERROR)
+        # figures are pictures in the page, whatever backend the user's shell asks for
+        shell_backend = os.environ.get("MPLBACKEND")
+        os.environ["MPLBACKEND"] = INLINE_BACKEND
         try:
             papermill.execute_notebook(
                 str(plain),
@@ -70,9 +74,14 @@ def execute(source: Path, target: Path, parameters: Mapping[str, object], cwd: P
                 kernel_name="python3",
                 progress_bar=False,
                 cwd=str(cwd),
+                extra_arguments=["--IPKernelApp.log_level=40"],
             )
         except papermill.exceptions.PapermillExecutionError as error:
             raise DhsError(f"{source.name}, cell {error.cell_index}: {error.ename}: {error.evalue}") from None
+        finally:
+            os.environ.pop("MPLBACKEND")
+            if shell_backend is not None:
+                os.environ["MPLBACKEND"] = shell_backend
         result = jupytext.read(done)
         _strip(result)
         storage.write_bytes(target, jupytext.writes(result, fmt="ipynb").encode())

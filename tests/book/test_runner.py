@@ -1,6 +1,7 @@
 """The runner: parameters checked, failures leave nothing behind, re-runs are byte-identical, imports are followed."""
 
 import json
+import os
 
 import pytest
 
@@ -46,6 +47,16 @@ def test_parameters_reach_the_notebook_and_reruns_are_byte_identical(script, tmp
 def test_an_unknown_parameter_is_refused_by_name(script, tmp_path):
     with pytest.raises(UsageError, match=r"nb.py: no parameter epoch. It has epochs, run_dir."):
         execute(script, tmp_path / "out.ipynb", {"epoch": 3}, tmp_path)
+
+
+def test_figures_are_pictures_whatever_backend_the_shell_asks_for(script, tmp_path, monkeypatch):
+    monkeypatch.setenv("MPLBACKEND", "Agg")
+    script.write_text(
+        SCRIPT + "\nimport matplotlib.pyplot as plt\nplt.figure().add_subplot().plot([1, 2])\nplt.show()\n"
+    )
+    execute(script, tmp_path / "a.ipynb", {}, tmp_path)
+    assert "image/png" in (tmp_path / "a.ipynb").read_text()
+    assert os.environ["MPLBACKEND"] == "Agg"
 
 
 def test_a_failing_notebook_leaves_the_old_copy(script, tmp_path):

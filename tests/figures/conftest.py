@@ -1,10 +1,8 @@
 """A small pairs data set and artefacts in the shapes of the contract, made without the other rooms."""
 
 import json
-import os
 
-os.environ.setdefault("MPLBACKEND", "Agg")
-
+import matplotlib
 import numpy as np
 import pandas as pd
 import pyarrow as pa
@@ -13,6 +11,8 @@ import pytest
 
 from dhs.datasets.reader import Pairs
 from dhs.datasets.schema import NEGATIVE_SCHEMA, PAIR_SCHEMA
+
+matplotlib.use("Agg")
 
 COUNTS = {"train": 24, "val": 6, "test": 12}
 
