@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import subprocess
 import time
 from collections import Counter
@@ -33,6 +34,7 @@ from dhs.survey.hosts import open_hosts
 from dhs.survey.stamp import HostStamp
 
 PACKAGES = ("dark-halo-scope", "numpy", "scipy", "pyarrow", "lenstronomy", "astropy", "photutils", "galsim")
+PAIRS_PER_WORKER = 250  # a second process takes as long to start as so many pairs to make
 DRAWS_KEY = b"dhs_draws"
 
 
@@ -243,19 +245,21 @@ def inject(
     identity = digest({k: v for k, v in config.model_dump(mode="json").items() if k in IDENTITY})
     if already_done(out, identity, resume):
         return open_pairs(out)
-    started = time.time()
+    asked, started = workers, time.time()
     data = config.model_dump(mode="json")
     context = open_context(data, out)
     storage.write_quarantine(storage.join(out, "quarantine.parquet"), context.hosts.refusals + context.sources.refusals)
     storage.write_json(storage.join(out, "run.json"), {"identity": identity, "finished": False})
     parts = plan(context)
     todo = [p for p in parts if not (resume and storage.exists(storage.join(out, p.name)))]
+    if workers is None:
+        workers = min(os.cpu_count() or 1, 1 + sum(len(p.slots) for p in todo) // PAIRS_PER_WORKER)
     made = 0
     for count, _ in engines.run(make_part, todo, open_context, (data, out), engine, workers, "injecting"):
         made += count
     manifest = _manifest(context, parts, out)
     seconds = time.time() - started
-    run = {"identity": identity, "finished": True, "engine": engine, "workers": workers, "out": out}
+    run = {"identity": identity, "finished": True, "engine": engine, "workers": asked, "out": out}
     run |= {"seconds": seconds, "pairs_made": made, "pairs_per_s": made / seconds}
     storage.write_json(storage.join(out, "run.json"), run)
     storage.write_json(storage.join(out, "manifest.json"), manifest)

@@ -13,27 +13,11 @@ from tqdm.auto import tqdm
 from dhs import storage
 from dhs.config import Profile, load_profile
 from dhs.datasets import reader
-from dhs.datasets.schema import SCALARS
+from dhs.datasets.schema import SCALARS, SCORE_SCHEMA, STRATIFIERS
 from dhs.errors import DhsError, InputRefused, UsageError
 from dhs.models import checkpoints, networks
 from dhs.models.data import part_files, read_part
 from dhs.models.preprocess import Preprocess
-
-STRATIFIERS = (
-    "theta_e_arcsec",
-    "arc_snr_matched",
-    "arc_snr_maxpix",
-    "magnification",
-    *(f"psf_fwhm_{band}_arcsec" for band in "grz"),
-    *(f"sky_sigma_{band}" for band in "grz"),
-)
-SCORE_SCHEMA = pa.schema(
-    [("pair_id", pa.int64())]
-    + [(name, pa.string()) for name in ("host_id", "source_id", "kind", "subkind", "split")]
-    + [(name, pa.float32()) for name in ("logit", "logit_core_masked", *STRATIFIERS)]
-)
-"""One row per stamp scored. A control and a hard negative carry the stratifiers of their pair, the hard negative
-its own ``arc_snr_matched``; a cutout has ``pair_id`` -1 and NaN for what belongs to an arc."""
 
 
 class Scorer:

@@ -17,6 +17,7 @@ from tqdm.auto import tqdm
 from dhs import engines, storage
 from dhs.config import Profile, digest, load_profile
 from dhs.datasets.reader import Pairs, open_pairs, per_band, rows, stamp
+from dhs.datasets.schema import SCORE_SCHEMA
 from dhs.errors import DhsError
 from dhs.injection.noise import Stream, generator, shot_noise
 from dhs.survey.negatives import SurveyNegatives
@@ -25,7 +26,7 @@ from dhs.validation.expectation import radius_map
 from dhs.validation.gate import jsonable
 from dhs.validation.sections import Scores
 
-CHUNK = 200
+CHUNK = 400
 SWAP_COLUMNS = ("pair_id", "host_id", "source_id", "control", "arc", "rng_key", "gain_g", "gain_r", "gain_z")
 
 
@@ -108,7 +109,7 @@ def score_survey(scorer, n: int, seed: int, *, engine="processes", workers=None,
     pyarrow.Table
         Rows of kind ``survey_negative``.
     """
-    from dhs.models.score import SCORE_SCHEMA, score_table
+    from dhs.models.score import score_table
 
     spans = [(i, min(i + CHUNK, n)) for i in range(0, n, CHUNK)]
     tables = {}

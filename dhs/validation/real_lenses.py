@@ -17,6 +17,7 @@ import pyarrow as pa
 
 from dhs import storage
 from dhs.config import HostsConfig, Profile, load_profile
+from dhs.datasets.schema import SCORE_SCHEMA
 from dhs.errors import DhsError
 from dhs.survey.catalogues import read_catalogue, read_table
 from dhs.survey.hosts import open_hosts
@@ -132,13 +133,13 @@ def real_lenses(
     DhsError
         A folder that was asked for does not exist or holds no usable cutout, or the catalogue cannot be read.
     """
-    from dhs.models.score import SCORE_SCHEMA, Scorer, score_hosts
-
     profile = load_profile(profile)
     spec = cutouts or _default_cutouts()
     if spec is None:
         reason = f"no real cutout was given and DHS_DATA_DIR holds none. {HOW_TO_GET}"
         return _write(out, {"status": "skip", "reason": reason, "n_lenses": 0}, SCORE_SCHEMA.empty_table())
+    from dhs.models.score import Scorer, score_hosts
+
     hosts = _open(spec, profile)
     scorer = scorer or Scorer(checkpoint)
     radius = profile.evaluate.core_radius_px

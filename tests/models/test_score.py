@@ -9,8 +9,9 @@ import torch
 from conftest import write_synthetic_pairs
 
 from dhs.datasets import reader
+from dhs.datasets.schema import SCORE_SCHEMA
 from dhs.errors import DhsError, InputRefused, Refusal, UsageError
-from dhs.models.score import SCORE_SCHEMA, Scorer, score, score_hosts
+from dhs.models.score import Scorer, score, score_hosts
 from dhs.survey.stamp import HostStamp
 
 
