@@ -106,3 +106,11 @@ figures.gallery(
     [f"{x:.1f}" for x in wrong["logit"]],
     "highest-scored hard negatives",
 )
+
+# %% tags=["hide-input"] mystnb={"figure": {"caption": "False positives among the survey negatives (mock), with kind and logit.", "name": "fig-false-survey"}, "image": {"alt": "Gallery of mock survey galaxies without arcs that the network scored highest"}}
+wrong = figures.worst(scores, "survey_negative", n_failures)
+figures.gallery(
+    figures.of_survey_negatives(run.profile.evaluate.n_survey_negatives, run.profile.seed, wrong["host_id"]),
+    [f"{r.subkind}, {r.logit:.1f}" for r in wrong.itertuples()],
+    "highest-scored survey negatives",
+)

@@ -34,7 +34,7 @@ from dhs.figures.scores import (
     score_distributions,
     strata,
 )
-from dhs.figures.stamps import by_pair, of_cutouts, worst
+from dhs.figures.stamps import by_pair, of_cutouts, of_survey_negatives, worst
 from dhs.figures.style import colour, skipped
 
 __all__ = [
@@ -51,6 +51,7 @@ __all__ = [
     "host_conditions",
     "leakage",
     "of_cutouts",
+    "of_survey_negatives",
     "pair_build_up",
     "pair_grid",
     "pair_strip",

@@ -97,7 +97,7 @@ def rates(scores, evaluation: Mapping, split: str = "test") -> Figure:
         xlabel="false-positive rate",
         ylabel="true-positive rate",
     )
-    axis.legend(loc="lower right", fontsize=7)
+    axis.legend(loc="upper left", fontsize=7)
     return figure
 
 

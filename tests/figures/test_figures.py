@@ -165,3 +165,13 @@ def test_pair_strip_shows_control_arc_and_stamp(pairs):
     shown = [np.asarray(axis.images[0].get_array()) for axis in figure.axes]
     for image, wanted in zip(shown, (row["control"], row["arc"], stamp(row)), strict=True):
         np.testing.assert_array_equal(image, figures.colour(wanted))
+
+
+def test_survey_negatives_are_made_again_as_they_were_scored():
+    from dhs.survey.negatives import SurveyNegatives
+
+    negatives = SurveyNegatives(5, 3)
+    ids = [negatives.refs[i].host_id for i in (4, 1)]
+    stamps = figures.of_survey_negatives(5, 3, [*ids, "unknown"])
+    assert np.array_equal(stamps, [negatives.read(4).image, negatives.read(1).image])
+    assert figures.of_survey_negatives(5, 3, []).shape == (0, 3, 64, 64)
