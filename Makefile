@@ -18,7 +18,7 @@ test-slow: $(READY)
 	$(BIN)/python -m pytest
 
 lint: $(READY)
-	$(BIN)/ruff check dhs tests notebooks benchmarks
+	$(BIN)/ruff check dhs tests notebooks
 	$(BIN)/lint-imports
 
 $(READY): pyproject.toml constraints.txt

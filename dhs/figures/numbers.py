@@ -247,7 +247,7 @@ def _real_lenses(part: Mapping) -> dict[str, str]:
     n = part.get("n_lenses", part.get("n", 0)) or 0
     out = {
         "real_status": "skip" if skipped else "scored",
-        "real_reason": str(reason) if skipped else "scored",
+        "real_reason": str(reason) if skipped else str(part.get("grade") or "grade not stated"),
     }
     out["n_real_lenses"] = text(int(n)) if not skipped else "0"
     recall = part.get("recall_at_fpr") or part.get("recall") or {}
