@@ -13,8 +13,8 @@
 # %% [markdown]
 # # Evaluation: the test split, read once
 #
-# Thresholds, epochs and gates were frozen before this split was read. Intervals resample hosts, and sources where
-# they are few, so two pairs that share a galaxy do not count as two.
+# Thresholds, strata and epochs are those of the profile that was stored with the data set before training. Intervals
+# resample hosts, and sources where they are few, so two pairs that share a galaxy do not count as two.
 
 # %% tags=["parameters"]
 run_dir: str = "runs/demo"  # folder of the run; missing steps before this one are made first

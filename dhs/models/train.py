@@ -6,6 +6,7 @@ that was not; on a CPU in float32 and with one number of threads, to the bit.
 
 from __future__ import annotations
 
+import io
 import math
 import platform
 import time
@@ -50,6 +51,14 @@ class TrainResult:
     best: str
     last: str
     output_dir: str
+
+    @classmethod
+    def read(cls, output_dir: str | Path) -> TrainResult:
+        """What a finished run left in its folder."""
+        folder = str(output_dir).rstrip("/")
+        history = pd.read_csv(io.BytesIO(storage.read_bytes(storage.join(folder, "history.csv"))))
+        best, last = (storage.join(folder, "checkpoints", f"{name}.pt") for name in ("best", "last"))
+        return cls(history, best, last, folder)
 
     @property
     def best_row(self) -> pd.Series:

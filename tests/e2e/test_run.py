@@ -37,7 +37,15 @@ def test_a_changed_setting_remakes_exactly_what_depends_on_it(run):
     assert not Run(run.path, run.profile, seed=1).current("inject")
 
 
-@pytest.mark.parametrize("name", ["inject", "preflight", "evaluate", "real_lenses", "signoff"])
+@pytest.mark.parametrize("name", ["inject", "preflight", "train", "evaluate", "real_lenses", "signoff"])
 def test_what_a_step_returns_prints_as_a_table_or_picture(run, name):
     result = getattr(run, name)()
     assert "<" in result._repr_html_()
+
+
+def test_training_is_read_back_as_it_was(run):
+    from dhs.models.train import TrainResult
+
+    result = run.train()
+    assert isinstance(result, TrainResult) and len(result.history) == run.profile.train.epochs
+    assert result.best == str(run.checkpoint) and os.path.exists(result.last)
