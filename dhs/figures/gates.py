@@ -350,5 +350,5 @@ def signoff_table(signoff: Mapping) -> Html:
                     "evidence": evidence,
                 }
             )
-    columns = {"kind": "kind", "text": "what", "remedy": "what to do", "evidence": "evidence"}
-    return table(rows, columns, "nothing stands against this run")
+    columns = {"kind": "kind", "text": "what", "remedy": "what to do"}
+    return table(rows, columns, "nothing stands against this run", below=("evidence",))
