@@ -56,7 +56,8 @@ figures.gate_table(report)
 # A logistic regression sees the central pixels only. Arcs and counter-images do put light there, so an AUC above
 # one half is not yet a fault: it is compared with what the noiseless arcs make one expect, and with a null in which
 # the labels are swapped at random within pairs. Overall: {glue:text}`gate_core_leakage`; status
-# {glue:text}`gate_core_leakage_status`.
+# {glue:text}`gate_core_leakage_status`. The intervals resample hosts with the classifier held fixed; they leave out
+# the scatter of fitting it again, and the expectation takes a round source, so the margin is the yardstick, not them.
 
 # %% tags=["hide-input"] mystnb={"figure": {"caption": "Core leakage by bin. Points: observed AUC with its interval. Grey: the null. Orange: what the noiseless arcs predict. Dotted: no leakage.", "name": "fig-core-leakage"}, "image": {"alt": "AUC of a classifier on the core, by bin, with null band and physical expectation"}}
 figures.leakage(figures.gate_of(report, "core_leakage"))

@@ -44,7 +44,8 @@ for key, value in figures.glued({"history": result.history, "config": config}, "
 # {glue:text}`batch_size`, learning rate {glue:text}`lr`, weight decay {glue:text}`weight_decay`, hard negatives
 # {glue:text}`hard_negative_ratio` of the negatives, core dropout with probability {glue:text}`core_dropout_prob`.
 # After {glue:text}`epochs` epochs the validation loss stands {glue:text}`loss_gap` above the training loss. Best
-# epoch: {glue:text}`best_epoch`, validation AUROC {glue:text}`best_val_auroc`.
+# epoch: {glue:text}`best_epoch`, validation AUROC {glue:text}`best_val_auroc`. That epoch was chosen by this very
+# number, so it flatters a little; the test split of the next chapter had no part in the choice.
 
 # %% tags=["hide-input"] mystnb={"figure": {"caption": "Every monitor by epoch. The core-masked AUROC is measured at some epochs only.", "name": "fig-training"}, "image": {"alt": "Panels of loss, AUROC overall and by Einstein radius, core-masked AUROC, hard-negative accuracy, gradient norm and learning rate against epoch"}}
 figures.training_curves(result.history)

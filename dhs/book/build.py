@@ -6,7 +6,6 @@ book's own execution cache would not notice a change in ``dhs``.
 
 from __future__ import annotations
 
-import ast
 import logging
 import os
 import shutil
@@ -103,13 +102,7 @@ def _strip(notebook) -> None:
 
 def _code_of(notebook: Path) -> str:
     """Hash of the ``dhs`` modules a notebook imports beside the verbs."""
-    names = set()
-    for node in ast.walk(ast.parse(notebook.read_text())):
-        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("dhs."):
-            names.update([node.module, *(f"{node.module}.{a.name}" for a in node.names)])
-        elif isinstance(node, ast.Import):
-            names.update(a.name for a in node.names if a.name.startswith("dhs."))
-    return fingerprint.code(*(n for n in names if fingerprint.is_module(n)))
+    return fingerprint.code(*fingerprint.imported(notebook.read_text()))
 
 
 def project_root(start: Path | None = None) -> Path:

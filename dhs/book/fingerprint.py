@@ -27,16 +27,21 @@ def _file(module: str) -> Path | None:
     return None
 
 
-@cache
-def _imports(module: str) -> frozenset[str]:
+def imported(source: str) -> frozenset[str]:
+    """``dhs`` modules that a script or module imports, anywhere in it; ``import dhs`` itself brings none."""
     found = set()
-    for node in ast.walk(ast.parse(_file(module).read_text())):
+    for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
             found.update(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
             found.add(node.module)
             found.update(f"{node.module}.{alias.name}" for alias in node.names)
-    return frozenset(name for name in found if name.startswith("dhs.") and _file(name))
+    return frozenset(name for name in found if name.startswith("dhs.") and is_module(name))
+
+
+@cache
+def _imports(module: str) -> frozenset[str]:
+    return imported(_file(module).read_text())
 
 
 def modules(start: str) -> list[str]:
@@ -56,7 +61,7 @@ def code(*starts: str) -> str:
     for module in sorted({m for s in starts for m in modules(s)}):
         source = _file(module)
         total.update(module.encode() + source.read_bytes())
-        for data in sorted(source.parent.glob("*.json")) + sorted(source.parent.glob("*.yaml")):
+        for data in sorted(p for p in source.parent.iterdir() if p.suffix in (".json", ".yaml", ".mplstyle")):
             total.update(data.name.encode() + data.read_bytes())
     return total.hexdigest()
 

@@ -91,4 +91,16 @@ def test_every_notebook_is_in_the_table_of_contents_and_reads_figures_only():
     assert {f"notebooks/{n}" for n in NOTEBOOKS} <= set(listed)
     for page in listed:
         assert (root / f"{page}.md").is_file() or (root / f"{page}.py").is_file(), page
-    assert len({_code_of(root / "notebooks" / f"{n}.py") for n in NOTEBOOKS}) >= 1
+
+
+def test_a_notebook_depends_on_the_figures_it_draws_however_it_imports_them(tmp_path, monkeypatch):
+    for line in ("import dhs.figures as figures", "from dhs import figures", "from dhs.figures import rates"):
+        assert "dhs.figures" in fingerprint.imported(f"import dhs\n{line}\n")
+    assert fingerprint.imported("import dhs\ndhs.Run('x')\n") == frozenset()
+    script = tmp_path / "nb.py"
+    script.write_text("import dhs.figures\n")
+    before, real = _code_of(script), fingerprint._file
+    changed = tmp_path / "style.py"
+    changed.write_text(real("dhs.figures.style").read_text() + "# changed\n")
+    monkeypatch.setattr(fingerprint, "_file", lambda m: changed if m == "dhs.figures.style" else real(m))
+    assert _code_of(script) != before
