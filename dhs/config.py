@@ -59,9 +59,15 @@ class SourcesConfig(Section):
 
 
 class InjectionConfig(Section):
-    """Paired injection: lens and source priors of the response grid, rendering, acceptance."""
+    """Paired injection: lens and source priors, rendering, acceptance."""
 
     n_pairs: int = Field(3000, ge=1, description="accepted pairs over all splits")
+    prior: Literal["response", "population"] = Field(
+        "response",
+        description="response: uniform theta_E, flux scaled to a drawn SNR; population: theta_E from "
+        "velocity dispersion and redshifts, catalogue flux kept",
+    )
+    renderer: Literal["fast", "lenstronomy"] = "fast"
     theta_e_arcsec: tuple[float, float] = (0.5, 3.0)
     arc_snr_maxpix: tuple[float, float] = Field((3.0, 50.0), description="r-band maximum per-pixel SNR, log-uniform")
     beta_max: float = Field(1.0, gt=0, description="source offset over theta_E, area-weighted from 0")
@@ -69,6 +75,8 @@ class InjectionConfig(Section):
     min_images: int = Field(2, ge=1)
     shear_sigma: float = Field(0.03, ge=0, description="standard deviation of each shear component")
     ellipticity_scatter: float = Field(0.1, ge=0, description="scatter of the lens (e1, e2) about the host light's")
+    slope_mean: float = Field(2.0, gt=1.5, lt=2.5, description="density slope of the lens; 2 is isothermal")
+    slope_scatter: float = Field(0.0, ge=0)
     supersampling: int = Field(4, ge=1)
     max_attempts: int = Field(100, ge=1)
     pairs_per_part: int = Field(128, ge=1)

@@ -96,9 +96,23 @@ def write_json(path: str | Path, value) -> None:
 
 
 def write_table(path: str | Path, table: pa.Table, row_group_size: int | None = None) -> None:
-    """Write one parquet file atomically; the bytes depend on the table and the pyarrow version alone."""
+    """Write one parquet file atomically; the bytes depend on the table and the pyarrow version alone.
+
+    Row groups carry the least and greatest value of every column but binary ones, so that a reader can leave out
+    groups that a filter excludes.
+    """
     sink = pa.BufferOutputStream()
-    pq.write_table(table, sink, compression="zstd", row_group_size=row_group_size or max(table.num_rows, 1))
+    blobs = {f.name for f in table.schema if pa.types.is_binary(f.type)}
+    plain = [name for name in table.schema.names if name not in blobs]
+    pq.write_table(
+        table,
+        sink,
+        compression="zstd",
+        compression_level=1,
+        row_group_size=row_group_size or max(table.num_rows, 1),
+        use_dictionary=plain if blobs else True,
+        write_statistics=plain if blobs else True,
+    )
     write_bytes(path, sink.getvalue().to_pybytes())
 
 

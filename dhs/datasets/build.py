@@ -25,15 +25,18 @@ from dhs import engines, storage
 from dhs.config import Profile, digest, load_profile, parse_profile
 from dhs.datasets import splits
 from dhs.datasets.reader import Pairs, open_pairs
-from dhs.datasets.schema import BANDS, IMAGE, NEGATIVE_SCHEMA, PAIR_SCHEMA, SCHEMA_VERSION, SPLITS
+from dhs.datasets.schema import BANDS, NEGATIVE_SCHEMA, PAIR_SCHEMA, PSF_IMAGE, SCHEMA_VERSION, SPLITS, stored
+from dhs.encoding import encode
 from dhs.errors import DhsError
 from dhs.injection.noise import rng_key
-from dhs.injection.pair import Pair, make_pair
+from dhs.injection.pair import ARC_LEVELS, CONTROL_LEVELS, Pair, make_pair
 from dhs.injection.sources import open_sources
 from dhs.survey.hosts import open_hosts
 from dhs.survey.stamp import HostStamp
 
 PACKAGES = ("dark-halo-scope", "numpy", "scipy", "pyarrow", "lenstronomy", "astropy", "photutils", "galsim")
+INVVAR_LEVELS = 32767  # quantisation steps of the greatest inverse variance
+PSF_LEVELS = 65536  # and of a PSF image's peak
 PAIRS_PER_WORKER = 250  # a second process takes as long to start as so many pairs to make
 DRAWS_KEY = b"dhs_draws"
 
@@ -89,99 +92,123 @@ def plan(context: Context) -> list[Part]:
 
 def make_part(context: Context, part: Part) -> tuple[int, dict]:
     """Make and write one part file and its hard negatives; return pairs made and draws by reason."""
+    table, negatives, draws = pair_tables(context, part)
+    storage.write_table(storage.join(context.out, "negatives", part.name), negatives)
+    # the pairs go last: a part that exists is a part that is whole
+    meta = {**table.schema.metadata, DRAWS_KEY: json.dumps(draws, sort_keys=True).encode()}
+    storage.write_table(storage.join(context.out, part.name), table.replace_schema_metadata(meta))
+    return table.num_rows, draws
+
+
+def pair_tables(context: Context, part: Part, epoch: int = 0) -> tuple[pa.Table, pa.Table, dict]:
+    """The pairs of a part, its hard negatives, and its draws by reason.
+
+    Parameters
+    ----------
+    context : Context
+    part : Part
+    epoch : int
+        0 for a stored data set; another epoch puts other arcs into the same hosts.
+
+    Returns
+    -------
+    pairs, negatives : pyarrow.Table
+        Of the stored form of `PAIR_SCHEMA` and `NEGATIVE_SCHEMA`.
+    draws : dict of str to int
+    """
     pairs, negatives, draws = [], [], Counter()
-    config = context.profile.injection
-    host_cache: tuple[int, HostStamp] | None = None
+    config, seed = context.profile.injection, context.profile.seed
+    last, host, common = None, None, {}
     for pair_id, host_index in part.slots:
-        if host_cache is None or host_cache[0] != host_index:
-            host_cache = (host_index, context.hosts.read(host_index))
-        host = host_cache[1]
-        key = rng_key(context.profile.seed, pair_id)
+        if last != host_index:
+            last, host = host_index, context.hosts.read(host_index)
+            common = _host_columns(host, context.profile)
+        key = rng_key(seed, pair_id, epoch)
         made = make_pair(key, host, context.sources, context.source_index[part.split], config)
         if not isinstance(made, Pair):
             draws.update(made + Counter({"slot_exhausted": 1}))
             continue
         draws.update(made.rejected)
-        pairs.append(_row(pair_id, key, host, made, part.split, context.profile))
+        step = host.sky_sigma / ARC_LEVELS
+        own = {"pair_id": pair_id, "split": part.split, "rng_key": key}
+        pairs.append({**common, **own, **_pair_columns(made, host), "arc": encode(made.arc, step)})
         if made.negative is not None:
             negatives.append(
                 {
-                    **{n: pairs[-1][n] for n in ("pair_id", "host_id", "source_id", "split", "rng_key")},
+                    **own,
+                    "host_id": host.host_id,
+                    "source_id": made.source.source_id,
                     "kind": "azimuthal_shuffle",
-                    "light": made.negative,
+                    "light": encode(made.negative, step),
                     "arc_snr_matched": made.negative_snr_matched,
                     "contrast": made.negative_contrast,
                 }
             )
     draws["accepted"] = len(pairs)
     draws["negatives"] = len(negatives)
-    storage.write_table(storage.join(context.out, "negatives", part.name), _table(negatives, NEGATIVE_SCHEMA))
-    # the pairs go last: a part that exists is a part that is whole
-    table = _table(pairs, PAIR_SCHEMA)
-    meta = {**table.schema.metadata, DRAWS_KEY: json.dumps(draws, sort_keys=True).encode()}
-    storage.write_table(storage.join(context.out, part.name), table.replace_schema_metadata(meta))
-    return len(pairs), dict(draws)
+    return _table(pairs, stored(PAIR_SCHEMA)), _table(negatives, stored(NEGATIVE_SCHEMA)), dict(draws)
 
 
-def _row(pair_id: int, key: str, host: HostStamp, pair: Pair, split: str, profile: Profile) -> dict:
-    d = pair.draw
-    flags = sorted({*host.flags, *(f"source_{f}" for f in pair.source.flags)})
+def _host_columns(host: HostStamp, profile: Profile) -> dict:
+    """What all pairs of one host share."""
     row = {
-        "pair_id": pair_id,
         "host_id": host.host_id,
-        "source_id": pair.source.source_id,
-        "split": split,
         "brickname": host.brickname,
         "healpix": int(splits.cells([host.brick_ra], [host.brick_dec], profile.splits.nside)[0]),
         "ra": host.ra,
         "dec": host.dec,
-        "control": host.image,
-        "arc": pair.arc,
+        "control": encode(host.image, host.sky_sigma / CONTROL_LEVELS),
+        "z_lens": host.z_phot,
+        "lag1": host.lag1,
+        "invvar": None,
+        "psf": None,
+    }
+    if host.invvar is not None:
+        row["invvar"] = encode(host.invvar, np.maximum(host.invvar.max(axis=(1, 2)), 1e-30) / INVVAR_LEVELS)
+    if host.psf is not None:
+        pad = (PSF_IMAGE.shape[-1] - host.psf.shape[-1]) // 2
+        frame = np.pad(host.psf, ((0, 0), (pad, pad), (pad, pad)))
+        row["psf"] = encode(frame, frame.max(axis=(1, 2)) / PSF_LEVELS)
+    for i, band in enumerate(BANDS):
+        row[f"sky_sigma_{band}"] = host.sky_sigma[i]
+        row[f"psf_fwhm_{band}_arcsec"] = host.psf_fwhm[i]
+        row[f"gain_{band}"] = host.gain[i]
+    return row
+
+
+def _pair_columns(pair: Pair, host: HostStamp) -> dict:
+    d = pair.draw
+    row = {
+        "source_id": pair.source.source_id,
         "theta_e_arcsec": d.lens.theta_e,
         "q": d.lens.q,
         "phi_rad": d.lens.phi,
         "gamma1": d.lens.gamma1,
         "gamma2": d.lens.gamma2,
+        "slope": d.lens.slope,
         "lens_x_arcsec": d.lens.x,
         "lens_y_arcsec": d.lens.y,
         "src_x_arcsec": d.x,
         "src_y_arcsec": d.y,
         "src_phi_rad": d.phi,
         "flux_scale": pair.flux_scale,
-        "z_lens": host.z_phot,
         "z_source": pair.source.z,
         "arc_snr_matched": pair.snr_matched,
         "arc_snr_maxpix": pair.snr_maxpix,
         "magnification": pair.magnification,
         "n_images": pair.n_images,
-        "lag1": host.lag1,
-        "flags": flags,
-        "rng_key": key,
-        "invvar": host.invvar,
+        "src_r50_arcsec": pair.source_r50,
+        "arc_r50_arcsec": pair.arc_r50,
+        "flags": sorted({*host.flags, *(f"source_{f}" for f in pair.source.flags)}),
     }
-    arc_flux = pair.arc.sum(axis=(1, 2), dtype=np.float64)
-    for i, band in enumerate(BANDS):
-        row[f"sky_sigma_{band}"] = host.sky_sigma[i]
-        row[f"arc_flux_{band}"] = arc_flux[i]
-        row[f"psf_fwhm_{band}_arcsec"] = host.psf_fwhm[i]
-        row[f"gain_{band}"] = host.gain[i]
+    for band, flux in zip(BANDS, pair.arc.sum(axis=(1, 2), dtype=np.float64)):
+        row[f"arc_flux_{band}"] = flux
     return row
 
 
 def _table(rows: list[dict], schema: pa.Schema) -> pa.Table:
-    columns = []
-    for field in schema:
-        values = [row[field.name] for row in rows]
-        columns.append(_tensor(values) if field.type == IMAGE else pa.array(values, field.type, from_pandas=False))
+    columns = [pa.array([row[f.name] for row in rows], f.type, from_pandas=False) for f in schema]
     return pa.Table.from_arrays(columns, schema=schema)
-
-
-def _tensor(values: list[np.ndarray | None]) -> pa.Array:
-    size = int(np.prod(IMAGE.shape))
-    flat = np.concatenate([np.zeros(size, np.float32) if v is None else np.ravel(v) for v in values] or [[]])
-    mask = pa.array([v is None for v in values], pa.bool_())
-    inner = pa.array(flat.astype(np.float32))
-    return pa.ExtensionArray.from_storage(IMAGE, pa.FixedSizeListArray.from_arrays(inner, size, mask=mask))
 
 
 def inject(

@@ -14,15 +14,47 @@ import pyarrow as pa
 import pyarrow.dataset as pads
 
 from dhs import storage
-from dhs.datasets.schema import BANDS, IMAGE_COLUMNS, NEGATIVE_SCHEMA, PAIR_SCHEMA, SCALARS, SCHEMA_VERSION, SPLITS
+from dhs.datasets.schema import (
+    BANDS,
+    IMAGE,
+    IMAGE_COLUMNS,
+    NEGATIVE_SCHEMA,
+    PAIR_SCHEMA,
+    PSF_IMAGE,
+    SCALARS,
+    SCHEMA_VERSION,
+    SPLITS,
+    STAMP_SHAPE,
+)
+from dhs.encoding import decode
 from dhs.errors import DhsError, UsageError
-from dhs.injection.noise import Stream, generator, shot_noise
+from dhs.injection.noise import Stream, generator, shot_noise, updated_invvar
 
 
 def images(column: pa.ChunkedArray | pa.Array) -> np.ndarray:
-    """(n, 3, 64, 64) float32 of a tensor column."""
+    """(n, 3, 64, 64) float32 of an image column, encoded or tensor; 0 where an encoded image is null."""
     chunk = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+    if isinstance(chunk, pa.ChunkedArray):
+        chunk = pa.concat_arrays(chunk.chunks)
+    if pa.types.is_binary(chunk.type):
+        return decode(chunk) if len(chunk) else np.empty((0, *STAMP_SHAPE), np.float32)
     return chunk.to_numpy_ndarray() if len(chunk) else np.empty((0, *chunk.type.shape), np.float32)
+
+
+def decoded(table: pa.Table) -> pa.Table:
+    """A table with its encoded image columns as float32 tensors."""
+    for index, name in enumerate(table.column_names):
+        column = table.column(index)
+        if name in IMAGE_COLUMNS and pa.types.is_binary(column.type):
+            kind = PSF_IMAGE if name == "psf" else IMAGE
+            pixels = images(column)
+            size = int(np.prod(kind.shape))
+            flat = pa.array(pixels.reshape(-1) if pixels.size else np.zeros(len(column) * size, np.float32))
+            mask = column.is_null().combine_chunks() if column.null_count else None
+            inner = pa.FixedSizeListArray.from_arrays(flat, size, mask=mask)
+            tensor = pa.ExtensionArray.from_storage(kind, inner)
+            table = table.set_column(index, pa.field(name, kind), tensor)
+    return table
 
 
 def per_band(row, name: str, unit: str = "") -> np.ndarray:
@@ -49,6 +81,17 @@ def stamp(row) -> np.ndarray:
     added = np.asarray(row[light], dtype=np.float32)
     noise = shot_noise(added, per_band(row, "gain"), generator(row["rng_key"], stream))
     return np.asarray(row["control"], dtype=np.float32) + added + noise
+
+
+def stamp_invvar(row) -> np.ndarray:
+    """(3, 64, 64) float32 inverse variance of the positive: the host's, updated for the arc's shot noise.
+
+    Parameters
+    ----------
+    row : mapping
+        One row of a pairs data set whose host has ``invvar``.
+    """
+    return updated_invvar(row["invvar"], row["arc"], per_band(row, "gain"))
 
 
 class Pairs:
@@ -94,7 +137,9 @@ class Pairs:
         fs, _ = storage.resolve(self.path)
         return pads.dataset([storage.resolve(f)[1] for f in files], filesystem=fs, format="parquet")
 
-    def table(self, split: str | None = None, columns=SCALARS, limit: int | None = None, negatives=False) -> pa.Table:
+    def table(
+        self, split: str | None = None, columns=SCALARS, limit: int | None = None, negatives=False, where=None
+    ) -> pa.Table:
         """Columns of a split (all splits by default), in the order of ``pair_id`` within a part.
 
         Parameters
@@ -106,19 +151,25 @@ class Pairs:
             At most so many rows, from the start.
         negatives : bool
             Read the hard negatives instead of the pairs.
+        where : pyarrow.dataset.Expression, optional
+            Rows to keep, e.g. ``pyarrow.dataset.field("theta_e_arcsec") > 1.5``; row groups that hold none are not
+            read.
         """
         columns, dataset = list(columns), self.dataset(split, negatives)
         if dataset is None:
             return (NEGATIVE_SCHEMA if negatives else PAIR_SCHEMA).empty_table().select(columns)
-        return dataset.head(limit, columns=columns) if limit else dataset.to_table(columns=columns)
+        if limit:
+            return decoded(dataset.head(limit, columns=columns, filter=where))
+        return decoded(dataset.to_table(columns=columns, filter=where))
 
     def batches(self, split: str, columns=None, batch_size: int = 256, negatives=False) -> Iterator[pa.RecordBatch]:
         """Stream record batches of a split, memory flat in its size."""
         dataset = self.dataset(split, negatives)
         if dataset is not None:
-            yield from dataset.to_batches(
+            for batch in dataset.to_batches(
                 columns=columns, batch_size=batch_size, batch_readahead=2, fragment_readahead=1
-            )
+            ):
+                yield from decoded(pa.Table.from_batches([batch])).to_batches()
 
     def __getitem__(self, index: int) -> dict:
         """One row as a dict, by position over train, val, test; images as (3, 64, 64) arrays."""

@@ -1,15 +1,20 @@
-"""The pairs data set's columns: one row is one pair."""
+"""The pairs data set's columns: one row is one pair.
+
+`PAIR_SCHEMA` and `NEGATIVE_SCHEMA` are what the reader gives: images are float32 tensors. On disk (`stored`) an image
+is a blob of `dhs.encoding`; a part whose image columns are tensors is read as well.
+"""
 
 from __future__ import annotations
 
 import pyarrow as pa
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 SPLITS = ("train", "val", "test")
 BANDS = ("g", "r", "z")
 STAMP_SHAPE = (3, 64, 64)
 
 IMAGE = pa.fixed_shape_tensor(pa.float32(), STAMP_SHAPE)
+PSF_IMAGE = pa.fixed_shape_tensor(pa.float32(), (3, 63, 63))
 
 
 def _per_band(name: str) -> list[tuple[str, pa.DataType]]:
@@ -35,6 +40,7 @@ PAIR_SCHEMA = pa.schema(
         ("phi_rad", pa.float32()),
         ("gamma1", pa.float32()),
         ("gamma2", pa.float32()),
+        ("slope", pa.float32()),
         ("lens_x_arcsec", pa.float32()),
         ("lens_y_arcsec", pa.float32()),
         ("src_x_arcsec", pa.float32()),
@@ -47,6 +53,8 @@ PAIR_SCHEMA = pa.schema(
         ("arc_snr_maxpix", pa.float32()),
         ("magnification", pa.float32()),
         ("n_images", pa.int16()),
+        ("src_r50_arcsec", pa.float32()),
+        ("arc_r50_arcsec", pa.float32()),
         *_per_band("arc_flux"),
         *_per_band("psf_fwhm|_arcsec"),
         *_per_band("gain"),
@@ -54,12 +62,15 @@ PAIR_SCHEMA = pa.schema(
         ("flags", pa.list_(pa.string())),
         ("rng_key", pa.string()),
         ("invvar", IMAGE),
+        ("psf", PSF_IMAGE),
     ],
     metadata={b"dhs_schema_version": str(SCHEMA_VERSION).encode()},
 )
-"""Stamps are float32 nanomaggies, channel-first g, r, z. ``stamp = control + arc + shot noise`` of the arc,
-the noise regenerated from ``rng_key``. ``invvar`` is null where the host has none; it is the host's own, without
-the arc's shot noise."""
+"""Stamps are nanomaggies, channel-first g, r, z. ``stamp = control + arc + shot noise`` of the arc, the noise
+regenerated from ``rng_key``. ``invvar`` is null where the host has none; it is the host's own, without the arc's shot
+noise (`dhs.datasets.reader.stamp_invvar`). ``psf`` holds the host's PSF images, padded with zeros to 63 pixels a side,
+null where it has none. Half-light radii: of the source about its centre, and of the lensed light before the PSF about
+the lens."""
 
 NEGATIVE_SCHEMA = pa.schema(
     [
@@ -78,8 +89,15 @@ NEGATIVE_SCHEMA = pa.schema(
 """Hard negatives, ``pairs/negatives/split=*/part-*.parquet``: ``light`` replaces the pair's arc, so the negative is
 ``control + light + shot noise`` of the light."""
 
-IMAGE_COLUMNS = ("control", "arc", "invvar", "light")
+IMAGE_COLUMNS = ("control", "arc", "invvar", "psf", "light")
 SCALARS = tuple(f.name for f in PAIR_SCHEMA if f.name not in IMAGE_COLUMNS)
+
+
+def stored(schema: pa.Schema) -> pa.Schema:
+    """A schema as it lies on disk: images encoded, as binary."""
+    fields = [pa.field(f.name, pa.binary()) if f.name in IMAGE_COLUMNS else f for f in schema]
+    return pa.schema(fields, metadata=schema.metadata)
+
 
 STRATIFIERS = (
     "theta_e_arcsec",

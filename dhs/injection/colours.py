@@ -127,6 +127,34 @@ def colours(template: str, z, north: bool = False) -> Colours:
     return Colours(*(np.interp(z, _Z_GRID, row) for row in _table(template, north)))
 
 
+@lru_cache(maxsize=len(TEMPLATES))
+def _system_table(template: str) -> np.ndarray:
+    """(3, n_z) magnitude through the northern minus through the southern g, r, z filter."""
+    return np.array(
+        [
+            [ab_magnitude(template, z, b.filter_north) - ab_magnitude(template, z, b.filter_south) for z in _Z_GRID]
+            for b in BANDS
+        ]
+    )
+
+
+def north_over_south(flux: np.ndarray, z: float) -> np.ndarray:
+    """(3,) flux ratio BASS/MzLS over DECam of a galaxy in g, r, z, from the template nearest to it in colour.
+
+    Parameters
+    ----------
+    flux : ndarray, (3,)
+        DECam g, r, z in any linear unit; positive.
+    z : float
+        Redshift, clipped to 0 to `Z_MAX`.
+    """
+    z = float(np.clip(z, 0.0, Z_MAX))
+    magnitude = -2.5 * np.log10(np.asarray(flux, dtype=float))
+    own = magnitude[:2] - magnitude[1:]
+    nearest = min(TEMPLATES, key=lambda t: float(np.hypot(*(own - np.array(colours(t, z)[:2])))))
+    return 10.0 ** (-0.4 * np.array([np.interp(z, _Z_GRID, row) for row in _system_table(nearest)]))
+
+
 def drawn_fluxes(key: str, z: float, r: float | None = None, f814w: float | None = None) -> np.ndarray:
     """Flux in g, r, z of a galaxy of unknown colour: a template by `TEMPLATE_WEIGHTS`, with Gaussian scatter.
 

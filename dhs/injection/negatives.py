@@ -8,12 +8,13 @@ long, are permuted within each annulus, independently per annulus, before PSF an
 from __future__ import annotations
 
 import numpy as np
-from scipy.ndimage import map_coordinates
+from numba import njit
 
 from dhs.survey.facts import PIXEL_SCALE
 
 MIN_CONTRAST = 0.4  # azimuthal rms over mean, in the annulus that holds the light; a uniform ring has 0
 MAX_OVERLAP = 0.9  # cosine between arc and result; an unchanged arc has 1
+_SECTORS = 16
 
 
 def azimuthal_blocks(
@@ -35,34 +36,51 @@ def azimuthal_blocks(
 
     Returns
     -------
-    ndarray, (n, n)
-        An annulus too small for two blocks is turned by a random angle.
+    ndarray, (n, n) float32
+        The sum of ``light`` is kept. An annulus too small for two blocks is turned by a random angle.
     """
     n = light.shape[0]
-    axis = (np.arange(n) - (n - 1) / 2) * scale
-    dx, dy = axis[None, :] - x, axis[:, None] - y
-    radius, angle = np.hypot(dx, dy), np.arctan2(dy, dx) % (2 * np.pi)
-    ring = (radius / block_arcsec).astype(int)
-    turned = np.empty_like(angle)
-    last = int(ring[light > 0].max(initial=0))
-    for index in range(last + 1):
-        inside = ring == index
-        blocks = int(2 * np.pi * (index + 0.5))
-        offset = rng.uniform(0, 2 * np.pi)
-        if blocks < 2:
-            turned[inside] = angle[inside] + offset
-            continue
-        step = 2 * np.pi / blocks
-        relative = (angle[inside] - offset) % (2 * np.pi)
-        block = np.minimum((relative / step).astype(int), blocks - 1)
-        turned[inside] = angle[inside] + (rng.permutation(blocks)[block] - block) * step
-    keep = ring <= last
+    cx, cy, width = x / scale + 0.5 * (n - 1), y / scale + 0.5 * (n - 1), block_arcsec / scale
+    farthest = np.hypot(*(np.maximum(c, n - 1 - c) for c in (cx, cy)))
+    blocks = (2 * np.pi * (np.arange(int(farthest / width) + 1) + 0.5)).astype(np.int64)
+    offsets = rng.uniform(0, 2 * np.pi, len(blocks))
+    starts = np.concatenate([[0], np.cumsum(blocks)])
+    turns = np.empty(starts[-1])
+    for k, count in enumerate(blocks):
+        shift = (rng.permutation(count) - np.arange(count)) * (2 * np.pi / count)
+        turns[starts[k] : starts[k + 1]] = shift if count > 1 else offsets[k]
+    light = np.ascontiguousarray(light, np.float32)
+    out = _turned(light, cx, cy, width, blocks, offsets, starts, np.cos(turns), np.sin(turns))
+    total = float(out.sum())
+    return out * np.float32(float(light.sum()) / total) if total > 0 else out
+
+
+@njit(cache=True, error_model="numpy")
+def _turned(light, cx, cy, width, blocks, offsets, starts, cosines, sines):
+    n = light.shape[0]
     out = np.zeros_like(light)
-    columns = (x + radius[keep] * np.cos(turned[keep])) / scale + (n - 1) / 2
-    lines = (y + radius[keep] * np.sin(turned[keep])) / scale + (n - 1) / 2
-    out[keep] = map_coordinates(light, [lines, columns], order=1, mode="constant")
-    total = out.sum()
-    return out * (light.sum() / total) if total > 0 else out
+    last = 0
+    for j in range(n):
+        for i in range(n):
+            if light[j, i] > 0:
+                last = max(last, int(np.sqrt((i - cx) ** 2 + (j - cy) ** 2) / width))
+    for j in range(n):
+        for i in range(n):
+            dx, dy = i - cx, j - cy
+            ring = int(np.sqrt(dx * dx + dy * dy) / width)
+            if ring > last:
+                continue
+            angle = (np.arctan2(dy, dx) - offsets[ring]) % (2 * np.pi)
+            k = starts[ring] + min(int(angle / (2 * np.pi) * blocks[ring]), blocks[ring] - 1)
+            px, py = cx + cosines[k] * dx - sines[k] * dy, cy + sines[k] * dx + cosines[k] * dy
+            if px < 0 or py < 0 or px >= n - 1 or py >= n - 1:
+                continue
+            a, b = int(px), int(py)
+            u, v = px - a, py - b
+            low = (1 - u) * light[b, a] + u * light[b, a + 1]
+            high = (1 - u) * light[b + 1, a] + u * light[b + 1, a + 1]
+            out[j, i] = (1 - v) * low + v * high
+    return out
 
 
 def contrast(image: np.ndarray, x: float, y: float) -> float:
@@ -76,16 +94,28 @@ def contrast(image: np.ndarray, x: float, y: float) -> float:
         Centre, arcsec from the stamp's centre.
     """
     n = image.shape[0]
-    axis = np.arange(n) - (n - 1) / 2
-    dx, dy = axis[None, :] - x / PIXEL_SCALE, axis[:, None] - y / PIXEL_SCALE
-    radius = np.hypot(dx, dy)
-    rings = np.bincount(radius.astype(int).ravel(), weights=image.ravel())
-    centre = int(np.argmax(rings)) + 0.5
-    band = np.abs(radius - centre) <= 1.5
-    sector = ((np.arctan2(dy, dx)[band] % (2 * np.pi)) / (2 * np.pi) * 16).astype(int)
-    counts = np.bincount(sector, minlength=16)
-    means = np.bincount(sector, weights=image[band], minlength=16)[counts > 0] / counts[counts > 0]
+    sectors = _sectors(image, x / PIXEL_SCALE + 0.5 * (n - 1), y / PIXEL_SCALE + 0.5 * (n - 1))
+    means = sectors[0][sectors[1] > 0] / sectors[1][sectors[1] > 0]
     return float(means.std() / means.mean()) if means.mean() > 0 else 0.0
+
+
+@njit(cache=True, error_model="numpy")
+def _sectors(image, cx, cy):
+    """Sums and counts over sectors of the annulus, 3 pixels wide, about the brightest ring."""
+    n = image.shape[0]
+    rings = np.zeros(2 * n)
+    for j in range(n):
+        for i in range(n):
+            rings[min(int(np.sqrt((i - cx) ** 2 + (j - cy) ** 2)), 2 * n - 1)] += image[j, i]
+    centre = np.argmax(rings) + 0.5
+    out = np.zeros((2, _SECTORS))
+    for j in range(n):
+        for i in range(n):
+            if abs(np.sqrt((i - cx) ** 2 + (j - cy) ** 2) - centre) <= 1.5:
+                k = min(int((np.arctan2(j - cy, i - cx) / (2 * np.pi) % 1.0) * _SECTORS), _SECTORS - 1)
+                out[0, k] += image[j, i]
+                out[1, k] += 1
+    return out
 
 
 def overlap(first: np.ndarray, second: np.ndarray) -> float:

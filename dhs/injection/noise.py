@@ -1,8 +1,8 @@
 """Random streams and shot noise.
 
-Each pair has one key, ``"<seed>:<pair_id>"``. A counter-based generator (Philox, Salmon et al. 2011) is keyed by
-it, and each purpose has its own region of the counter, so a pair is the same whoever makes it and in whatever
-order.
+Each pair has one key, ``"<seed>:<pair_id>"``, or ``"<seed>:<pair_id>:<epoch>"`` where it is made afresh for an epoch
+of training; a stored data set is epoch 0. A counter-based generator (Philox, Salmon et al. 2011) is keyed by it,
+and each purpose has its own region of the counter, so a pair is the same whoever makes it and in whatever order.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ class Stream(IntEnum):
     NEGATIVE_SHOT = 3
 
 
-def rng_key(seed: int, pair_id: int) -> str:
-    return f"{seed}:{pair_id}"
+def rng_key(seed: int, pair_id: int, epoch: int = 0) -> str:
+    return f"{seed}:{pair_id}:{epoch}" if epoch else f"{seed}:{pair_id}"
 
 
 def generator(key: str, stream: Stream, attempt: int = 0) -> np.random.Generator:
@@ -31,13 +31,13 @@ def generator(key: str, stream: Stream, attempt: int = 0) -> np.random.Generator
     Parameters
     ----------
     key : str
-        ``"<seed>:<pair_id>"``, the column ``rng_key``.
+        ``"<seed>:<pair_id>[:<epoch>]"``, the column ``rng_key``.
     stream : Stream
     attempt : int
         Draws rejected before this one.
     """
-    seed, _, pair_id = key.partition(":")
-    return np.random.Generator(np.random.Philox(key=[int(seed), int(pair_id)], counter=[0, 0, int(stream), attempt]))
+    seed, pair_id, epoch = (int(part) for part in f"{key}:0".split(":")[:3])
+    return np.random.Generator(np.random.Philox(key=[seed, pair_id], counter=[0, epoch, int(stream), attempt]))
 
 
 def shot_noise(light: np.ndarray, gain: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -48,7 +48,7 @@ def shot_noise(light: np.ndarray, gain: np.ndarray, rng: np.random.Generator) ->
     light : ndarray, (3, y, x)
         Noiseless light, nanomaggies; negative values (interpolation) bring none.
     gain : array_like, (3,)
-        Electrons per nanomaggy.
+        Electrons per nanomaggy; infinite for no noise.
     rng : numpy.random.Generator
 
     Returns
@@ -57,5 +57,27 @@ def shot_noise(light: np.ndarray, gain: np.ndarray, rng: np.random.Generator) ->
         Poisson deviate minus its mean, nanomaggies; zero mean, variance light / gain.
     """
     gain = np.asarray(gain, dtype=np.float64)[:, None, None]
+    if np.isinf(gain).all():
+        return np.zeros(np.shape(light), np.float32)
     electrons = np.clip(np.asarray(light, dtype=np.float64), 0, None) * gain
     return ((rng.poisson(electrons) - electrons) / gain).astype(np.float32)
+
+
+def updated_invvar(invvar: np.ndarray, light: np.ndarray, gain: np.ndarray) -> np.ndarray:
+    """Inverse variance of a stamp once light has been added: 1 / (1 / invvar + light / gain).
+
+    Parameters
+    ----------
+    invvar : ndarray, (3, y, x)
+        Of the host, nanomaggies^-2; 0 where a pixel is masked, and there it stays 0.
+    light : ndarray, (3, y, x)
+        Noiseless, nanomaggies.
+    gain : array_like, (3,)
+        Electrons per nanomaggy.
+
+    Returns
+    -------
+    ndarray, (3, y, x) float32
+    """
+    shot = np.clip(light, 0, None) / np.asarray(gain, dtype=np.float64)[:, None, None]
+    return (invvar / (1.0 + invvar * shot)).astype(np.float32)

@@ -8,14 +8,21 @@ from dataclasses import dataclass
 import numpy as np
 
 from dhs.config import InjectionConfig
+from dhs.encoding import quantise
 from dhs.injection import negatives
+from dhs.injection.colours import north_over_south
+from dhs.injection.lens import n_images
+from dhs.injection.light import half_light_radius, thin
 from dhs.injection.noise import Stream, generator
-from dhs.injection.population import Draw, draw
-from dhs.injection.render import convolve_and_bin, kernels, lensed_light, n_images
+from dhs.injection.population import Draw, Rejected, draw
+from dhs.injection.render import METHODS
 from dhs.injection.snr import R_BAND, snr_matched, snr_maxpix
 from dhs.injection.source import Source
-from dhs.survey.facts import PIXEL_SCALE
+from dhs.survey.facts import PIXEL_SCALE, is_north
 from dhs.survey.stamp import HostStamp
+
+CONTROL_LEVELS = 32  # quantisation steps a sky sigma, of the control: its error stays below 1/64 sigma
+ARC_LEVELS = 2048  # of noiseless light, whose faint wings hold flux
 
 
 @dataclass(frozen=True)
@@ -27,7 +34,7 @@ class Pair:
     draw : Draw
     source : Source
     arc : ndarray, (3, 64, 64) float32
-        Noiseless arc, nanomaggies, PSF applied.
+        Noiseless arc, nanomaggies, PSF applied, in steps of ``sky_sigma / ARC_LEVELS``.
     flux_scale : float
         Source flux over catalogue flux.
     magnification : float
@@ -35,6 +42,9 @@ class Pair:
     n_images : int
         Of a point at the source's position.
     snr_matched, snr_maxpix : float
+    source_r50, arc_r50 : float
+        Radius in arcsec that holds half of the source's light, about its centre; and half of the lensed light, before
+        the PSF, about the lens.
     negative : ndarray or None, (3, 64, 64) float32
         Light of the hard negative by azimuthal block shuffle.
     negative_snr_matched, negative_contrast : float
@@ -50,6 +60,8 @@ class Pair:
     n_images: int
     snr_matched: float
     snr_maxpix: float
+    source_r50: float
+    arc_r50: float
     negative: np.ndarray | None
     negative_snr_matched: float
     negative_contrast: float
@@ -83,52 +95,48 @@ def make_pair(key: str, host: HostStamp, sources, indices: np.ndarray, config: I
     rejected: Counter = Counter()
     for attempt in range(config.max_attempts):
         rng = generator(key, Stream.DRAW, attempt)
-        proposal = draw(rng, host, len(indices), config)
-        source = sources.read(int(indices[proposal.source_index]))
-        reason, light, images = _light(proposal, host, source, config)
-        if reason is None:
+        source = sources.read(int(indices[rng.integers(len(indices))]))
+        try:
+            proposal = draw(rng, host, source.z, config)
+            images = n_images(proposal.lens, proposal.x, proposal.y)
+            if images < config.min_images:
+                raise Rejected("too_few_images")
+            how, s = METHODS[config.renderer], config.supersampling
+            light = how.light(proposal.lens, source, proposal.x, proposal.y, proposal.phi, s)
+            if light.sum() < config.min_magnification:
+                raise Rejected("low_magnification")
             return _accept(key, proposal, host, source, light, images, config, rejected)
-        rejected[reason] += 1
+        except Rejected as reason:
+            rejected[str(reason)] += 1
     return rejected
 
 
-def _light(proposal: Draw, host: HostStamp, source: Source, config: InjectionConfig):
-    """Reason for rejection or None, the light before the PSF, the number of images."""
-    if source.z <= host.z_phot:
-        return "source_in_front_of_lens", None, 0
-    images = n_images(proposal.lens, proposal.x, proposal.y)
-    if images < config.min_images:
-        return "too_few_images", None, images
-    light = lensed_light(proposal.lens, source, proposal.x, proposal.y, proposal.phi, config.supersampling)
-    if light.sum() < config.min_magnification:
-        return "low_magnification", None, images
-    return None, light, images
-
-
 def _accept(key, proposal, host, source, light, images, config, rejected) -> Pair:
-    psfs = kernels(host.psf, host.psf_fwhm, config.supersampling)
-    colour = (source.flux / source.flux[R_BAND])[:, None, None]
-    unit = convolve_and_bin(light, psfs, config.supersampling) * colour
-    amplitude = proposal.target_snr / snr_maxpix(unit, host.sky_sigma)
-    arc = (unit * amplitude).astype(np.float32)
+    how, s = METHODS[config.renderer], config.supersampling
+    flux = source.flux * north_over_south(source.flux, source.z) if is_north(host.ra, host.dec) else source.flux
+    colour = (flux / flux[R_BAND]).astype(np.float32)[:, None, None]
+    unit = how.observe(light, how.psf(host.psf, host.psf_fwhm, s), s) * colour
+    amplitude = flux[R_BAND]
+    if proposal.target_snr is not None:
+        amplitude = proposal.target_snr / snr_maxpix(unit, host.sky_sigma)
+    step = host.sky_sigma / ARC_LEVELS
+    arc = quantise(unit * amplitude, step)
+    peak = snr_maxpix(arc, host.sky_sigma)
+    if peak == 0:
+        raise Rejected("too_faint_to_store")
     variance = noise_variance(host)
     matched = snr_matched(arc, variance, host.lag1)
     negative, negative_matched, contrast = None, float("nan"), float("nan")
-    rng = generator(key, Stream.NEGATIVE)
-    if rng.uniform() < config.hard_negative_fraction:
-        lens, step = proposal.lens, PIXEL_SCALE / config.supersampling
-        shuffled = negatives.azimuthal_blocks(light, lens.x, lens.y, float(host.psf_fwhm.max()), step, rng)
-        other = convolve_and_bin(shuffled, psfs, config.supersampling) * colour
-        contrast = negatives.contrast(other[R_BAND], lens.x, lens.y)
-        if negatives.contrast(unit[R_BAND], lens.x, lens.y) < negatives.MIN_CONTRAST:
-            rejected["negative:arc_is_a_ring"] += 1
-        elif contrast < negatives.MIN_CONTRAST:
-            rejected["negative:result_is_a_ring"] += 1
-        elif negatives.overlap(unit[R_BAND], other[R_BAND]) > negatives.MAX_OVERLAP:
-            rejected["negative:arc_unchanged"] += 1
+    rng = generator(key, Stream.NEGATIVE) if config.hard_negative_fraction > 0 else None
+    if rng is not None and rng.uniform() < config.hard_negative_fraction:
+        reason, other, contrast = _shuffled(light, unit[R_BAND], proposal, host, config, rng)
+        if reason is not None:
+            rejected[f"negative:{reason}"] += 1
         else:
-            negative = (other * (matched / snr_matched(other, variance, host.lag1))).astype(np.float32)
+            other = other * colour
+            negative = quantise(other * (matched / snr_matched(other, variance, host.lag1)), step)
             negative_matched = snr_matched(negative, variance, host.lag1)
+    lens = proposal.lens
     return Pair(
         draw=proposal,
         source=source,
@@ -137,9 +145,32 @@ def _accept(key, proposal, host, source, light, images, config, rejected) -> Pai
         magnification=float(light.sum()),
         n_images=images,
         snr_matched=matched,
-        snr_maxpix=snr_maxpix(arc, host.sky_sigma),
+        snr_maxpix=peak,
+        source_r50=source.half_light_arcsec,
+        arc_r50=half_light_radius(light, lens.x, lens.y, PIXEL_SCALE / s),
         negative=negative,
         negative_snr_matched=negative_matched,
         negative_contrast=contrast,
         rejected=rejected,
     )
+
+
+def _shuffled(light, arc, proposal, host, config, rng) -> tuple[str | None, np.ndarray | None, float]:
+    """Reason for no hard negative or None, its light through each band's PSF, its azimuthal contrast.
+
+    Blocks are moved on a grid of two samples a pixel (of ``supersampling`` where that is odd): they are a PSF long.
+    """
+    s, lens = config.supersampling, proposal.lens
+    if negatives.contrast(arc, lens.x, lens.y) < negatives.MIN_CONTRAST:
+        return "arc_is_a_ring", None, float("nan")
+    factor = s // 2 if s % 2 == 0 else 1
+    coarse, step = s // factor, PIXEL_SCALE * factor / s
+    blocks = negatives.azimuthal_blocks(thin(light, factor), lens.x, lens.y, float(host.psf_fwhm.max()), step, rng)
+    how = METHODS[config.renderer]
+    other = how.observe(blocks, how.psf(host.psf, host.psf_fwhm, coarse), coarse)
+    contrast = negatives.contrast(other[R_BAND], lens.x, lens.y)
+    if contrast < negatives.MIN_CONTRAST:
+        return "result_is_a_ring", None, contrast
+    if negatives.overlap(arc, other[R_BAND]) > negatives.MAX_OVERLAP:
+        return "arc_unchanged", None, contrast
+    return None, other, contrast

@@ -1,177 +1,80 @@
-"""Rendering the noiseless arc with lenstronomy (Birrer & Amara 2018).
+"""The noiseless arc: one road for the fast renderer and for the lenstronomy reference.
 
-The lens equation does not depend on the band, so rays are shot once on a supersampled grid; the light is then
-convolved with each band's PSF on that grid and binned to pixels.
+Rays are shot once a stamp and serve all bands; each band then goes through its own PSF. `METHODS` names the two ways:
+``fast`` (`dhs.injection.rays`, `dhs.injection.convolve`) and ``lenstronomy`` (`dhs.injection.reference`).
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import lru_cache
+from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
-from lenstronomy.LensModel.lens_model import LensModel
-from lenstronomy.LensModel.Solver.lens_equation_solver import LensEquationSolver
-from lenstronomy.LightModel.Profiles.interpolation import Interpol
-from lenstronomy.Util.param_util import phi_q2_ellipticity
-from scipy import fft
 
+from dhs.errors import UsageError
+from dhs.injection import convolve, rays, reference
+from dhs.injection.lens import Lens, LenstronomyLens
 from dhs.injection.source import Source
-from dhs.survey.facts import PIXEL_SCALE, STAMP
-from dhs.survey.psf import MOFFAT_BETA
-
-MODEL = LensModel(["SIE", "SHEAR"])
-SOLVER = LensEquationSolver(MODEL)
-KERNEL_RADIUS_PX = 24.0  # holds 99.9 % of a Moffat of 1.6 arcsec
 
 
-@dataclass(frozen=True)
-class Lens:
-    """SIE with external shear, lenstronomy conventions.
+class Method(NamedTuple):
+    """``light(lens, source, x, y, phi, s)``, ``psf(psf, psf_fwhm, s)`` and ``observe(light, that psf, s)``."""
 
-    Attributes
-    ----------
-    theta_e : float
-        Einstein radius in arcsec on the intermediate axis, theta_E = sqrt(a b) of the critical curve.
-    q : float
-        Axis ratio, minor over major.
-    phi : float
-        Position angle of the major axis, radians counter-clockwise from +x.
-    gamma1, gamma2 : float
-        External shear.
-    x, y : float
-        Lens centre, arcsec from the stamp's centre.
-    """
-
-    theta_e: float
-    q: float
-    phi: float
-    gamma1: float = 0.0
-    gamma2: float = 0.0
-    x: float = 0.0
-    y: float = 0.0
-
-    def kwargs(self) -> list[dict]:
-        """lenstronomy's keyword arguments of ``["SIE", "SHEAR"]``."""
-        e1, e2 = phi_q2_ellipticity(self.phi, self.q)
-        return [
-            {"theta_E": self.theta_e, "e1": e1, "e2": e2, "center_x": self.x, "center_y": self.y},
-            {"gamma1": self.gamma1, "gamma2": self.gamma2, "ra_0": self.x, "dec_0": self.y},
-        ]
+    light: Callable
+    psf: Callable
+    observe: Callable
 
 
-def n_images(lens: Lens, x: float, y: float) -> int:
-    """Number of images of a point source at (x, y) arcsec, by lenstronomy's analytical solver."""
-    found, _ = SOLVER.image_position_from_source(x, y, lens.kwargs(), solver="analytical")
-    return len(found)
+METHODS = {
+    "fast": Method(rays.lensed_light, convolve.transfer, convolve.observe),
+    "lenstronomy": Method(reference.lensed_light, reference.kernels, reference.convolve_and_bin),
+}
 
 
-@lru_cache(maxsize=8)
-def subgrid(supersampling: int, size: int = STAMP) -> tuple[np.ndarray, np.ndarray]:
-    """Flattened x and y in arcsec of the sub-pixel centres of a stamp whose centre is the origin."""
-    n = size * supersampling
-    axis = ((np.arange(n) + 0.5) / supersampling - size / 2) * PIXEL_SCALE
-    x, y = np.meshgrid(axis, axis)
-    return x.ravel(), y.ravel()
-
-
-def lensed_light(lens: Lens, source: Source, x: float, y: float, phi: float, supersampling: int) -> np.ndarray:
-    """Lensed light before the PSF, of a source of unit flux.
+def render_arc(
+    lens: Lens | LenstronomyLens,
+    source: Source,
+    x: float,
+    y: float,
+    phi: float = 0.0,
+    *,
+    psf_fwhm: np.ndarray,
+    psf: np.ndarray | None = None,
+    supersampling: int = 4,
+    method: str = "fast",
+) -> np.ndarray:
+    """Noiseless arc of a source in g, r, z.
 
     Parameters
     ----------
-    lens : Lens
+    lens : Lens or LenstronomyLens
+        Elliptical power law with shear, or any lenstronomy lens model.
     source : Source
     x, y : float
         Source position, arcsec from the stamp's centre, in the source plane.
     phi : float
-        Rotation of the source image, radians.
+        Rotation of the source image, radians counter-clockwise.
+    psf_fwhm : array_like, (3,)
+        Delivered FWHM in arcsec of the Moffat profile of each band, used where there is no image.
+    psf : ndarray, (3, k, k), optional
+        PSF images at 0.262 arcsec a pixel, k odd, pixel response included.
     supersampling : int
-        Sub-pixels a side of a pixel.
+        Sub-pixels a side of a pixel at which rays are shot.
+    method : {"fast", "lenstronomy"}
 
     Returns
     -------
-    ndarray, (64 s, 64 s)
-        Flux per sub-pixel. Its sum is the magnification of the extended source.
+    ndarray, (3, 64, 64)
+        Nanomaggies a pixel, for the source's own flux.
 
-    Notes
-    -----
-    lenstronomy's INTERPOL takes surface brightness per square arcsec, so the image is divided by its pixel area
-    here and the result multiplied by the sub-pixel's.
+    Raises
+    ------
+    UsageError
+        Unknown method.
     """
-    gx, gy = subgrid(supersampling)
-    bx, by = MODEL.ray_shooting(gx, gy, lens.kwargs())
-    brightness = source.image / source.pixel_scale**2
-    light = Interpol().function(bx, by, brightness, 1.0, x, y, phi, source.pixel_scale)
-    n = STAMP * supersampling
-    return light.reshape(n, n) * (PIXEL_SCALE / supersampling) ** 2
-
-
-def moffat_kernel(fwhm_arcsec: float, supersampling: int) -> np.ndarray:
-    """Moffat PSF on the sub-pixel grid, odd size, sum 1, without the pixel's own response.
-
-    ``fwhm_arcsec`` is the delivered one, pixel included; the pixel's second moment (1/12 px^2) is taken out, because
-    binning puts it back.
-    """
-    pixel = PIXEL_SCALE * 2.0 * np.sqrt(2.0 * np.log(2.0) / 12.0)
-    intrinsic = np.sqrt(max(fwhm_arcsec**2 - pixel**2, (0.25 * PIXEL_SCALE) ** 2))
-    alpha = intrinsic / (2.0 * np.sqrt(2.0 ** (1.0 / MOFFAT_BETA) - 1.0))
-    half = int(KERNEL_RADIUS_PX * supersampling)
-    axis = np.arange(-half, half + 1) * PIXEL_SCALE / supersampling
-    kernel = (1.0 + (axis[:, None] ** 2 + axis[None, :] ** 2) / alpha**2) ** -MOFFAT_BETA
-    return kernel / kernel.sum()
-
-
-def image_kernel(psf: np.ndarray, supersampling: int) -> np.ndarray:
-    """A PSF image brought to the sub-pixel grid, odd size, sum 1, the pixel's response taken out.
-
-    The image is a band-limited sample of PSF times pixel. Its Fourier series is divided by the response of a pixel
-    made of s sub-pixels, sin(pi f) / (s sin(pi f / s)), which has no zero below the Nyquist frequency, and evaluated
-    at the sub-pixel centres; binning puts exactly that response back.
-    """
-    k = psf.shape[-1]
-    positions = np.arange(-(k // 2) * supersampling, (k // 2) * supersampling + 1) / supersampling
-    frequencies = np.arange(-(k // 2), k // 2 + 1) / k
-    phase = 2.0 * np.pi * (positions[:, None, None] - np.arange(-(k // 2), k // 2 + 1)[None, :, None]) * frequencies
-    pixel = np.sinc(frequencies) / np.sinc(frequencies / supersampling)
-    matrix = (np.cos(phase) / pixel).sum(axis=2) / k
-    kernel = matrix @ np.asarray(psf, dtype=np.float64) @ matrix.T
-    return kernel / kernel.sum()
-
-
-def kernels(psf: np.ndarray | None, psf_fwhm: np.ndarray, supersampling: int) -> list[np.ndarray]:
-    """One sub-pixel kernel per band: from the PSF image where there is one, else Moffat with that band's FWHM."""
-    if psf is not None:
-        return [image_kernel(band, supersampling) for band in psf]
-    return [moffat_kernel(float(fwhm), supersampling) for fwhm in psf_fwhm]
-
-
-def convolve_and_bin(light: np.ndarray, kernel_list: list[np.ndarray], supersampling: int) -> np.ndarray:
-    """Convolve sub-pixel light with each band's kernel and bin to pixels.
-
-    Parameters
-    ----------
-    light : ndarray, (n s, n s)
-        Flux per sub-pixel.
-    kernel_list : list of ndarray, odd and square
-    supersampling : int
-
-    Returns
-    -------
-    ndarray, (bands, n, n)
-        Flux per pixel. A kernel's central element leaves a point where it was.
-    """
-    n = light.shape[0]
-    largest = max(k.shape[0] for k in kernel_list)
-    size = fft.next_fast_len(n + largest // 2 + 1, real=True)
-    transformed = fft.rfft2(light, (size, size))
-    out = []
-    for kernel in kernel_list:
-        half = kernel.shape[0] // 2
-        padded = np.zeros((size, size))
-        padded[: kernel.shape[0], : kernel.shape[1]] = kernel
-        padded = np.roll(padded, (-half, -half), axis=(0, 1))
-        full = fft.irfft2(transformed * fft.rfft2(padded), (size, size))[:n, :n]
-        s = supersampling
-        out.append(full.reshape(n // s, s, n // s, s).sum(axis=(1, 3)))
-    return np.stack(out)
+    if method not in METHODS:
+        raise UsageError(f"unknown renderer {method!r}: choose one of {sorted(METHODS)}")
+    how = METHODS[method]
+    light = how.light(lens, source, x, y, phi, supersampling)
+    bands = how.psf(psf, np.asarray(psf_fwhm, float), supersampling)
+    return how.observe(light, bands, supersampling) * np.asarray(source.flux)[:, None, None]

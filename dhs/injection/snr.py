@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from numba import njit
 
 R_BAND = 1
 
@@ -34,10 +35,27 @@ def snr_matched(arc: np.ndarray, variance: np.ndarray, lag1: float) -> float:
     lag1 : float
         Correlation of neighbouring pixels.
     """
-    u = np.asarray(arc, dtype=np.float64) / np.sqrt(variance)
-    white = float((u**2).sum())
+    white, neighbours, diagonal = _sums(np.asarray(arc), np.asarray(variance))
     if white == 0:
         return 0.0
-    neighbours = (u[:, :, 1:] * u[:, :, :-1]).sum() + (u[:, 1:, :] * u[:, :-1, :]).sum()
-    diagonal = (u[:, 1:, 1:] * u[:, :-1, :-1]).sum() + (u[:, 1:, :-1] * u[:, :-1, 1:]).sum()
     return white / float(np.sqrt(white + 2.0 * lag1 * neighbours + 2.0 * lag1**2 * diagonal))
+
+
+@njit(cache=True, error_model="numpy")
+def _sums(arc, variance):
+    """Sums of u^2, and of products of u = arc / sigma over the two neighbours and the two diagonals of each pixel."""
+    bands, ny, nx = arc.shape
+    white, neighbours, diagonal = 0.0, 0.0, 0.0
+    last, row = np.zeros(nx + 2), np.zeros(nx + 2)
+    for b in range(bands):
+        last[:] = 0.0
+        for j in range(ny):
+            for i in range(nx):
+                row[i + 1] = arc[b, j, i] / np.sqrt(variance[b, j, i])
+            for i in range(1, nx + 1):
+                u = row[i]
+                white += u * u
+                neighbours += u * (row[i - 1] + last[i])
+                diagonal += u * (last[i - 1] + last[i + 1])
+            last[:] = row
+    return white, neighbours, diagonal

@@ -46,6 +46,7 @@ PIXEL_SCALE = 0.262  # arcsec
 STAMP = 64  # pixels a side
 ZERO_POINT = 22.5  # AB magnitude of one nanomaggy
 LAG1_CORRELATION = 0.14  # effective, see `dhs.survey.sky.noise_correlation`; six real DR10 stamps: 0.09 to 0.18
+NORTH_DEC = 32.375  # degrees; north of it BASS and MzLS, legacysurvey.org/dr9/description
 DECAM_GAIN = 4.0  # electrons an ADU
 
 
@@ -90,3 +91,15 @@ def gain_from_exposures(exptime) -> np.ndarray:
     """
     adu_per_second = np.array([10.0 ** (0.4 * (b.zero_point_adu - ZERO_POINT)) for b in BANDS])
     return adu_per_second * DECAM_GAIN * np.asarray(exptime, dtype=float)
+
+
+def galactic_latitude(ra, dec) -> np.ndarray:
+    """Galactic latitude in degrees of a position in degrees (pole at RA 192.85948, Dec 27.12825)."""
+    ra, dec, pole = np.radians(ra), np.radians(dec), np.radians(27.12825)
+    sin_b = np.sin(pole) * np.sin(dec) + np.cos(pole) * np.cos(dec) * np.cos(ra - np.radians(192.85948))
+    return np.degrees(np.arcsin(np.clip(sin_b, -1.0, 1.0)))
+
+
+def is_north(ra: float, dec: float) -> bool:
+    """Whether a position is BASS/MzLS sky: declination above 32.375 degrees in the north galactic cap."""
+    return bool(dec > NORTH_DEC and galactic_latitude(ra, dec) > 0)

@@ -58,17 +58,10 @@ def positions(seed: int, n: int) -> tuple[np.ndarray, np.ndarray]:
     for block in range(-(-n // _BLOCK)):
         rng = generator(seed, block, POSITION_STREAM)
         a, d = rng.uniform(0.0, 360.0, _CANDIDATES), np.degrees(np.arcsin(rng.uniform(low, high, _CANDIDATES)))
-        keep = np.flatnonzero(np.abs(galactic_latitude(a, d)) > MIN_GALACTIC_LATITUDE)[:_BLOCK]
+        keep = np.flatnonzero(np.abs(facts.galactic_latitude(a, d)) > MIN_GALACTIC_LATITUDE)[:_BLOCK]
         ra.append(a[keep])
         dec.append(d[keep])
     return np.concatenate(ra)[:n], np.concatenate(dec)[:n]
-
-
-def galactic_latitude(ra, dec) -> np.ndarray:
-    """Galactic latitude in degrees of a position in degrees (pole at RA 192.85948, Dec 27.12825)."""
-    ra, dec, pole = np.radians(ra), np.radians(dec), np.radians(27.12825)
-    sin_b = np.sin(pole) * np.sin(dec) + np.cos(pole) * np.cos(dec) * np.cos(ra - np.radians(192.85948))
-    return np.degrees(np.arcsin(np.clip(sin_b, -1.0, 1.0)))
 
 
 # ---------------------------------------------------------------------------------------------- observing conditions

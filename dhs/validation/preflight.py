@@ -20,7 +20,7 @@ from tqdm.auto import tqdm
 from dhs import storage
 from dhs.config import Profile, load_profile
 from dhs.datasets.reader import Pairs, open_pairs, per_band, rows, stamp
-from dhs.datasets.schema import BANDS, NEGATIVE_SCHEMA, PAIR_SCHEMA, SCALARS, SPLITS
+from dhs.datasets.schema import BANDS, NEGATIVE_SCHEMA, PAIR_SCHEMA, SCALARS, SPLITS, stored
 from dhs.errors import DhsError
 from dhs.validation import gates, leakage, normalisation, texture
 from dhs.validation.expectation import expected_arc, radius_map
@@ -184,7 +184,7 @@ def _read_images(data: PreflightData, file: str, negatives: pa.Table, room: int)
     with fs.open_input_file(inner) as stream:
         part = pq.ParquetFile(stream)
         _check_shapes(part.schema_arrow)
-        columns = [c for c in PAIR_SCHEMA.names if c != "invvar"]
+        columns = [c for c in PAIR_SCHEMA.names if c not in ("invvar", "psf")]
         for batch in part.iter_batches(BATCH, columns=columns):
             table = pa.Table.from_batches([batch])
             there = pc.and_(table["control"].is_valid(), table["arc"].is_valid())
@@ -205,8 +205,8 @@ def _check_shapes(schema: pa.Schema) -> None:
     for name in ("control", "arc"):
         if name not in schema.names:
             raise DhsError(f"column {name} is missing. Make the data set again.")
-        if schema.field(name).type != PAIR_SCHEMA.field(name).type:
-            wanted = PAIR_SCHEMA.field(name).type
+        wanted = PAIR_SCHEMA.field(name).type
+        if schema.field(name).type not in (wanted, stored(PAIR_SCHEMA).field(name).type):
             raise DhsError(f"column {name} is {schema.field(name).type}, not {wanted}. Make the data set again.")
 
 

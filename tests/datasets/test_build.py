@@ -10,11 +10,12 @@ import dhs
 from dhs import storage
 from dhs.datasets.build import open_context, plan
 from dhs.datasets.reader import images, per_band, rows
-from dhs.datasets.schema import PAIR_SCHEMA, SCALARS, SPLITS
+from dhs.datasets.schema import PAIR_SCHEMA, SCALARS, SPLITS, stored
 from dhs.errors import DhsError, UsageError
+from dhs.injection.lens import Lens
 from dhs.injection.noise import Stream, generator, shot_noise
 from dhs.injection.pair import noise_variance
-from dhs.injection.render import Lens, convolve_and_bin, kernels, lensed_light
+from dhs.injection.reference import convolve_and_bin, kernels, lensed_light
 from dhs.injection.snr import snr_matched, snr_maxpix
 
 
@@ -31,7 +32,8 @@ def test_manifest_counts_what_is_there(pairs, tiny):
     assert manifest["draws"]["accepted"] == 30 and manifest["draws"]["rejected"]
     negatives = sum(t.num_rows for t in (pairs.table(s, ["pair_id"], negatives=True) for s in SPLITS))
     assert negatives == manifest["negatives"]["azimuthal_shuffle"] > 0
-    assert pq.read_schema(pairs.files("train")[0]).equals(PAIR_SCHEMA)
+    assert pq.read_schema(pairs.files("train")[0]).equals(stored(PAIR_SCHEMA))
+    assert pairs.table(columns=PAIR_SCHEMA.names).schema.equals(PAIR_SCHEMA)
 
 
 def test_every_engine_and_worker_count_gives_the_same_bytes(pairs, tiny, tmp_path):

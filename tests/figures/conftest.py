@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from dhs.datasets.reader import Pairs
-from dhs.datasets.schema import NEGATIVE_SCHEMA, PAIR_SCHEMA
+from dhs.datasets.schema import NEGATIVE_SCHEMA, PAIR_SCHEMA, SCHEMA_VERSION
 
 matplotlib.use("Agg")
 
@@ -41,7 +41,7 @@ def write_pairs(folder) -> Pairs:
                 columns[field.name] = tensor(galaxy + noise)
             elif field.name == "arc":
                 columns[field.name] = tensor(ring)
-            elif field.name == "invvar":
+            elif field.name in ("invvar", "psf"):
                 columns[field.name] = pa.ExtensionArray.from_storage(field.type, pa.nulls(n, field.type.storage_type))
             elif field.name == "flags":
                 columns[field.name] = pa.array([["mock"]] * n, field.type)
@@ -81,7 +81,7 @@ def write_pairs(folder) -> Pairs:
         first += n
     per_split = {"train": 20, "val": 5, "test": 9}
     manifest = {
-        "schema_version": 1,
+        "schema_version": SCHEMA_VERSION,
         "seed": 1,
         "counts": COUNTS,
         "hosts": {"kind": "mock", "spec": "mock", "mock": True, "n": 34, "per_split": per_split, "refused": 0},

@@ -24,7 +24,7 @@ def radial(image, x=0.0, y=0.0):
 def test_radial_profile_and_flux_stay_while_the_arc_goes(centre):
     light = arc(x=centre[0], y=centre[1])
     out = negatives.azimuthal_blocks(light, *centre, 1.2, SCALE, np.random.default_rng(5))
-    assert out.sum() == pytest.approx(light.sum(), rel=1e-9)
+    assert out.sum() == pytest.approx(light.sum(), rel=1e-6)
     assert radial(out, *centre) == pytest.approx(radial(light, *centre), abs=0.08 * radial(light, *centre).max())
     assert negatives.overlap(light, out) < negatives.MAX_OVERLAP
 

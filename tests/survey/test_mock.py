@@ -92,7 +92,7 @@ def test_positions_are_in_the_footprint_and_do_not_depend_on_n():
     assert dec.min() > -20 and dec.max() < 30 and len(np.unique(ra)) == 3000
     b = SkyCoord(ra * u.deg, dec * u.deg).galactic.b.deg
     assert np.abs(b).min() > 20 - 1e-6
-    assert mock.galactic_latitude(ra, dec) == pytest.approx(b, abs=1e-4)
+    assert facts.galactic_latitude(ra, dec) == pytest.approx(b, abs=1e-4)
     assert not np.isin(mock.positions(5, 3000)[0], ra).any()
 
 

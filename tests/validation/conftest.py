@@ -15,10 +15,11 @@ import pytest
 
 from dhs.config import load_profile
 from dhs.datasets.reader import open_pairs
-from dhs.datasets.schema import IMAGE, NEGATIVE_SCHEMA, PAIR_SCHEMA, SPLITS
+from dhs.datasets.schema import IMAGE, NEGATIVE_SCHEMA, PAIR_SCHEMA, SCHEMA_VERSION, SPLITS
+from dhs.injection.lens import Lens
 from dhs.injection.negatives import azimuthal_blocks
 from dhs.injection.noise import rng_key
-from dhs.injection.render import Lens, convolve_and_bin, lensed_light, moffat_kernel
+from dhs.injection.reference import convolve_and_bin, lensed_light, moffat_kernel
 from dhs.injection.source import Source
 from dhs.survey.facts import PIXEL_SCALE
 
@@ -144,7 +145,7 @@ def write(folder, pairs: list[dict], negatives: list[dict], mock=("hosts", "sour
                 path.parent.mkdir(parents=True, exist_ok=True)
                 pq.write_table(table(mine[start : start + step], schema), path)
     manifest = {
-        "schema_version": 1,
+        "schema_version": SCHEMA_VERSION,
         "seed": SEED,
         "counts": counts,
         "content_hash": "0" * 64,
