@@ -171,6 +171,56 @@ class Pairs:
             ):
                 yield from decoded(pa.Table.from_batches([batch])).to_batches()
 
+    def stream(
+        self,
+        split: str,
+        columns=None,
+        batch_size: int = 256,
+        *,
+        shard: int = 0,
+        n_shards: int = 1,
+        seed: int | None = None,
+        epoch: int = 0,
+        negatives: bool = False,
+    ) -> Iterator[pa.Table]:
+        """Stream one shard of a split: its row groups dealt out, so that no row is in two shards.
+
+        Parameters
+        ----------
+        split : str
+        columns : sequence of str, optional
+            All by default; others are not read.
+        batch_size : int
+            At most so many rows a table.
+        shard, n_shards : int
+            This reader, and how many there are over all ranks and workers.
+        seed : int, optional
+            Shuffles the row groups; in file order without.
+        epoch : int
+            With the seed, decides the order, the same for every shard.
+        negatives : bool
+            The hard negatives instead of the pairs.
+
+        Raises
+        ------
+        UsageError
+            ``shard`` is not one of ``n_shards``.
+        """
+        if not 0 <= shard < n_shards:
+            raise UsageError(f"shard {shard} of {n_shards}: it must be 0 to {n_shards - 1}")
+        fs, _ = storage.resolve(self.path)
+        groups = []
+        for file in self.files(split, negatives):
+            fragment = pads.ParquetFileFormat().make_fragment(storage.resolve(file)[1], fs)
+            groups += fragment.split_by_row_group()
+        order = np.arange(len(groups))
+        if seed is not None:
+            order = np.random.Generator(np.random.Philox(key=[seed, epoch])).permutation(len(groups))
+        for index in order[shard::n_shards]:
+            table = groups[index].to_table(columns=columns)
+            for start in range(0, table.num_rows, batch_size):
+                yield decoded(table.slice(start, batch_size))
+
     def __getitem__(self, index: int) -> dict:
         """One row as a dict, by position over train, val, test; images as (3, 64, 64) arrays."""
         n = len(self)
