@@ -17,7 +17,7 @@ from scipy import fft
 from dhs.survey.facts import PIXEL_SCALE
 from dhs.survey.psf import intrinsic_fwhm, moffat_alpha
 
-PERIOD = 80  # pixels of the periodic frame: light wraps into a 64-pixel stamp only from 16 pixels beyond its edge
+PERIOD = 90  # pixels of the periodic frame: wings wrap into a 64-pixel stamp only from 26 pixels beyond its edge
 
 
 def halvings(supersampling: int) -> int:
@@ -53,7 +53,7 @@ def transfer(psf: np.ndarray | None, psf_fwhm: np.ndarray, supersampling: int) -
     Parameters
     ----------
     psf : ndarray or None, (3, k, k)
-        PSF images, k odd, at most 79; the pixel's response is in them and is divided out.
+        PSF images, k odd, at most 89; the pixel's response is in them and is divided out.
     psf_fwhm : ndarray, (3,)
         Delivered FWHM in arcsec of the Moffat profile used where there is no image.
     supersampling : int

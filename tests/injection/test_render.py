@@ -151,7 +151,7 @@ def test_a_point_stays_where_it_was_and_keeps_its_flux(method, size, supersampli
 
 
 def test_a_psf_image_of_even_size_is_refused():
-    with pytest.raises(ValueError, match="odd number of pixels a side, below 80; this one has 64"):
+    with pytest.raises(ValueError, match="odd number of pixels a side, below 90; this one has 64"):
         convolve.transfer(np.ones((3, 64, 64)), np.ones(3), 4)
 
 
