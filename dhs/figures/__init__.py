@@ -13,6 +13,7 @@ from dhs.figures.gates import (
     signoff_table,
     table,
 )
+from dhs.figures.injection import benchmark, closure, convergence, gain, priors, renderer_agreement
 from dhs.figures.learning import training_curves
 from dhs.figures.numbers import glued
 from dhs.figures.pairs import (
@@ -38,11 +39,15 @@ from dhs.figures.stamps import by_pair, of_cutouts, of_survey_negatives, worst
 from dhs.figures.style import colour, skipped
 
 __all__ = [
+    "benchmark",
     "by_pair",
+    "closure",
     "colour",
     "completeness_map",
+    "convergence",
     "core_effect",
     "decision_banner",
+    "gain",
     "gallery",
     "gate_of",
     "gate_overview",
@@ -56,11 +61,13 @@ __all__ = [
     "pair_grid",
     "pair_strip",
     "parameter_coverage",
+    "priors",
     "radial_profiles",
     "rates",
     "real_lens_scores",
     "rejections",
     "reliability",
+    "renderer_agreement",
     "sample_sheet",
     "score_distributions",
     "signoff_table",
