@@ -53,6 +53,13 @@ def list_files(folder: str | Path, suffixes: tuple[str, ...] = (), recursive: bo
     return [f"{prefix}/{name}" for name in sorted(keep)]
 
 
+def list_folders(folder: str | Path) -> list[str]:
+    """Sorted names of the folders directly in a folder."""
+    fs, inner = resolve(folder)
+    infos = fs.get_file_info(pafs.FileSelector(inner, allow_not_found=True))
+    return sorted(i.base_name for i in infos if i.type == pafs.FileType.Directory and not i.base_name.startswith("."))
+
+
 def read_bytes(path: str | Path) -> bytes:
     fs, inner = resolve(path)
     try:
