@@ -170,8 +170,8 @@ def write_json(path: str | Path, value) -> None:
     write_bytes(path, (json.dumps(value, indent=1, sort_keys=True, allow_nan=False) + "\n").encode())
 
 
-def write_table(path: str | Path, table: pa.Table, row_group_size: int | None = None) -> None:
-    """Write one parquet file atomically; the bytes depend on the table and the pyarrow version alone.
+def table_bytes(table: pa.Table, row_group_size: int | None = None) -> bytes:
+    """A table as one parquet file; the bytes depend on the table and the pyarrow version alone.
 
     Row groups carry the least and greatest value of every column but binary ones, so that a reader can leave out
     groups that a filter excludes.
@@ -188,7 +188,12 @@ def write_table(path: str | Path, table: pa.Table, row_group_size: int | None = 
         use_dictionary=plain if blobs else True,
         write_statistics=plain if blobs else True,
     )
-    write_bytes(path, sink.getvalue().to_pybytes())
+    return sink.getvalue().to_pybytes()
+
+
+def write_table(path: str | Path, table: pa.Table, row_group_size: int | None = None) -> None:
+    """Write one parquet file atomically; see `table_bytes`."""
+    write_bytes(path, table_bytes(table, row_group_size))
 
 
 def read_table(path: str | Path, columns: list[str] | None = None) -> pa.Table:

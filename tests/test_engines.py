@@ -3,7 +3,9 @@
 import importlib.util
 import os
 import shutil
+import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -11,8 +13,11 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 os.environ["PYTHONPATH"] = os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])
 import engine_tasks as tasks
+import psutil
 
-from dhs import engines, spark
+import dhs
+from dhs import engines, spark, storage
+from dhs.config import load_profile
 from dhs.errors import DhsError, InputRefused, UsageError
 
 has_spark = importlib.util.find_spec("pyspark") is not None and shutil.which("java") is not None
@@ -29,6 +34,13 @@ def session():
     session, _ = spark.session("local[2,4]")
     yield
     session.stop()
+
+
+def until(condition, seconds=60.0):
+    end = time.time() + seconds
+    while not condition():
+        assert time.time() < end, "waited in vain"
+        time.sleep(0.1)
 
 
 @pytest.mark.parametrize("engine", ENGINES)
@@ -62,6 +74,20 @@ def test_spark_runs_the_tasks_of_a_lost_worker_again(tmp_path):
 def test_a_worker_process_that_dies_is_said(tmp_path):
     with pytest.raises(DhsError, match="a worker process died.*--resume and fewer --workers"):
         list(engines.run(tasks.die, range(4), tasks.make, (str(tmp_path),), "processes", 2))
+
+
+def test_workers_leave_when_their_parent_is_killed(tmp_path):
+    code = (
+        "import engine_tasks as t; from dhs import engines\n"
+        f"if __name__ == '__main__': list(engines.run(t.wait, range(4), t.make, ({str(tmp_path)!r},), 'processes', 2))"
+    )
+    (tmp_path / "main.py").write_text(code)
+    parent = subprocess.Popen([sys.executable, tmp_path / "main.py"])
+    until(lambda: len(list(tmp_path.glob("pid-*"))) == 2)
+    parent.kill()
+    parent.wait()
+    workers = [int(p.name.removeprefix("pid-")) for p in tmp_path.glob("pid-*")]
+    until(lambda: not any(psutil.pid_exists(pid) for pid in workers))
 
 
 @pytest.mark.parametrize("engine", ENGINES)
@@ -99,3 +125,21 @@ def test_what_does_not_fit_is_refused_before_it_starts(monkeypatch):
     monkeypatch.setattr(spark.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(UsageError, match=r"pip install 'dark-halo-scope\[spark\]'"):
         engines.check("spark")
+
+
+@needs_spark
+def test_spark_injects_the_bytes_of_the_serial_engine(tmp_path):
+    profile = load_profile(
+        "smoke",
+        hosts__n_mock=12,
+        sources__spec="mock",
+        injection__n_pairs=12,
+        injection__pairs_per_part=4,
+        injection__supersampling=2,
+    )
+    serial = dhs.inject(tmp_path / "serial", profile=profile, engine="serial")
+    other = dhs.inject(tmp_path / "spark", profile=profile, engine="spark", workers=2)
+    assert other.manifest == serial.manifest
+    for split in ("train", "val", "test"):
+        assert [Path(f).read_bytes() for f in other.files(split)] == [Path(f).read_bytes() for f in serial.files(split)]
+    assert storage.read_json(tmp_path / "spark" / "run.json")["engine"] == "spark"

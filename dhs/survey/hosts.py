@@ -21,7 +21,7 @@ from dhs.survey.selection import DUPLICATE_ARCSEC, duplicates, near_lenses
 from dhs.survey.stamp import HostStamp
 from dhs.survey.survey_hosts import survey_refs
 
-__all__ = ["HostRef", "HostSet", "Hosts", "open_hosts", "write_index"]
+__all__ = ["HostRef", "HostSet", "Hosts", "index_table", "open_hosts"]
 
 INDEX_KEY = b"dhs_hosts"
 _TYPES = {"str": pa.string(), "float": pa.float64(), "int": pa.int64(), "bool": pa.bool_()}
@@ -87,12 +87,12 @@ class Hosts:
         return {**self.__dict__, "_brick": None}
 
 
-def write_index(path: str, hosts: Hosts) -> None:
-    """Write the references of hosts, with what the set is, so that a worker need not look at every file again."""
+def index_table(hosts: Hosts) -> pa.Table:
+    """The references of hosts with what the set is: from it a worker opens the set without looking at every file."""
     rows = [asdict(ref) for ref in hosts.refs]
     told = ("kind", "spec", "mock", "known_lens_catalogue", "selection")
     meta = {INDEX_KEY: json.dumps({name: getattr(hosts, name) for name in told}, sort_keys=True).encode()}
-    storage.write_table(path, pa.Table.from_pylist(rows, schema=INDEX_SCHEMA).replace_schema_metadata(meta))
+    return pa.Table.from_pylist(rows, schema=INDEX_SCHEMA).replace_schema_metadata(meta)
 
 
 def _read_index(path: str) -> Hosts:
@@ -183,7 +183,7 @@ def open_hosts(config: HostsConfig, seed: int, index: str | None = None) -> Host
     seed : int
         Of mock hosts.
     index : str, optional
-        File of `write_index`: hosts that were opened before, taken as they were found then.
+        File that holds an `index_table`: hosts that were opened before, taken as they were found then.
 
     Returns
     -------

@@ -11,10 +11,11 @@ from astropy.table import Table, vstack
 from brick_samples import tractor, write_brick
 from cutout_samples import DATA, needs_data
 
+from dhs import storage
 from dhs.config import HostsConfig
 from dhs.errors import DhsError
 from dhs.survey import selection
-from dhs.survey.hosts import open_hosts, write_index
+from dhs.survey.hosts import index_table, open_hosts
 from dhs.survey.targets import read_targets
 
 
@@ -214,7 +215,7 @@ def test_an_index_brings_back_the_same_hosts(tmp_path):
     write_brick(tmp_path, 150.1, 2.2, n_targets=4, size=300)
     config = HostsConfig(spec=str(tmp_path), known_lenses=None)
     hosts = open_hosts(config, 1)
-    write_index(str(tmp_path / "hosts.parquet"), hosts)
+    storage.write_table(tmp_path / "hosts.parquet", index_table(hosts))
     shutil.rmtree(tmp_path / "tractor")
     again = open_hosts(config, 1, index=str(tmp_path / "hosts.parquet"))
     assert [(r.host_id, r.row, r.brickname) for r in again.refs] == [
