@@ -178,10 +178,11 @@ def fetch(
     out: Annotated[str, typer.Option(help="Folder to fill.")],
     catalogue: Annotated[str | None, typer.Option(help="hosts: CSV with RA and Dec.")] = None,
     url: Annotated[str | None, typer.Option(help="Another address than the public one.")] = None,
-    sha256: Annotated[str | None, typer.Option(help="cosmos: expected checksum.")] = None,
+    sha256: Annotated[str | None, typer.Option(help="cosmos, lenses: expected checksum.")] = None,
+    parallel: Annotated[int, typer.Option(min=1, max=16, help="Downloads at a time.")] = 4,
 ):
     """Download data, only because you ask for it: checksummed and resumable."""
-    for path in dhs.fetch(what, out, catalogue=catalogue, url=url, sha256=sha256):
+    for path in dhs.fetch(what, out, catalogue=catalogue, url=url, sha256=sha256, parallel=parallel):
         typer.echo(path)
 
 
