@@ -54,6 +54,20 @@ class Part:
 
 
 @dataclass(frozen=True)
+class Summary:
+    """What the manifest says of a part: its files' digests, rows, pairs made now, draws, and who is in it."""
+
+    part: Part
+    digests: tuple[str, str]
+    rows: int
+    made: int
+    draws: dict[str, int]
+    refused: tuple[Refusal, ...]
+    host_ids: frozenset[str]
+    source_ids: frozenset[str]
+
+
+@dataclass(frozen=True)
 class Context:
     """What every part of a data set shares; opened once a worker."""
 
@@ -88,14 +102,39 @@ def plan(context: Context) -> list[Part]:
     return [Part(name, number, part) for name in SPLITS for number, part in enumerate(cut[name])]
 
 
-def make_part(context: Context, part: Part) -> tuple[int, dict]:
-    """Make and write one part file and its hard negatives; return pairs made and draws by reason."""
+def make_part(context: Context, task: tuple[Part, bool]) -> Summary:
+    """Make and write one part file and its hard negatives; one that is there already, and whole, is only summed up."""
+    part, there = task
+    files = [storage.join(context.out, "negatives", part.name), storage.join(context.out, part.name)]
+    if there:
+        try:
+            return _summary(part, *(storage.read_bytes(f) for f in files), made=0)
+        except (DhsError, pa.ArrowInvalid, KeyError):
+            pass  # damaged, or half of a pair of files: made again
     table, negatives, draws = pair_tables(context, part)
-    storage.write_table(storage.join(context.out, "negatives", part.name), negatives)
-    # the pairs go last: a part that exists is a part that is whole
     meta = {**table.schema.metadata, DRAWS_KEY: json.dumps(draws, sort_keys=True).encode()}
-    storage.write_table(storage.join(context.out, part.name), table.replace_schema_metadata(meta))
-    return table.num_rows, draws
+    data = [storage.table_bytes(negatives), storage.table_bytes(table.replace_schema_metadata(meta))]
+    # the pairs go last: a part that exists is a part that is whole
+    for file, content in zip(files, data):
+        storage.write_bytes(file, content)
+    return _summary(part, *data, made=table.num_rows)
+
+
+def _summary(part: Part, negatives: bytes, pairs: bytes, made: int) -> Summary:
+    file = pq.ParquetFile(pa.BufferReader(pairs))
+    pq.ParquetFile(pa.BufferReader(negatives))
+    meta = file.schema_arrow.metadata
+    ids = file.read(columns=["host_id", "source_id"])
+    return Summary(
+        part=part,
+        digests=(hashlib.sha256(pairs).hexdigest(), hashlib.sha256(negatives).hexdigest()),
+        rows=file.metadata.num_rows,
+        made=made,
+        draws=json.loads(meta[DRAWS_KEY]),
+        refused=tuple(resuming.refusals_of(meta)),
+        host_ids=frozenset(ids["host_id"].to_pylist()),
+        source_ids=frozenset(ids["source_id"].to_pylist()),
+    )
 
 
 def pair_tables(context: Context, part: Part, epoch: int = 0) -> tuple[pa.Table, pa.Table, dict]:
@@ -303,14 +342,17 @@ def inject(
     setup = (data, out, resuming.keep_hosts(context.hosts, out))
     parts = plan(context)
     there = set(storage.list_files(out, (".parquet",), recursive=True)) if resume else set()
-    todo = [p for p in parts if storage.join(out, p.name) not in there]
-    sizes = [len(p.slots) for p in todo]
+    order = {part.name: i for i, part in enumerate(parts)}
+    todo = [(part, storage.join(out, part.name) in there) for part in parts]
+    sizes = [0 if done else len(part.slots) for part, done in todo]
     if workers is None and engine == "processes":
         workers = min(os.cpu_count() or 1, 1 + sum(sizes) // PAIRS_PER_WORKER)
     options = {"master": master, "sizes": sizes, "unit": "pair"}
-    made = sum(n for n, _ in engines.run(make_part, todo, open_context, setup, engine, workers, "injecting", **options))
-    manifest, late = _manifest(context, parts, out)
-    storage.write_quarantine(quarantine, refused + late)
+    summaries = list(engines.run(make_part, todo, open_context, setup, engine, workers, "injecting", **options))
+    manifest = _manifest(context, sorted(summaries, key=lambda s: order[s.part.name]), out)
+    late = {r.id: r for s in summaries for r in s.refused}
+    storage.write_quarantine(quarantine, refused + list(late.values()))
+    made = sum(s.made for s in summaries)
     seconds = time.time() - started
     run = {"identity": identity, "finished": True, "engine": engine, "workers": asked, "out": out, **maker}
     run |= {"seconds": seconds, "pairs_made": made, "pairs_per_s": made / seconds}
@@ -322,30 +364,26 @@ def inject(
 IDENTITY = ("seed", "hosts", "sources", "injection", "splits")
 
 
-def _manifest(context: Context, parts: list[Part], out: str) -> tuple[dict, list[Refusal]]:
-    """The manifest, and the hosts that were refused when they were read."""
+def _manifest(context: Context, summaries: list[Summary], out: str) -> dict:
     counts, draws = dict.fromkeys(SPLITS, 0), Counter()
     host_ids: dict[str, set] = {name: set() for name in SPLITS}
     source_ids: dict[str, set] = {name: set() for name in SPLITS}
-    content, late = hashlib.sha256(), {}
-    for part in parts:
-        for path in (part.name, f"negatives/{part.name}"):
-            content.update(f"{path}:{storage.sha256(storage.join(out, path))}\n".encode())
-        fs, inner = storage.resolve(storage.join(out, part.name))
-        with fs.open_input_file(inner) as stream:
-            file = pq.ParquetFile(stream)
-            counts[part.split] += file.metadata.num_rows
-            draws.update(json.loads(file.schema_arrow.metadata[DRAWS_KEY]))
-            late.update({r.id: r for r in resuming.refusals_of(file.schema_arrow.metadata)})
-            ids = file.read(columns=["host_id", "source_id"])
-        host_ids[part.split].update(ids["host_id"].to_pylist())
-        source_ids[part.split].update(ids["source_id"].to_pylist())
+    content, late = hashlib.sha256(), set()
+    for summary in summaries:
+        split, name = summary.part.split, summary.part.name
+        for path, digest_ in zip((name, f"negatives/{name}"), summary.digests):
+            content.update(f"{path}:{digest_}\n".encode())
+        counts[split] += summary.rows
+        draws.update(summary.draws)
+        host_ids[split] |= summary.host_ids
+        source_ids[split] |= summary.source_ids
+        late.update(r.id for r in summary.refused)
     accepted, negatives = draws.pop("accepted", 0), draws.pop("negatives", 0)
     if accepted == 0:
         raise DhsError(f"{out}: no draw was accepted ({dict(draws)}). Relax injection.min_magnification or min_images.")
     hosts, sources = context.hosts, context.sources
     available = {name: len(index) for name, index in context.source_index.items()}
-    manifest = {
+    return {
         "schema_version": SCHEMA_VERSION,
         "config": context.profile.model_dump(mode="json"),
         "seed": context.profile.seed,
@@ -382,7 +420,6 @@ def _manifest(context: Context, parts: list[Part], out: str) -> tuple[dict, list
         },
         "content_hash": content.hexdigest(),
     }
-    return manifest, list(late.values())
 
 
 def _git_commit() -> str | None:

@@ -56,6 +56,17 @@ def test_parts_of_another_version_are_not_trusted(pairs, tiny, tmp_path, change)
     assert parquet(tmp_path / "a") == before
 
 
+def test_a_damaged_part_is_made_again(pairs, tiny, tmp_path):
+    shutil.copytree(pairs.path, tmp_path / "a")
+    unfinish(tmp_path / "a")
+    first, second, third = sorted((tmp_path / "a").glob("split=*/*.parquet"))[:3]
+    first.write_bytes(first.read_bytes()[:-100])
+    second.write_bytes(b"")
+    (tmp_path / "a" / "negatives" / third.relative_to(tmp_path / "a")).unlink()
+    again = dhs.inject(tmp_path / "a", profile=tiny, engine="serial", resume=True)
+    assert parquet(tmp_path / "a") == parquet(pairs.path) and again.manifest == pairs.manifest
+
+
 def test_hosts_that_changed_are_noticed_and_are_read_from_the_index(tmp_path):
     write_mock_hosts(tmp_path / "hosts", 10, 3)
     profile = load_profile("smoke", **SMALL, hosts__spec=str(tmp_path / "hosts"), injection__n_pairs=10)
