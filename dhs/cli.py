@@ -133,9 +133,13 @@ def score(
     data_path: Annotated[str | None, typer.Option(help="A pairs data set.")] = None,
     cutouts: Annotated[str | None, typer.Option(help="A folder of cutouts, or one.")] = None,
     profile: Profile = "demo",
+    engine: Engine = "processes",
+    workers: Workers = None,
+    master: Master = None,
 ):
     """Score the test split of a pairs data set, or cutouts."""
-    table = dhs.score(checkpoint, out, data_path=data_path, cutouts=cutouts, profile=profile)
+    options = {"profile": profile, "engine": engine, "workers": workers, "master": master}
+    table = dhs.score(checkpoint, out, data_path=data_path, cutouts=cutouts, **options)
     typer.echo(f"{out}: {table.num_rows} stamps scored")
 
 
