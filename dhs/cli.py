@@ -25,21 +25,30 @@ app = typer.Typer(
 Profile = Annotated[str, typer.Option(help="smoke, demo, paper, or a YAML file.")]
 DataPath = Annotated[str, typer.Option(help="A pairs data set: the folder that holds split=* .")]
 Checkpoint = Annotated[str, typer.Option(help="A checkpoint of `dhs train`.")]
-Engine = Annotated[str, typer.Option(help="processes or serial.")]
+Engine = Annotated[str, typer.Option(help="processes, serial or spark.")]
+Workers = Annotated[int | None, typer.Option(min=1, help="CPUs by default; changes no byte.")]
+Master = Annotated[str | None, typer.Option(help="Spark master, e.g. yarn; local[workers] by default.")]
 DECISION_CODES = {"GO": EXIT_OK, "CONDITIONAL-GO": EXIT_CONDITIONAL, "NO-GO": EXIT_NO_GO}
 
 
 @app.command()
 def inject(
     out: Annotated[str, typer.Option(help="Where the data set is written.")],
-    hosts: Annotated[str | None, typer.Option(help="mock, or a folder of cutouts.")] = None,
+    hosts: Annotated[
+        str | None, typer.Option(help="mock, a folder of cutouts, or a folder that holds the survey's coadd/.")
+    ] = None,
     sources: Annotated[str | None, typer.Option(help="auto, xdf, mock, or a GalSim RealGalaxyCatalog file.")] = None,
     n_pairs: Annotated[int | None, typer.Option(min=1, help="Accepted pairs over all splits.")] = None,
     seed: Annotated[int | None, typer.Option(min=0)] = None,
     profile: Profile = "demo",
     engine: Engine = "processes",
-    workers: Annotated[int | None, typer.Option(min=1, help="CPUs by default; changes no byte.")] = None,
+    workers: Workers = None,
+    master: Master = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue an interrupted run.")] = False,
+    host_catalogue: Annotated[
+        str | None, typer.Option(help="Targets in the coadds: Tractor or sweep files, or a table; tractor/ by default.")
+    ] = None,
+    host_select: Annotated[str | None, typer.Option(help="Cuts on that catalogue: lrg or none.")] = None,
     allow_known_lenses: Annotated[
         bool, typer.Option("--allow-known-lenses", help="Keep published lenses among the hosts, marked.")
     ] = False,
@@ -57,7 +66,10 @@ def inject(
         profile=profile,
         engine=engine,
         workers=workers,
+        master=master,
         resume=resume,
+        host_catalogue=host_catalogue,
+        host_select=host_select,
         allow_known_lenses=allow_known_lenses or None,
         known_lenses=known_lenses,
     )
@@ -121,9 +133,13 @@ def score(
     data_path: Annotated[str | None, typer.Option(help="A pairs data set.")] = None,
     cutouts: Annotated[str | None, typer.Option(help="A folder of cutouts, or one.")] = None,
     profile: Profile = "demo",
+    engine: Engine = "processes",
+    workers: Workers = None,
+    master: Master = None,
 ):
     """Score the test split of a pairs data set, or cutouts."""
-    table = dhs.score(checkpoint, out, data_path=data_path, cutouts=cutouts, profile=profile)
+    options = {"profile": profile, "engine": engine, "workers": workers, "master": master}
+    table = dhs.score(checkpoint, out, data_path=data_path, cutouts=cutouts, **options)
     typer.echo(f"{out}: {table.num_rows} stamps scored")
 
 
@@ -166,10 +182,11 @@ def fetch(
     out: Annotated[str, typer.Option(help="Folder to fill.")],
     catalogue: Annotated[str | None, typer.Option(help="hosts: CSV with RA and Dec.")] = None,
     url: Annotated[str | None, typer.Option(help="Another address than the public one.")] = None,
-    sha256: Annotated[str | None, typer.Option(help="cosmos: expected checksum.")] = None,
+    sha256: Annotated[str | None, typer.Option(help="cosmos, lenses: expected checksum.")] = None,
+    parallel: Annotated[int, typer.Option(min=1, max=16, help="Downloads at a time.")] = 4,
 ):
     """Download data, only because you ask for it: checksummed and resumable."""
-    for path in dhs.fetch(what, out, catalogue=catalogue, url=url, sha256=sha256):
+    for path in dhs.fetch(what, out, catalogue=catalogue, url=url, sha256=sha256, parallel=parallel):
         typer.echo(path)
 
 

@@ -38,7 +38,11 @@ class Section(BaseModel):
 class HostsConfig(Section):
     """Host galaxies: where they come from and which are refused."""
 
-    spec: str = Field("mock", description="mock, a folder of cutouts, one cutout file")
+    spec: str = Field("mock", description="mock, a folder of cutouts, one cutout file, a folder that holds coadd/")
+    catalogue: str | None = Field(
+        None, description="targets in coadds: a Tractor or sweep catalogue, a folder of them, a table; None: tractor/"
+    )
+    select: Literal["lrg", "none"] = Field("lrg", description="cuts on that catalogue: DESI's LRGs, or none")
     n_mock: int = Field(1500, ge=1, description="number of mock hosts when spec is mock")
     known_lenses: str | None = Field(
         "auto", description="auto (lenscat, if found), lenscat, a CSV with RA and Dec; None: no cross-match"

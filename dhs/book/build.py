@@ -18,8 +18,7 @@ from pathlib import Path
 
 import yaml
 
-from dhs import storage
-from dhs.book import fingerprint
+from dhs import fingerprint, storage
 from dhs.book.run import Run
 from dhs.config import load_profile
 from dhs.errors import DhsError, UsageError

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ import pyarrow as pa
 import torch
 from tqdm.auto import tqdm
 
-from dhs import storage
+from dhs import engines, storage
 from dhs.config import Profile, load_profile
 from dhs.datasets import reader
 from dhs.datasets.schema import SCALARS, SCORE_SCHEMA, STRATIFIERS
@@ -18,6 +19,8 @@ from dhs.errors import DhsError, InputRefused, UsageError
 from dhs.models import checkpoints, networks
 from dhs.models.data import part_files, read_part
 from dhs.models.preprocess import Preprocess
+
+CUTOUTS_A_TASK = 64
 
 
 class Scorer:
@@ -178,23 +181,58 @@ def score_hosts(
         Cutouts that could not be read or used, those met on opening included.
     """
     tables, refusals = [SCORE_SCHEMA.empty_table()], list(hosts.refusals)
-    for start in tqdm(range(0, len(hosts.refs), scorer.batch_size), desc=kind, unit="batch", disable=None):
-        stamps = []
-        for index in range(start, min(start + scorer.batch_size, len(hosts.refs))):
-            try:
-                stamps.append(hosts.read(index))
-            except InputRefused as error:
-                refusals.append(error.refusal)
-        images = np.stack([s.image for s in stamps]) if stamps else np.empty((0, 3, 64, 64), np.float32)
-        columns = {"kind": kind, "split": split, "host_id": [s.host_id for s in stamps]}
-        columns["subkind"] = [str(s.meta.get("kind", "")) for s in stamps]
-        for i, band in enumerate("grz"):
-            columns[f"psf_fwhm_{band}_arcsec"] = [float(s.psf_fwhm[i]) for s in stamps]
-            columns[f"sky_sigma_{band}"] = [float(s.sky_sigma[i]) for s in stamps]
-        columns["logit"] = scorer.logits(images)
-        columns["logit_core_masked"] = scorer.logits(images, core_mask_px)
-        tables.append(score_table(columns, len(stamps)))
+    for span in tqdm(_spans(len(hosts.refs), scorer.batch_size), desc=kind, unit="batch", disable=None):
+        table, refused = _score_span(scorer, hosts, span, kind, core_mask_px, split)
+        tables.append(table)
+        refusals += refused
     return pa.concat_tables(tables), refusals
+
+
+def _spans(n: int, size: int) -> list[tuple[int, int]]:
+    return [(start, min(start + size, n)) for start in range(0, n, size)]
+
+
+def _score_span(scorer: Scorer, hosts, span: tuple[int, int], kind: str, core_mask_px: float, split: str = ""):
+    """Scores of the hosts ``span[0]`` to ``span[1]``, and those of them that were refused."""
+    stamps, refusals = [], []
+    for index in range(*span):
+        try:
+            stamps.append(hosts.read(index))
+        except InputRefused as error:
+            refusals.append(error.refusal)
+    images = np.stack([s.image for s in stamps]) if stamps else np.empty((0, 3, 64, 64), np.float32)
+    columns = {"kind": kind, "split": split, "host_id": [s.host_id for s in stamps]}
+    columns["subkind"] = [str(s.meta.get("kind", "")) for s in stamps]
+    for i, band in enumerate("grz"):
+        columns[f"psf_fwhm_{band}_arcsec"] = [float(s.psf_fwhm[i]) for s in stamps]
+        columns[f"sky_sigma_{band}"] = [float(s.sky_sigma[i]) for s in stamps]
+    columns["logit"] = scorer.logits(images)
+    columns["logit_core_masked"] = scorer.logits(images, core_mask_px)
+    return score_table(columns, len(stamps)), refusals
+
+
+@dataclass(frozen=True)
+class _Scoring:
+    """What a worker of ``dhs score`` holds."""
+
+    scorer: Scorer
+    core_mask_px: float
+    hosts: object
+
+
+def _open_scoring(checkpoint: str, core_mask_px: float, hosts=None) -> _Scoring:
+    # One thread each, whoever runs it: sums in another order would change the last bits of a logit.
+    torch.set_num_threads(1)
+    return _Scoring(Scorer(checkpoint), core_mask_px, hosts)
+
+
+def _score_item(scoring: _Scoring, item: tuple[int, tuple]) -> tuple[int, list[pa.Table], list]:
+    """Scores of one part, (file, negatives), or of one span of hosts, with its number."""
+    number, what = item
+    if scoring.hosts is None:
+        return number, _score_part(scoring.scorer, *what, scoring.core_mask_px), []
+    table, refusals = _score_span(scoring.scorer, scoring.hosts, what, "cutout", scoring.core_mask_px)
+    return number, [table], refusals
 
 
 def score(
@@ -205,6 +243,9 @@ def score(
     cutouts: str | None = None,
     profile: str | Path | Profile = "demo",
     splits: Sequence[str] = ("test",),
+    engine: str = "processes",
+    workers: int | None = None,
+    master: str | None = None,
 ) -> pa.Table:
     """Score a pairs data set or a folder of cutouts and write the scores.
 
@@ -216,11 +257,13 @@ def score(
     data_path : str or Path, optional
         A pairs data set: positives, controls and hard negatives of ``splits``.
     cutouts : str, optional
-        A host spec (``mock``, a folder of cutouts, one file), as for ``dhs inject --hosts``; known lenses are
-        kept. Exactly one of the two is given.
+        A host spec (``mock``, a folder of cutouts, one file, survey coadds), as for ``dhs inject --hosts``; known
+        lenses are kept. Exactly one of the two is given.
     profile : str, Path or Profile
         Its ``evaluate.core_radius_px`` is the core that ``logit_core_masked`` hides.
     splits : sequence of str
+    engine, workers, master
+        As in `dhs.engines.run`; they change no byte.
 
     Returns
     -------
@@ -237,19 +280,35 @@ def score(
     if (data_path is None) == (cutouts is None):
         raise UsageError("give either data_path (--data-path) or cutouts (--cutouts), one of the two")
     profile = load_profile(profile)
-    scorer, radius = Scorer(checkpoint), profile.evaluate.core_radius_px
+    engines.check(engine, workers, master)
+    radius = profile.evaluate.core_radius_px
+    checkpoints.load(checkpoint)
+    hosts, refusals = None, []
     if data_path is not None:
-        table = score_pairs(scorer, reader.open_pairs(data_path), splits, radius)
+        pairs = reader.open_pairs(data_path)
+        items = [f for split in splits for f in part_files(pairs, split)]
     else:
         from dhs.survey.hosts import open_hosts
 
         config = profile.hosts.model_copy(update={"spec": cutouts, "known_lenses": None, "allow_known_lenses": True})
-        table, refusals = score_hosts(scorer, open_hosts(config, profile.seed), core_mask_px=radius)
-        if refusals:
-            folder = str(out).rpartition("/")[0] or "."
-            storage.write_quarantine(storage.join(folder, "quarantine.parquet"), refusals)
-        if table.num_rows == 0:
-            first = refusals[0].message if refusals else "there is none"
-            raise DhsError(f"{cutouts}: no cutout could be scored ({first}). See quarantine.parquet beside {out}.")
+        hosts = open_hosts(config, profile.seed)
+        items, refusals = _spans(len(hosts.refs), CUTOUTS_A_TASK), list(hosts.refusals)
+    threads, tables = torch.get_num_threads(), {}
+    try:
+        setup = (str(checkpoint), radius, hosts)
+        for number, scored, refused in engines.run(
+            _score_item, list(enumerate(items)), _open_scoring, setup, engine, workers, "score", master=master
+        ):
+            tables[number] = scored
+            refusals += refused
+    finally:
+        torch.set_num_threads(threads)
+    table = pa.concat_tables([SCORE_SCHEMA.empty_table(), *(t for number in sorted(tables) for t in tables[number])])
+    if refusals:
+        folder = str(out).rpartition("/")[0] or "."
+        storage.write_quarantine(storage.join(folder, "quarantine.parquet"), refusals)
+    if hosts is not None and table.num_rows == 0:
+        first = refusals[0].message if refusals else "there is none"
+        raise DhsError(f"{cutouts}: no cutout could be scored ({first}). See quarantine.parquet beside {out}.")
     storage.write_table(out, table)
     return table

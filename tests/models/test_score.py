@@ -8,6 +8,7 @@ import pytest
 import torch
 from conftest import write_synthetic_pairs
 
+from dhs.config import load_profile
 from dhs.datasets import reader
 from dhs.datasets.schema import SCORE_SCHEMA
 from dhs.errors import DhsError, InputRefused, Refusal, UsageError
@@ -167,3 +168,15 @@ def test_a_folder_without_a_usable_cutout_says_why(trained, tmp_path):
     with pytest.raises(DhsError, match=r"cutouts"):
         score(trained.last, tmp_path / "s.parquet", cutouts=str(tmp_path / "cutouts"), profile="smoke")
     assert not (tmp_path / "s.parquet").exists()
+
+
+@pytest.mark.parametrize("what", ["pairs", "cutouts"])
+def test_every_engine_writes_the_same_bytes(tiny, trained, tmp_path, what):
+    profile = load_profile("smoke", hosts__n_mock=70)
+    options = {"data_path": tiny.path} if what == "pairs" else {"cutouts": "mock"}
+    found = []
+    for engine in ("serial", "processes"):
+        out = tmp_path / engine / "s.parquet"
+        table = score(trained.last, out, profile=profile, engine=engine, workers=2, splits=("val", "test"), **options)
+        found.append((table.num_rows, out.read_bytes()))
+    assert found[0] == found[1] and found[0][0] >= (70 if what == "cutouts" else 1)
