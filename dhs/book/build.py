@@ -30,6 +30,7 @@ NOTEBOOKS = {  # each notebook and the steps it runs
     "04_evaluation": ("inject", "train", "evaluate"),
     "05_real_lenses": ("evaluate", "real_lenses"),
     "06_signoff": ("preflight", "real_lenses", "signoff"),
+    "07_scale": (),
 }
 
 INLINE_BACKEND = "module://matplotlib_inline.backend_inline"

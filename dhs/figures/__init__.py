@@ -25,6 +25,7 @@ from dhs.figures.pairs import (
     rejections,
     sample_sheet,
 )
+from dhs.figures.scale import measured_scale, scale_plan, scaling
 from dhs.figures.scores import (
     completeness_map,
     core_effect,
@@ -55,6 +56,7 @@ __all__ = [
     "glued",
     "host_conditions",
     "leakage",
+    "measured_scale",
     "of_cutouts",
     "of_survey_negatives",
     "pair_build_up",
@@ -69,6 +71,8 @@ __all__ = [
     "reliability",
     "renderer_agreement",
     "sample_sheet",
+    "scale_plan",
+    "scaling",
     "score_distributions",
     "signoff_table",
     "skipped",
