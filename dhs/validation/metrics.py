@@ -16,6 +16,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
+from dhs.models.monitors import supported_fprs as supported_fprs
+
 MIN_CLUSTERS = 8  # below: no interval at all
 FEW_CLUSTERS = 30  # below: a t interval and a flag; a percentile interval over so few covers too little
 TWO_WAY_BELOW = 300  # with fewer sources than this, sources are resampled together with hosts
@@ -220,19 +222,6 @@ def auroc_statistic(scores: np.ndarray, labels: np.ndarray) -> Callable[[np.ndar
             return area / (of_positives.sum(axis=1) * below[:, -1])
 
     return statistic
-
-
-def supported_fprs(n_negatives: int, min_expected: int = 10) -> list[float]:
-    """False-positive rates a sample supports, largest first.
-
-    The smallest is the one with ``min_expected`` expected false positives; above it the decades and their thirds.
-    """
-    if n_negatives < min_expected:
-        return []
-    smallest = min_expected / n_negatives
-    grid = [round(m * 10.0**-k, 12) for k in range(1, 9) for m in (1, 0.3)]
-    rates = [f for f in grid if f > smallest * (1 + 1e-9)]
-    return [*rates, smallest] if smallest < 1 else []
 
 
 def tpr_at_fpr(

@@ -1,0 +1,121 @@
+"""What is left of a stamp when its host's smooth light is taken away, from the stamp alone.
+
+Two models of the smooth light: the median of round rings, and the median along elliptical isophotes whose shape
+comes from the stamp's own adaptive moments. An arc fills a part of its rings only and stays; a ring an arc fills by
+more than half is lost with the light.
+"""
+
+from __future__ import annotations
+
+import torch
+
+WEIGHT_SIGMA_PX = (1.0, 8.0)
+MIN_AXIS_RATIO = 0.25
+MOMENT_STEPS = 12
+START_SIGMA_PX = 3.0
+
+
+def radius_map(side: int, device: torch.device | str = "cpu") -> torch.Tensor:
+    """(side, side) distance of every pixel from the stamp's centre, pixels."""
+    offset = torch.arange(side, dtype=torch.float32, device=device) - (side - 1) / 2
+    return torch.hypot(offset[:, None], offset[None, :])
+
+
+def median(values: torch.Tensor) -> torch.Tensor:
+    """Median over the last axis, the mean of the middle two where their number is even."""
+    ordered = values.sort(dim=-1).values
+    n = values.shape[-1]
+    return 0.5 * (ordered[..., (n - 1) // 2] + ordered[..., n // 2])
+
+
+def azimuthal_residual(images: torch.Tensor) -> torch.Tensor:
+    """Images minus the azimuthal median of each ring one pixel wide, per sample and band.
+
+    Same shape and units as ``images``. What a host's round light puts in every ring is gone.
+    """
+    ring = radius_map(images.shape[-1], images.device).long().flatten()
+    flat = images.flatten(-2)
+    out = torch.empty_like(flat)
+    for index in range(int(ring.max()) + 1):
+        pixels = (ring == index).nonzero()[:, 0]
+        values = flat[..., pixels]
+        out[..., pixels] = values - median(values)[..., None]
+    return out.view_as(images)
+
+
+def adaptive_moments(light: torch.Tensor) -> torch.Tensor:
+    """Second moments of images under an elliptical Gaussian weight that takes the light's own shape.
+
+    The fixed point of Bernstein & Jarvis (2002, AJ 123, 583, section 3.1): for light on concentric ellipses of one
+    shape, the moments have that shape, whatever the profile. The centre is the stamp's.
+
+    Parameters
+    ----------
+    light : Tensor, (n, y, x)
+        Sky-subtracted; negative pixels count as they are.
+
+    Returns
+    -------
+    Tensor, (n, 3)
+        xx, yy, xy of the weight, pixels squared. Where the light gives no positive moments the last weight that
+        did stays; a dark stamp gets a round one.
+    """
+    side = light.shape[-1]
+    offset = torch.arange(side, dtype=light.dtype, device=light.device) - (side - 1) / 2
+    y, x = torch.meshgrid(offset, offset, indexing="ij")
+    powers = torch.stack([torch.ones_like(x), x * x, y * y, x * y]).flatten(1)
+    flat = light.flatten(1)
+    moments = flat.new_tensor([START_SIGMA_PX**2, START_SIGMA_PX**2, 0.0]).expand(len(flat), 3)
+    low, high = (s**2 for s in WEIGHT_SIGMA_PX)
+    for _ in range(MOMENT_STEPS):
+        xx, yy, xy = moments.unbind(-1)
+        det = xx * yy - xy * xy
+        form = torch.stack([torch.zeros_like(det), yy / det, xx / det, -2 * xy / det], -1)
+        weight = torch.exp(-0.5 * (form @ powers))
+        total, *second = ((flat * weight) @ powers.T).unbind(-1)
+        measured = 2 * torch.stack(second, -1) / total.clamp_min(1e-6)[:, None]
+        mean, half = 0.5 * (measured[:, 0] + measured[:, 1]), 0.5 * (measured[:, 0] - measured[:, 1])
+        spread = torch.hypot(half, measured[:, 2])
+        limit = (1 - MIN_AXIS_RATIO**2) / (1 + MIN_AXIS_RATIO**2)
+        good = (total > 0) & (mean > 0) & (spread < mean) & torch.isfinite(mean)
+        shrink = (limit * mean / spread.clamp_min(1e-6)).clamp(max=1.0)
+        size = mean.clamp(low, high) / mean
+        new = torch.stack([mean + shrink * half, mean - shrink * half, shrink * measured[:, 2]], -1) * size[:, None]
+        moments = torch.where(good[:, None], new, moments)
+    return moments
+
+
+def elliptical_radius(moments: torch.Tensor, side: int) -> torch.Tensor:
+    """(n, side, side) radius on the intermediate axis of the ellipse through each pixel, pixels."""
+    offset = torch.arange(side, dtype=moments.dtype, device=moments.device) - (side - 1) / 2
+    y, x = torch.meshgrid(offset, offset, indexing="ij")
+    xx, yy, xy = (m[:, None, None] for m in moments.unbind(-1))
+    scale = (xx * yy - xy * xy).clamp_min(1e-12).sqrt()
+    return ((yy * x * x - 2 * xy * x * y + xx * y * y) / scale).clamp_min(0).sqrt()
+
+
+def elliptical_residual(images: torch.Tensor) -> torch.Tensor:
+    """Images minus the median along elliptical isophotes one pixel wide, per sample and band.
+
+    One shape a stamp, from the adaptive moments of the sum of its bands; the isophotes are those ellipses at every
+    radius. A host with a twist or a disc leaves the part of it that is not so.
+
+    Parameters
+    ----------
+    images : Tensor, (n, bands, y, x)
+        Normalised, in sky sigmas.
+    """
+    n, bands, side, _ = images.shape
+    ring = elliptical_radius(adaptive_moments(images.sum(1)), side).long().flatten(1)
+    ring = ring.clamp(max=2 * side - 1)[:, None, :].expand(-1, bands, -1)
+    flat = images.flatten(-2)
+    by_value = flat.argsort(dim=-1)
+    by_ring = ring.gather(-1, by_value).argsort(dim=-1, stable=True)
+    ordered = flat.gather(-1, by_value.gather(-1, by_ring))  # rings one after the other, each sorted by value
+    counts = torch.zeros(n, bands, 2 * side, dtype=torch.long, device=images.device)
+    counts.scatter_add_(-1, ring, torch.ones_like(ring))
+    start = counts.cumsum(-1) - counts
+    last = flat.shape[-1] - 1
+    below = ordered.gather(-1, (start + (counts - 1).clamp_min(0) // 2).clamp(max=last))
+    above = ordered.gather(-1, (start + counts // 2).clamp(max=last))
+    return (flat - (0.5 * (below + above)).gather(-1, ring)).view_as(images)
