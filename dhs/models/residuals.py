@@ -1,7 +1,7 @@
 """What is left of a stamp when its host's smooth light is taken away, from the stamp alone.
 
 Two models of the smooth light: the median of round rings, and the median along elliptical isophotes whose shape
-comes from the stamp's own adaptive moments. An arc fills a part of its rings only and stays; a ring an arc fills by
+comes from the stamp's own moments. An arc fills a part of its rings only and stays; a ring an arc fills by
 more than half is lost with the light.
 """
 
@@ -9,10 +9,9 @@ from __future__ import annotations
 
 import torch
 
-WEIGHT_SIGMA_PX = (1.0, 8.0)
+WEIGHT_SIGMA_PX = 4.0
 MIN_AXIS_RATIO = 0.25
 MOMENT_STEPS = 12
-START_SIGMA_PX = 3.0
 
 
 def radius_map(side: int, device: torch.device | str = "cpu") -> torch.Tensor:
@@ -43,11 +42,12 @@ def azimuthal_residual(images: torch.Tensor) -> torch.Tensor:
     return out.view_as(images)
 
 
-def adaptive_moments(light: torch.Tensor) -> torch.Tensor:
-    """Second moments of images under an elliptical Gaussian weight that takes the light's own shape.
+def isophote_shape(light: torch.Tensor) -> torch.Tensor:
+    """Shape of the isophotes: second moments under an elliptical Gaussian weight of the light's own shape.
 
-    The fixed point of Bernstein & Jarvis (2002, AJ 123, 583, section 3.1): for light on concentric ellipses of one
-    shape, the moments have that shape, whatever the profile. The centre is the stamp's.
+    For light on concentric ellipses of one shape a weight of that shape, whatever its size, gives moments of that
+    shape (Bernstein & Jarvis 2002, AJ 123, 583, section 3.1); the iteration looks for this fixed point. The size is
+    kept at 4 pixels, 1.05 arcsec, outside most of the PSF's rounding. The centre is the stamp's.
 
     Parameters
     ----------
@@ -57,30 +57,29 @@ def adaptive_moments(light: torch.Tensor) -> torch.Tensor:
     Returns
     -------
     Tensor, (n, 3)
-        xx, yy, xy of the weight, pixels squared. Where the light gives no positive moments the last weight that
-        did stays; a dark stamp gets a round one.
+        xx, yy, xy of the weight, pixels squared, with xx yy - xy^2 = 256. Where the light gives no positive moments
+        the last shape that did stays; a dark stamp is round. Axis ratios below 0.25 become 0.25.
     """
-    side = light.shape[-1]
+    side, area = light.shape[-1], WEIGHT_SIGMA_PX**2
     offset = torch.arange(side, dtype=light.dtype, device=light.device) - (side - 1) / 2
     y, x = torch.meshgrid(offset, offset, indexing="ij")
     powers = torch.stack([torch.ones_like(x), x * x, y * y, x * y]).flatten(1)
     flat = light.flatten(1)
-    moments = flat.new_tensor([START_SIGMA_PX**2, START_SIGMA_PX**2, 0.0]).expand(len(flat), 3)
-    low, high = (s**2 for s in WEIGHT_SIGMA_PX)
+    moments = flat.new_tensor([area, area, 0.0]).expand(len(flat), 3)
+    limit = (1 - MIN_AXIS_RATIO**2) / (1 + MIN_AXIS_RATIO**2)
     for _ in range(MOMENT_STEPS):
         xx, yy, xy = moments.unbind(-1)
-        det = xx * yy - xy * xy
-        form = torch.stack([torch.zeros_like(det), yy / det, xx / det, -2 * xy / det], -1)
+        form = torch.stack([torch.zeros_like(xx), yy, xx, -2 * xy], -1) / area**2
         weight = torch.exp(-0.5 * (form @ powers))
-        total, *second = ((flat * weight) @ powers.T).unbind(-1)
-        measured = 2 * torch.stack(second, -1) / total.clamp_min(1e-6)[:, None]
-        mean, half = 0.5 * (measured[:, 0] + measured[:, 1]), 0.5 * (measured[:, 0] - measured[:, 1])
-        spread = torch.hypot(half, measured[:, 2])
-        limit = (1 - MIN_AXIS_RATIO**2) / (1 + MIN_AXIS_RATIO**2)
-        good = (total > 0) & (mean > 0) & (spread < mean) & torch.isfinite(mean)
-        shrink = (limit * mean / spread.clamp_min(1e-6)).clamp(max=1.0)
-        size = mean.clamp(low, high) / mean
-        new = torch.stack([mean + shrink * half, mean - shrink * half, shrink * measured[:, 2]], -1) * size[:, None]
+        total, xx, yy, xy = ((flat * weight) @ powers.T).unbind(-1)
+        mean, half = 0.5 * (xx + yy), 0.5 * (xx - yy)
+        good = (total > 0) & (mean > 0)
+        mean = torch.where(good, mean, 1.0)
+        e1, e2 = half / mean, xy / mean
+        shrink = limit / torch.hypot(e1, e2).clamp_min(limit)
+        e1, e2 = shrink * e1, shrink * e2
+        size = area / (1 - e1 * e1 - e2 * e2).sqrt()
+        new = torch.stack([1 + e1, 1 - e1, e2], -1) * size[:, None]
         moments = torch.where(good[:, None], new, moments)
     return moments
 
@@ -95,10 +94,11 @@ def elliptical_radius(moments: torch.Tensor, side: int) -> torch.Tensor:
 
 
 def elliptical_residual(images: torch.Tensor) -> torch.Tensor:
-    """Images minus the median along elliptical isophotes one pixel wide, per sample and band.
+    """Images minus the medians along elliptical isophotes, per sample and band.
 
-    One shape a stamp, from the adaptive moments of the sum of its bands; the isophotes are those ellipses at every
-    radius. A host with a twist or a disc leaves the part of it that is not so.
+    One shape a stamp, `isophote_shape` of the sum of its bands; the isophotes are those ellipses at every
+    radius. The median of each elliptical ring one pixel wide is the light at its middle, interpolated linearly in
+    between. A host with a twist or a disc leaves the part of it that is not so.
 
     Parameters
     ----------
@@ -106,9 +106,9 @@ def elliptical_residual(images: torch.Tensor) -> torch.Tensor:
         Normalised, in sky sigmas.
     """
     n, bands, side, _ = images.shape
-    ring = elliptical_radius(adaptive_moments(images.sum(1)), side).long().flatten(1)
-    ring = ring.clamp(max=2 * side - 1)[:, None, :].expand(-1, bands, -1)
-    flat = images.flatten(-2)
+    radius = elliptical_radius(isophote_shape(images.sum(1)), side).flatten(1)[:, None].expand(-1, bands, -1)
+    radius = radius.clamp(max=2 * side - 1.01)
+    ring, flat = radius.long(), images.flatten(-2)
     by_value = flat.argsort(dim=-1)
     by_ring = ring.gather(-1, by_value).argsort(dim=-1, stable=True)
     ordered = flat.gather(-1, by_value.gather(-1, by_ring))  # rings one after the other, each sorted by value
@@ -118,4 +118,9 @@ def elliptical_residual(images: torch.Tensor) -> torch.Tensor:
     last = flat.shape[-1] - 1
     below = ordered.gather(-1, (start + (counts - 1).clamp_min(0) // 2).clamp(max=last))
     above = ordered.gather(-1, (start + counts // 2).clamp(max=last))
-    return (flat - (0.5 * (below + above)).gather(-1, ring)).view_as(images)
+    medians = 0.5 * (below + above)
+    own = medians.gather(-1, ring)
+    offset = radius - ring - 0.5
+    beside = (ring + offset.sign().long()).clamp(0, 2 * side - 1)
+    other = torch.where(counts.gather(-1, beside) > 0, medians.gather(-1, beside), own)
+    return (flat - torch.lerp(own, other, offset.abs())).view_as(images)

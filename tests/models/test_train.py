@@ -226,35 +226,41 @@ train({path!r}, {out!r}, **{options!r})
 """
 
 
-@pytest.mark.parametrize("options", [{}, {"memory_gb": 0.0, "core_dropout": "scaled", "core_fill": "noise"}])
-def test_a_run_killed_within_an_epoch_ends_as_the_uninterrupted_one(tiny, tmp_path, options):
-    options = EXACT | {"epochs": 3, "batch_size": 10, "deterministic": True, "checkpoint_steps": 3} | options
+def test_a_run_killed_within_an_epoch_ends_as_the_uninterrupted_one(tiny, tmp_path):
+    options = EXACT | {"epochs": 2, "deterministic": True, "checkpoint_steps": 2}
+    options |= {"memory_gb": 0.0, "core_dropout": "scaled", "core_fill": "noise"}
     whole = train(tiny.path, tmp_path / "whole", **options)
-    script = KILLED.format(after=13, path=tiny.path, out=str(tmp_path / "killed"), options=options)
+    script = KILLED.format(after=7, path=tiny.path, out=str(tmp_path / "killed"), options=options)
     env = {**os.environ, "OMP_NUM_THREADS": str(torch.get_num_threads())}
     done = subprocess.run([sys.executable, "-c", script], env=env, capture_output=True, text=True, check=False)
     assert done.returncode == -signal.SIGKILL, done.stderr
     state = checkpoints.load(tmp_path / "killed" / "checkpoints" / "last.pt")
-    assert state["epoch"] == 1 and state["progress"]["step"] == 3, "8 steps an epoch, a checkpoint every 3"
+    assert state["epoch"] == 1 and state["progress"]["step"] == 2, "4 steps an epoch, a checkpoint every 2"
     same_run(whole, train(tiny.path, tmp_path / "killed", resume=True, **options))
 
 
 def test_a_run_ends_early_where_the_monitor_no_longer_improves(tiny, tmp_path, monkeypatch):
-    losses = iter([0.6, 0.5, 0.55, 0.51, 0.4, 0.3])
+    losses = iter([0.5, 0.55, 0.4])
     validate = Trainer.validate
     monkeypatch.setattr(Trainer, "validate", lambda self, e: validate(self, e) | {"loss_val": next(losses)})
-    options = EXACT | {"monitor": "loss_val", "patience": 2, "epochs": 6}
+    options = EXACT | {"monitor": "loss_val", "patience": 1, "epochs": 3}
     result = train(tiny.path, tmp_path, **options)
-    assert len(result.history) == 4 and result.best_row["epoch"] == 2
-    assert checkpoints.load(result.best)["epoch"] == 2
-    assert TrainResult.read(tmp_path).best_row["epoch"] == 2
+    assert len(result.history) == 2 and result.best_row["epoch"] == 1
+    assert checkpoints.load(result.best)["epoch"] == 1
+    assert TrainResult.read(tmp_path).best_row["epoch"] == 1
 
 
 @pytest.mark.parametrize(
     "options",
     [
-        {"arch": "deeplens", "channels": "raw+residual", "residual": "elliptical", "freeze_batchnorm": True},
-        {"controls": "unpaired", "rotation": "any", "core_fill": "control", "negatives_per_positive": 2.0},
+        {"arch": "deeplens", "channels": "raw+residual", "residual": "elliptical"},
+        {
+            "freeze_batchnorm": True,
+            "controls": "unpaired",
+            "rotation": "any",
+            "core_fill": "control",
+            "negatives_per_positive": 2.0,
+        },
     ],
 )
 def test_every_option_trains_and_scores(tiny, tmp_path, options):
