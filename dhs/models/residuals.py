@@ -22,9 +22,9 @@ def radius_map(side: int, device: torch.device | str = "cpu") -> torch.Tensor:
 
 def median(values: torch.Tensor) -> torch.Tensor:
     """Median over the last axis, the mean of the middle two where their number is even."""
-    ordered = values.sort(dim=-1).values
     n = values.shape[-1]
-    return 0.5 * (ordered[..., (n - 1) // 2] + ordered[..., n // 2])
+    low = values.kthvalue((n + 1) // 2, dim=-1).values
+    return low if n % 2 else 0.5 * (low + values.kthvalue(n // 2 + 1, dim=-1).values)
 
 
 def azimuthal_residual(images: torch.Tensor) -> torch.Tensor:

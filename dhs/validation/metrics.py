@@ -247,6 +247,15 @@ def tpr_at_fpr(
     scores, labels = np.asarray(scores, dtype=float), np.asarray(labels, dtype=bool)
     if labels.all() or not labels.any():
         return missing("one_class", len(labels)), missing("one_class", len(labels))
+    both = recall_statistic(scores, labels, fpr)
+    clusters = Clusters(np.arange(len(scores)) if hosts is None else hosts, sources, n_bootstrap, seed)
+    value = both(np.ones((1, len(scores))))[:, 0]
+    draws = np.concatenate([both(w) for w in clusters.weights()], axis=1)
+    return clusters.attach(value[0], draws[0]), clusters.attach(value[1], draws[1], (-np.inf, np.inf))
+
+
+def recall_statistic(scores: np.ndarray, labels: np.ndarray, fpr: float) -> Callable[[np.ndarray], np.ndarray]:
+    """Recall at a false-positive rate, and its threshold, as a function of weights (draws, n); gives (2, draws)."""
     positive, negative = np.flatnonzero(labels), np.flatnonzero(~labels)
     positive = positive[np.argsort(-scores[positive], kind="stable")]
     negative = negative[np.argsort(-scores[negative], kind="stable")]
@@ -263,10 +272,7 @@ def tpr_at_fpr(
             recall = found[np.arange(len(above)), above] / found[:, -1]
         return np.stack([recall, np.where(np.isfinite(recall), threshold, np.nan)])
 
-    clusters = Clusters(np.arange(len(scores)) if hosts is None else hosts, sources, n_bootstrap, seed)
-    value = both(np.ones((1, len(scores))))[:, 0]
-    draws = np.concatenate([both(w) for w in clusters.weights()], axis=1)
-    return clusters.attach(value[0], draws[0]), clusters.attach(value[1], draws[1], (-np.inf, np.inf))
+    return both
 
 
 def mean(

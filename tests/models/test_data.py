@@ -3,7 +3,7 @@ import shutil
 import numpy as np
 import pyarrow as pa
 import pytest
-from conftest import write_synthetic_pairs
+from synthetic import write_synthetic_pairs
 
 from dhs import storage
 from dhs.datasets import reader

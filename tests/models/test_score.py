@@ -6,7 +6,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 import torch
-from conftest import write_synthetic_pairs
+from synthetic import write_synthetic_pairs
 
 from dhs.config import load_profile
 from dhs.datasets import reader

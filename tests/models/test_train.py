@@ -11,8 +11,8 @@ import pandas as pd
 import pytest
 import torch
 import yaml
-from conftest import write_synthetic_pairs
 from sklearn.metrics import roc_auc_score
+from synthetic import write_synthetic_pairs
 
 from dhs.datasets import reader
 from dhs.errors import DhsError, UsageError
