@@ -209,42 +209,34 @@ def ablate(
     if not pairs.manifest["counts"].get("test"):
         raise DhsError(f"{data_path}: the test split is empty. Make more pairs, or give splits.test a larger share.")
     refuse_candidates(pairs, ("test",))
-    todo = [
-        (v, s, profile.replace(seed=s, **{f"train__{k}": x for k, x in (plan.train | v.train).items()}))
-        for v in plan.variants
-        for s in v.seeds or plan.seeds
-    ]
+    seeds = list(dict.fromkeys(s for v in plan.variants for s in v.seeds or plan.seeds))
+    todo = [(v, s) for s in seeds for v in plan.variants if s in (v.seeds or plan.seeds)]  # all variants, seed by seed
     negatives = None
     if plan.n_survey_negatives:
         negatives = make_negatives(SurveyNegatives(plan.n_survey_negatives, profile.seed), (0, plan.n_survey_negatives))
-    scores: dict[str, dict[int, pd.DataFrame]] = {}
-    minutes: dict[str, list[float]] = {}
-    rows: list[dict] = []
-    for variant, seed, config in tqdm(todo, desc="ablate", unit="run", disable=None):
-        about = {"variant": variant.name, "against": "", "question": variant.question, "status": "done", "reason": ""}
+    scores: dict[str, dict[int, pd.DataFrame]] = {v.name: {} for v in plan.variants}
+    minutes: dict[str, list[float]] = {v.name: [] for v in plan.variants}
+    rows: dict[str, list[dict]] = {v.name: [] for v in plan.variants}
+    for variant, seed in tqdm(todo, desc="ablate", unit="run", disable=None):
+        name = variant.name
+        about = {"variant": name, "against": "", "question": variant.question, "status": "done", "reason": ""}
         if variant.needs_weights and networks.cached_weights() is None:
-            folder = os.path.join(torch.hub.get_dir(), "checkpoints")
-            reason = f"no pretrained weights in {folder.replace(os.path.expanduser('~'), '~')}"
-            if variant.name not in scores:
-                rows.append(about | {"status": "skip", "reason": reason, "metric": "auroc"})
-            scores[variant.name] = {}
+            folder = os.path.join(torch.hub.get_dir(), "checkpoints").replace(os.path.expanduser("~"), "~")
+            reason = f"no pretrained weights in {folder}"
+            rows[name] = [about | {"status": "skip", "reason": reason, "metric": "auroc"}]
             continue
-        folder = storage.join(out, "runs", variant.name, f"seed-{seed}")
-        found, spent = _run(_data(pairs, variant, out), pairs, config, folder, negatives)
-        scores.setdefault(variant.name, {})[seed] = found
-        minutes.setdefault(variant.name, []).append(spent)
-        rows = [row for row in rows if row["variant"] != variant.name]
+        config = profile.replace(seed=seed, **{f"train__{k}": x for k, x in (plan.train | variant.train).items()})
+        folder = storage.join(out, "runs", name, f"seed-{seed}")
+        scores[name][seed], spent = _run(_data(pairs, variant, out), pairs, config, folder, negatives)
+        minutes[name].append(spent)
         against = variant.against or plan.variants[0].name
-        mine, theirs = scores[variant.name], scores.get(against, {})
-        common = [s for s in mine if s in theirs] if against != variant.name else []
-        about |= {"against": against if common else "", "minutes": float(np.mean(minutes[variant.name]))}
-        compared = compare(
-            [mine[s] for s in common or mine], [theirs[s] for s in common], profile.evaluate, profile.seed
-        )
-        rows += [about | row for row in compared]
-        _write(out, rows)
-    rows += _baseline_rows(pairs, profile, plan, scores, negatives)
-    return _write(out, rows)
+        common = [s for s in scores[name] if s in scores[against]] if against != name else []
+        mine, theirs = [scores[name][s] for s in common or scores[name]], [scores[against][s] for s in common]
+        about |= {"against": against if common else "", "minutes": float(np.mean(minutes[name]))}
+        rows[name] = [about | row for row in compare(mine, theirs, profile.evaluate, profile.seed)]
+        _write(out, [row for found in rows.values() for row in found])
+    every = [row for found in rows.values() for row in found]
+    return _write(out, every + _baseline_rows(pairs, profile, plan, scores, negatives))
 
 
 def _baseline_rows(pairs: Pairs, profile: Profile, plan: Plan, scores: dict, negatives: dict | None) -> list[dict]:
