@@ -109,29 +109,25 @@ def train(
     channels: Annotated[str | None, typer.Option(help="raw or raw+residual.")] = None,
     pretrained: Annotated[str | None, typer.Option(help="auto, never, or a .pth file.")] = None,
     option: Annotated[
-        list[str] | None, typer.Option("--set", help="Any other key of the profile's train section, as KEY=VALUE.")
+        list[str] | None, typer.Option("--set", help="Any key of the profile's train section, as KEY=VALUE.")
     ] = None,
 ):
     """Train a network; an option left out is the profile's. Several processes: torchrun -m dhs train ..."""
-    result = dhs.train(
-        data_path,
-        output_dir,
-        profile=profile,
-        seed=seed,
-        resume=resume,
-        epochs=epochs,
-        batch_size=batch_size,
-        lr=lr,
-        weight_decay=weight_decay,
-        hard_negative_ratio=hard_negative_ratio,
-        core_dropout_prob=core_dropout_prob,
-        wandb_project=wandb_project,
-        wandb_run=wandb_run,
-        arch=arch,
-        channels=channels,
-        pretrained=pretrained,
-        **_options(option or []),
-    )
+    flags = {
+        "epochs": epochs,
+        "batch_size": batch_size,
+        "lr": lr,
+        "weight_decay": weight_decay,
+        "hard_negative_ratio": hard_negative_ratio,
+        "core_dropout_prob": core_dropout_prob,
+        "wandb_project": wandb_project,
+        "wandb_run": wandb_run,
+        "arch": arch,
+        "channels": channels,
+        "pretrained": pretrained,
+    }
+    options = {k: v for k, v in flags.items() if v is not None} | _options(option or [])
+    result = dhs.train(data_path, output_dir, profile=profile, seed=seed, resume=resume, **options)
     typer.echo(repr(result))
 
 
