@@ -74,6 +74,10 @@ class Part:
         """(n,) values of a scalar column."""
         return self.scalars[name].to_numpy(zero_copy_only=False)
 
+    def images(self, name: str) -> np.ndarray:
+        """(n, 3, 64, 64) of an image column."""
+        return _stack([row[name] for row in reader.rows(self.scalars.select([name]))])
+
     @cached_property
     def pair_id(self) -> np.ndarray:
         return self.column("pair_id")

@@ -108,6 +108,16 @@ class Ablation:
         """What `ablate` wrote to a folder."""
         return cls(storage.read_table(storage.join(folder, TABLE)).to_pandas())
 
+    @classmethod
+    def find(cls, folder: str | Path, content_hash: str) -> Ablation | None:
+        """What `ablate` wrote to a folder for the data set of this hash; None where there is nothing."""
+        path = storage.join(folder, TABLE)
+        if not storage.exists(path):
+            return None
+        table = storage.read_table(path)
+        same = (table.schema.metadata or {}).get(b"dhs_content_hash") == content_hash.encode()
+        return cls(table.to_pandas()) if same else None
+
     def lines(self) -> Iterator[str]:
         """One line a variant: AUROC, difference, seeds."""
         for variant, rows in self.table.groupby("variant", sort=False):
@@ -209,6 +219,7 @@ def ablate(
     if not pairs.manifest["counts"].get("test"):
         raise DhsError(f"{data_path}: the test split is empty. Make more pairs, or give splits.test a larger share.")
     refuse_candidates(pairs, ("test",))
+    data_hash = pairs.manifest["content_hash"]
     seeds = list(dict.fromkeys(s for v in plan.variants for s in v.seeds or plan.seeds))
     todo = [(v, s) for s in seeds for v in plan.variants if s in (v.seeds or plan.seeds)]  # all variants, seed by seed
     negatives = None
@@ -234,9 +245,9 @@ def ablate(
         mine, theirs = [scores[name][s] for s in common or scores[name]], [scores[against][s] for s in common]
         about |= {"against": against if common else "", "minutes": float(np.mean(minutes[name]))}
         rows[name] = [about | row for row in compare(mine, theirs, profile.evaluate, profile.seed)]
-        _write(out, [row for found in rows.values() for row in found])
+        _write(out, [row for found in rows.values() for row in found], data_hash)
     every = [row for found in rows.values() for row in found]
-    return _write(out, every + _baseline_rows(pairs, profile, plan, scores, negatives))
+    return _write(out, every + _baseline_rows(pairs, profile, plan, scores, negatives), data_hash)
 
 
 def _baseline_rows(pairs: Pairs, profile: Profile, plan: Plan, scores: dict, negatives: dict | None) -> list[dict]:
@@ -253,7 +264,7 @@ def _baseline_rows(pairs: Pairs, profile: Profile, plan: Plan, scores: dict, neg
     return rows
 
 
-def _write(out: str, rows: list[dict]) -> Ablation:
+def _write(out: str, rows: list[dict], content_hash: str) -> Ablation:
     columns = ("variant", "against", "question", "status", "reason", "metric", "value", "value_by_seed", "difference")
     columns += ("ci_low", "ci_high", "difference_by_seed", "n", "n_hosts", "n_sources", "flags", "minutes")
     missing = {"value_by_seed": [], "difference_by_seed": [], "flags": [], "n": 0, "n_hosts": 0, "n_sources": 0}
@@ -261,5 +272,6 @@ def _write(out: str, rows: list[dict]) -> Ablation:
     types = {"value_by_seed": pa.list_(pa.float64()), "difference_by_seed": pa.list_(pa.float64())}
     types |= {"flags": pa.list_(pa.string())}
     arrays = {c: pa.array([row[c] for row in filled], types.get(c)) for c in columns}
-    storage.write_table(storage.join(out, TABLE), pa.table(arrays))
+    table = pa.table(arrays).replace_schema_metadata({"dhs_content_hash": content_hash})
+    storage.write_table(storage.join(out, TABLE), table)
     return Ablation.read(out)
