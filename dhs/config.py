@@ -139,6 +139,9 @@ class TrainConfig(Section):
         "paired", description="unpaired: one half of the hosts gives positives, the other half negatives"
     )
     train_fraction: float = Field(1.0, gt=0, le=1, description="fraction of the training hosts that is used")
+    fresh_arcs: bool = Field(
+        False, description="inject other arcs into the training hosts every epoch, from the manifest"
+    )
     core_dropout_prob: float = Field(0.3, ge=0, le=1)
     core_dropout_radius_px: float = Field(5.0, ge=0)
     core_dropout: Literal["fixed", "scaled"] = Field(

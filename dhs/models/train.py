@@ -11,6 +11,7 @@ import yaml
 
 from dhs import storage
 from dhs.config import Profile, load_profile
+from dhs.datasets.fresh import FreshPairs
 from dhs.datasets.reader import open_pairs
 from dhs.errors import DhsError
 from dhs.models.data import PairSource, refuse_candidates
@@ -125,7 +126,8 @@ def train(
     pairs = open_pairs(data_path) if isinstance(data_path, str | Path) else data_path
     refuse_candidates(pairs, ("train", "val"))
     with group_of_environment() as group, deterministic(config.deterministic):
-        trainer = Trainer(pairs, folder, profile, group)
+        fresh = FreshPairs.like(pairs) if config.fresh_arcs else None
+        trainer = Trainer(pairs, folder, profile, group, fresh)
         if earlier and resume:
             trainer.restore(last)
         trackers: list[Tracker] = []

@@ -108,9 +108,11 @@ class Trainer:
     output_dir : str
     profile : Profile
     group : Group
+    fresh : object, optional
+        Arcs of every epoch, as `Samples` takes them.
     """
 
-    def __init__(self, pairs: PairSource, output_dir: str, profile: Profile, group: Group | None = None):
+    def __init__(self, pairs: PairSource, output_dir: str, profile: Profile, group: Group | None = None, fresh=None):
         self.pairs, self.output_dir, self.profile, self.config = pairs, output_dir, profile, profile.train
         self.group = group or Group()
         config, seed, limit = self.config, profile.seed, profile.train.memory_gb * 1e9
@@ -124,6 +126,7 @@ class Trainer:
             unpaired=config.controls == "unpaired",
             fraction=config.train_fraction,
             memory_limit=limit * 3 / 4,
+            fresh=fresh,
         )
         self.preprocess = Preprocess.from_config(config)
         self.device, self.dtype = device_and_precision(config.precision, self.group.local_rank)

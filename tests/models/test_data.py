@@ -172,7 +172,6 @@ class Fresh:
 
     def __init__(self, pairs, epoch=0):
         self.path, self.pairs, self.number = pairs.path, pairs, epoch
-        self.table = pairs.table
 
     def for_epoch(self, epoch):
         return Fresh(self.pairs, epoch)
@@ -186,13 +185,19 @@ class Fresh:
 
 
 def test_pairs_that_are_new_every_epoch_are_read_anew(tiny):
-    samples = Samples(Fresh(tiny), "train", seed=3)
+    samples = Samples(tiny, "train", seed=3, fresh=Fresh(tiny))
     assert not samples.in_memory
     first, second = epoch_of(samples, 1)[1], epoch_of(samples, 2)[1]
     np.testing.assert_array_equal(first["pair_id"], second["pair_id"])
     assert not np.array_equal(first["stamps"][1, 1], second["stamps"][1, 1]), "another gain, another shot noise"
     np.testing.assert_array_equal(first["stamps"][1, 0], second["stamps"][1, 0])
     assert not samples._held
+    samples.check(np.ones(40, np.int64), 1)
+    for seen in (np.r_[2, np.ones(39, np.int64)], np.r_[0, np.ones(39, np.int64)]):
+        with pytest.raises(DhsError, match="1 of 40 pairs were not met exactly once"):
+            samples.check(seen, 1)
+    many = Samples(tiny, "train", seed=3, fresh=Fresh(tiny))
+    many.check(np.r_[0, np.ones(199, np.int64)], 1)
 
 
 @pytest.mark.parametrize("options", [{}, {"memory_limit": 0, "window": 10}])
