@@ -256,15 +256,15 @@ def scoring(pairs: Pairs, repeats: int) -> dict:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="some minutes instead of half an hour")
-    parser.add_argument("--data-path", help="a pairs data set; one of 400 pairs (--quick) or 3000 is made without it")
+    parser.add_argument("--data-path", help="a pairs data set; one of 1000 pairs (--quick) or 3000 is made without it")
     parser.add_argument("--json", metavar="FILE", help="write the result; - prints it as the last line")
     args = parser.parse_args()
-    repeats, epochs, steps = (3, 3, 4) if args.quick else (7, 12, 16)
+    repeats, epochs, steps = (3, 4, 4) if args.quick else (7, 12, 16)
     with tempfile.TemporaryDirectory() as folder:
         if args.data_path:
             pairs = open_pairs(args.data_path)
         else:
-            pairs = inject(os.path.join(folder, "pairs"), profile="demo", n_pairs=400 if args.quick else 3000)
+            pairs = inject(os.path.join(folder, "pairs"), profile="demo", n_pairs=1000 if args.quick else 3000)
         result = {"pairs": len(pairs), "threads": torch.get_num_threads(), "repeats": repeats}
         result |= training(pairs, repeats, steps)
         result |= loader(pairs, repeats, steps)

@@ -29,6 +29,7 @@ SCORES = pa.schema(
     ]
 )
 
+
 def scores_of(model, pairs: Pairs, negatives: dict | None, core_px: float) -> pa.Table:
     """Logits of the test split: positives, their core-swapped selves, controls, hard and survey negatives.
 
@@ -161,5 +162,3 @@ def compare(
                 row |= {"ci_low": metric.ci_low, "ci_high": metric.ci_high}
         out.append(row)
     return out
-
-
