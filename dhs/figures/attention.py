@@ -44,7 +44,7 @@ def attributions(found: Attribution, n: int = 4) -> Figure:
         shown = row[3].imshow(values, extent=extent(values.shape), cmap="RdBu_r", vmin=-limit, vmax=limit)
         row[3].set(xticks=[], yticks=[])
         row[3].set_title(f"share of the rise {rise:+.1f}", fontsize=7.5)
-        ring = plt.Circle((0, 0), found.theta_e[i], fill=False, lw=0.7, ls=":", color="#404040")
+        ring = plt.Circle((0, 0), found.theta_e[i], fill=False, lw=1.0, ls=":", color="black")
         row[3].add_patch(ring)
         bar = figure.colorbar(shown, ax=row[3], fraction=0.05, pad=0.02)
         bar.ax.tick_params(labelsize=6)
@@ -115,7 +115,7 @@ def ablation(table: pd.DataFrame | None, run: str = "runs/demo") -> Figure:
         axis.tick_params(axis="x", labelsize=7)
     labels = [_against(table, name) for name in names]
     axes[0][0].set_yticks(range(len(names)), labels, fontsize=7.5)
-    axes[0][0].invert_yaxis()
+    axes[0][0].set_ylim(len(names) - 0.5, -0.5)
     handles, texts = axes[0][0].get_legend_handles_labels()
     if handles:
         figure.legend(handles, texts, loc="outside lower center", ncols=2, fontsize=7.5)
