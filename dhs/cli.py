@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+import yaml
 
 import dhs
-from dhs.errors import EXIT_CONDITIONAL, EXIT_NO_GO, EXIT_OK, DhsError
+from dhs.errors import EXIT_CONDITIONAL, EXIT_NO_GO, EXIT_OK, DhsError, UsageError
 
 app = typer.Typer(
     name="dhs",
@@ -102,28 +103,54 @@ def train(
     wandb_project: Annotated[str | None, typer.Option()] = None,
     wandb_run: Annotated[str | None, typer.Option()] = None,
     profile: Profile = "demo",
+    seed: Annotated[int | None, typer.Option(min=0)] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue from checkpoints/last.pt.")] = False,
-    arch: Annotated[str | None, typer.Option()] = None,
+    arch: Annotated[str | None, typer.Option(help="resnet18 or deeplens.")] = None,
     channels: Annotated[str | None, typer.Option(help="raw or raw+residual.")] = None,
+    pretrained: Annotated[str | None, typer.Option(help="auto, never, or a .pth file.")] = None,
+    option: Annotated[
+        list[str] | None, typer.Option("--set", help="Any key of the profile's train section, as KEY=VALUE.")
+    ] = None,
 ):
-    """Train the network; an option left out is the profile's."""
-    result = dhs.train(
-        data_path,
-        output_dir,
-        profile=profile,
-        resume=resume,
-        epochs=epochs,
-        batch_size=batch_size,
-        lr=lr,
-        weight_decay=weight_decay,
-        hard_negative_ratio=hard_negative_ratio,
-        core_dropout_prob=core_dropout_prob,
-        wandb_project=wandb_project,
-        wandb_run=wandb_run,
-        arch=arch,
-        channels=channels,
-    )
+    """Train a network; an option left out is the profile's. Several processes: torchrun -m dhs train ..."""
+    flags = {
+        "epochs": epochs,
+        "batch_size": batch_size,
+        "lr": lr,
+        "weight_decay": weight_decay,
+        "hard_negative_ratio": hard_negative_ratio,
+        "core_dropout_prob": core_dropout_prob,
+        "wandb_project": wandb_project,
+        "wandb_run": wandb_run,
+        "arch": arch,
+        "channels": channels,
+        "pretrained": pretrained,
+    }
+    options = {k: v for k, v in flags.items() if v is not None} | _options(option or [])
+    result = dhs.train(data_path, output_dir, profile=profile, seed=seed, resume=resume, **options)
     typer.echo(repr(result))
+
+
+def _options(pairs: list[str]) -> dict:
+    """Values of ``KEY=VALUE`` words, read as YAML."""
+    options = {}
+    for pair in pairs:
+        key, equals, value = pair.partition("=")
+        if not equals or not key.isidentifier():
+            raise UsageError(f"--set {pair!r}: give KEY=VALUE, e.g. --set core_dropout=scaled")
+        options[key] = yaml.safe_load(value)
+    return options
+
+
+@app.command()
+def ablate(
+    data_path: DataPath,
+    out: Annotated[str, typer.Option(help="Folder for ablation.parquet and the runs.")],
+    plan: Annotated[str, typer.Option(help="default, smoke, or a YAML file that lists the variants.")] = "default",
+    profile: Profile = "demo",
+):
+    """Train the variants of a plan and compare them pair by pair; a plan that was begun goes on."""
+    typer.echo(str(dhs.ablate(data_path, out, plan=plan, profile=profile)))
 
 
 @app.command()

@@ -3,6 +3,7 @@
 Nothing here computes a result; a section that is missing or skipped is drawn as a panel that says why.
 """
 
+from dhs.figures.attention import ablation, attribution_profile, attributions
 from dhs.figures.gates import (
     decision_banner,
     gate_of,
@@ -40,6 +41,9 @@ from dhs.figures.stamps import by_pair, of_cutouts, of_survey_negatives, worst
 from dhs.figures.style import colour, skipped
 
 __all__ = [
+    "ablation",
+    "attribution_profile",
+    "attributions",
     "benchmark",
     "by_pair",
     "closure",

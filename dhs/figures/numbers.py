@@ -51,9 +51,9 @@ def glued(artefact: Mapping, kind: str) -> dict[str, str]:
     Parameters
     ----------
     artefact : mapping
-        The manifest, ``preflight.json``, ``{"history": DataFrame, "config": mapping}`` of the training,
-        ``evaluation.json``, ``real_lenses.json``, ``signoff.json`` or the measurement of `dhs.figures.scale`; empty
-        where the run has none.
+        The manifest, ``preflight.json``, ``{"history": DataFrame, "config": mapping, "ablation": DataFrame}`` of the
+        training, ``evaluation.json``, ``real_lenses.json``, ``signoff.json`` or the measurement of
+        `dhs.figures.scale`; empty where the run has none.
     kind : {"pairs", "preflight", "training", "evaluation", "real_lenses", "signoff", "scale"}
 
     Returns
@@ -177,6 +177,30 @@ def _training(record: Mapping) -> dict[str, str]:
         "core_dropout_prob",
     ):
         out[name] = str(section.get(name, "not recorded"))
+    return out | _ablation(record.get("ablation"))
+
+
+ABLATIONS = ("unpaired", "no_hard_negatives", "no_core_dropout", "scaled_core_dropout", "raw_and_residual")
+ABLATIONS += ("sersic_sources", "seed_augmentation", "deeplens", "pretrained")
+
+
+def _ablation(table) -> dict[str, str]:
+    """AUROC difference of each variant of the default plan; ``table`` is a DataFrame or None."""
+    out = {}
+    for name in ABLATIONS:
+        key = f"ablation_{name}"
+        rows = (
+            [] if table is None else table[(table["variant"] == name) & (table["metric"] == "auroc")].to_dict("records")
+        )
+        if not rows or not math.isfinite(rows[0]["difference"]):
+            out[key] = (rows and rows[0]["reason"]) or "not measured in this run (dhs ablate)"
+            continue
+        row = rows[0]
+        seeds = ", ".join(f"{d:+.3f}" for d in row["difference_by_seed"])
+        interval = "no interval"
+        if math.isfinite(row["ci_low"]):
+            interval = f"{row['ci_low']:+.3f} to {row['ci_high']:+.3f}"
+        out[key] = f"AUROC {row['difference']:+.3f} ({interval}; by seed {seeds})"
     return out
 
 

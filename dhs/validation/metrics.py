@@ -16,6 +16,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
+from dhs.models.monitors import supported_fprs as supported_fprs
+
 MIN_CLUSTERS = 8  # below: no interval at all
 FEW_CLUSTERS = 30  # below: a t interval and a flag; a percentile interval over so few covers too little
 TWO_WAY_BELOW = 300  # with fewer sources than this, sources are resampled together with hosts
@@ -222,19 +224,6 @@ def auroc_statistic(scores: np.ndarray, labels: np.ndarray) -> Callable[[np.ndar
     return statistic
 
 
-def supported_fprs(n_negatives: int, min_expected: int = 10) -> list[float]:
-    """False-positive rates a sample supports, largest first.
-
-    The smallest is the one with ``min_expected`` expected false positives; above it the decades and their thirds.
-    """
-    if n_negatives < min_expected:
-        return []
-    smallest = min_expected / n_negatives
-    grid = [round(m * 10.0**-k, 12) for k in range(1, 9) for m in (1, 0.3)]
-    rates = [f for f in grid if f > smallest * (1 + 1e-9)]
-    return [*rates, smallest] if smallest < 1 else []
-
-
 def tpr_at_fpr(
     scores,
     labels,
@@ -258,6 +247,15 @@ def tpr_at_fpr(
     scores, labels = np.asarray(scores, dtype=float), np.asarray(labels, dtype=bool)
     if labels.all() or not labels.any():
         return missing("one_class", len(labels)), missing("one_class", len(labels))
+    both = recall_statistic(scores, labels, fpr)
+    clusters = Clusters(np.arange(len(scores)) if hosts is None else hosts, sources, n_bootstrap, seed)
+    value = both(np.ones((1, len(scores))))[:, 0]
+    draws = np.concatenate([both(w) for w in clusters.weights()], axis=1)
+    return clusters.attach(value[0], draws[0]), clusters.attach(value[1], draws[1], (-np.inf, np.inf))
+
+
+def recall_statistic(scores: np.ndarray, labels: np.ndarray, fpr: float) -> Callable[[np.ndarray], np.ndarray]:
+    """Recall at a false-positive rate, and its threshold, as a function of weights (draws, n); gives (2, draws)."""
     positive, negative = np.flatnonzero(labels), np.flatnonzero(~labels)
     positive = positive[np.argsort(-scores[positive], kind="stable")]
     negative = negative[np.argsort(-scores[negative], kind="stable")]
@@ -274,10 +272,7 @@ def tpr_at_fpr(
             recall = found[np.arange(len(above)), above] / found[:, -1]
         return np.stack([recall, np.where(np.isfinite(recall), threshold, np.nan)])
 
-    clusters = Clusters(np.arange(len(scores)) if hosts is None else hosts, sources, n_bootstrap, seed)
-    value = both(np.ones((1, len(scores))))[:, 0]
-    draws = np.concatenate([both(w) for w in clusters.weights()], axis=1)
-    return clusters.attach(value[0], draws[0]), clusters.attach(value[1], draws[1], (-np.inf, np.inf))
+    return both
 
 
 def mean(

@@ -6,7 +6,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 import torch
-from conftest import write_synthetic_pairs
+from synthetic import write_synthetic_pairs
 
 from dhs.config import load_profile
 from dhs.datasets import reader
@@ -124,7 +124,7 @@ class SyntheticHosts:
             None,
             None,
             sigma,
-            sigma / 9,
+            sigma / 900,
             sigma,
             meta={"kind": "ring"},
         )
@@ -139,7 +139,7 @@ def test_scores_of_a_host_set_leave_out_what_cannot_be_read(trained, stamps):
     assert set(frame["kind"]) == {"survey_negative"} and set(frame["subkind"]) == {"ring"}
     assert set(frame["pair_id"]) == {-1} and frame["theta_e_arcsec"].isna().all()
     np.testing.assert_allclose(frame["psf_fwhm_r_arcsec"], 2)
-    np.testing.assert_allclose(frame["sky_sigma_r"], 2 / 9, rtol=1e-6)
+    np.testing.assert_allclose(frame["sky_sigma_r"], 2 / 900, rtol=1e-6)
     assert [r.code for r in refusals] == ["missing_band", "nan"]
 
 
