@@ -40,8 +40,9 @@ from dhs.config import load_profile
 from dhs.datasets.build import inject
 from dhs.datasets.reader import Pairs, open_pairs
 from dhs.models import checkpoints
-from dhs.models.data import Samples, read_parts
+from dhs.models.data import Samples
 from dhs.models.loader import prefetch
+from dhs.models.parts import read_parts
 from dhs.models.preprocess import Preprocess
 from dhs.models.score import Scorer
 from dhs.models.trainer import Trainer
