@@ -36,12 +36,14 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 from torch.utils.data import DataLoader, Dataset, TensorDataset
 from torchvision.models import resnet18
 
+from dhs import storage
 from dhs.config import load_profile
 from dhs.datasets.build import inject
 from dhs.datasets.reader import Pairs, open_pairs
 from dhs.models import checkpoints
-from dhs.models.data import Samples, read_parts
+from dhs.models.data import Samples
 from dhs.models.loader import prefetch
+from dhs.models.parts import read_parts
 from dhs.models.preprocess import Preprocess
 from dhs.models.score import Scorer
 from dhs.models.trainer import Trainer
@@ -273,12 +275,10 @@ def main() -> None:
         result |= aurocs(pairs, epochs)
     for name, value in result.items():
         print(f"{name:32s} {value:.4g}" if isinstance(value, float) else f"{name:32s} {value}")
-    line = json.dumps(result)
     if args.json == "-":
-        print(line)
+        print(json.dumps(result))
     elif args.json:
-        with open(args.json, "w") as stream:
-            stream.write(line + "\n")
+        storage.write_json(args.json, result)
 
 
 if __name__ == "__main__":

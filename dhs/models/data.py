@@ -1,109 +1,27 @@
 """Training samples from pairs: each pair once an epoch, as a positive and one negative.
 
-What gives pairs is anything with the interface of `dhs.datasets.reader.Pairs`: ``path``, ``table(split, columns)``
-and ``batches(split, columns, batch_size, negatives)``. Besides stored pairs there may be fresh ones, under the same
-ids with other arcs every epoch (`dhs.datasets.fresh.FreshPairs`).
-
 A split that fits in memory is held decoded; a larger one is streamed through a window that is shuffled, so memory
 does not grow with it. Either way the samples of an epoch depend on (seed, epoch) alone for what they are, whatever
-the number of processes, and every pair is met exactly once: the ids are counted.
+the number of processes, and every pair is met exactly once: the ids are counted. Besides stored pairs there may be
+fresh ones, under the same ids with other arcs every epoch (`dhs.datasets.fresh.FreshPairs`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
-from typing import Protocol
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
 
-from dhs.datasets import reader
 from dhs.datasets.schema import STAMP_SHAPE
 from dhs.errors import DhsError
+from dhs.models.parts import PairSource, Part, read_parts, stack
 
 MEMORY_LIMIT_BYTES = 2_000_000_000
 WINDOW_PAIRS = 4096
-READ_PAIRS = 256
 STAMP_BYTES = 4 * int(np.prod(STAMP_SHAPE))
-SIGMAS = tuple(f"sky_sigma_{band}" for band in "grz")
-SCALARS = ("pair_id", "host_id", "theta_e_arcsec", "psf_fwhm_r_arcsec", *SIGMAS)
-IMAGES = ("control", "arc", "gain_g", "gain_r", "gain_z", "rng_key")
-NEGATIVE_SCALARS = ("pair_id", "kind")
 HOSTS_STREAM = 2**62
 MISSING_FRESH = 0.01
-
-
-class PairSource(Protocol):
-    """What training reads pairs from; see `dhs.datasets.reader.Pairs`."""
-
-    path: str
-
-    def table(self, split: str, columns: Sequence[str], *, negatives: bool = False) -> pa.Table: ...
-
-    def batches(
-        self, split: str, columns: Sequence[str], batch_size: int, negatives: bool = False
-    ) -> Iterator[pa.RecordBatch]: ...
-
-
-@dataclass(frozen=True)
-class Part:
-    """Some decoded pairs of a split, in the order they are stored.
-
-    Attributes
-    ----------
-    scalars, hard_scalars : pyarrow.Table
-        Columns of the n pairs and of their m hard negatives.
-    control, positive : ndarray, (n, 3, 64, 64) float32
-        Nanomaggies.
-    hard : ndarray, (m, 3, 64, 64) float32
-        Hard negatives; a pair may have none, one, or several.
-    hard_row : ndarray, (m,) int64
-        Row of the pair each hard negative belongs to.
-    """
-
-    scalars: pa.Table
-    hard_scalars: pa.Table
-    control: np.ndarray
-    positive: np.ndarray
-    hard: np.ndarray
-    hard_row: np.ndarray
-
-    def column(self, name: str) -> np.ndarray:
-        """(n,) values of a scalar column."""
-        return self.scalars[name].to_numpy(zero_copy_only=False)
-
-    def images(self, name: str) -> np.ndarray:
-        """(n, 3, 64, 64) of an image column."""
-        return _stack([row[name] for row in reader.rows(self.scalars.select([name]))])
-
-    @cached_property
-    def pair_id(self) -> np.ndarray:
-        return self.column("pair_id")
-
-    @cached_property
-    def sky_sigma(self) -> np.ndarray:
-        """(n, 3) float32, nanomaggies."""
-        return np.stack([self.column(name) for name in SIGMAS], axis=1).astype(np.float32)
-
-    @cached_property
-    def theta_e(self) -> np.ndarray:
-        """(n,) float32, arcsec."""
-        return self.column("theta_e_arcsec").astype(np.float32)
-
-    @cached_property
-    def psf_fwhm(self) -> np.ndarray:
-        """(n,) float32, r band, arcsec."""
-        return self.column("psf_fwhm_r_arcsec").astype(np.float32)
-
-    @cached_property
-    def hard_of(self) -> list[np.ndarray]:
-        """Indices into ``hard`` of each pair's hard negatives."""
-        order = np.argsort(self.hard_row, kind="stable")
-        counts = np.bincount(self.hard_row, minlength=len(self.control))
-        return np.split(order, np.cumsum(counts)[:-1])
 
 
 @dataclass(frozen=True)
@@ -137,80 +55,6 @@ class Batch:
     slot: np.ndarray
     n_slots: int
     n_stamps: int
-
-
-def refuse_candidates(pairs: PairSource, splits: tuple[str, ...]) -> None:
-    """Stop where a host of these splits is a lens or a candidate itself.
-
-    Raises
-    ------
-    DhsError
-        Some row carries the flag ``host_is_candidate``.
-    """
-    for split in splits:
-        flags = pairs.table(split, columns=["flags"])["flags"]
-        n = pc.sum(pc.equal(pc.list_flatten(flags), "host_is_candidate")).as_py() or 0
-        if n:
-            raise DhsError(
-                f"{pairs.path}: {n} pairs of split {split!r} have a host that is a lens candidate itself "
-                "(flag host_is_candidate), so their controls are not unlensed. "
-                "Make the data set again without --allow-known-lenses."
-            )
-
-
-def _negative_rows(pairs: PairSource, split: str, columns: Sequence[str]) -> Iterator[dict]:
-    names = [*dict.fromkeys((*columns, "light", "rng_key"))]
-    for batch in pairs.batches(split, names, batch_size=READ_PAIRS, negatives=True):
-        yield from reader.rows(pa.Table.from_batches([batch]))
-
-
-def _stack(images: list[np.ndarray]) -> np.ndarray:
-    return np.stack(images) if images else np.empty((0, *STAMP_SHAPE), np.float32)
-
-
-def read_parts(
-    pairs: PairSource,
-    split: str,
-    columns: Sequence[str] = SCALARS,
-    negative_columns: Sequence[str] = NEGATIVE_SCALARS,
-) -> Iterator[Part]:
-    """Decode a split, some pairs at a time: positives with their shot noise, controls, hard negatives.
-
-    Hard negatives are met in the order of their pairs, as they are stored.
-
-    Raises
-    ------
-    DhsError
-        A hard negative whose pair is not in the split.
-    """
-    negatives = _negative_rows(pairs, split, negative_columns)
-    waiting = next(negatives, None)
-    for batch in pairs.batches(split, [*dict.fromkeys((*columns, *IMAGES))], batch_size=READ_PAIRS):
-        if not batch.num_rows:
-            continue
-        table = pa.Table.from_batches([batch])
-        rows = reader.rows(table)
-        index = {row["pair_id"]: i for i, row in enumerate(rows)}
-        hard, hard_row, found = [], [], []
-        while waiting is not None and waiting["pair_id"] in index:
-            row = index[waiting["pair_id"]]
-            hard.append(reader.stamp({k: v for k, v in rows[row].items() if k != "arc"} | waiting))
-            hard_row.append(row)
-            found.append({name: waiting[name] for name in negative_columns})
-            waiting = next(negatives, None)
-        yield Part(
-            table.select(list(columns)),
-            pa.table({name: [row[name] for row in found] for name in negative_columns}),
-            _stack([row["control"] for row in rows]),
-            _stack([reader.stamp(row) for row in rows]),
-            _stack(hard),
-            np.array(hard_row, np.int64),
-        )
-    if waiting is not None:
-        raise DhsError(
-            f"{pairs.path}: hard negative of pair {waiting['pair_id']}, which is not where it should be in split "
-            f"{split!r}. Make the data set again."
-        )
 
 
 class Samples:
@@ -419,8 +263,8 @@ def _batch(group: list[tuple[Part, int, int]], own: np.ndarray, draws: dict[str,
             slots.append(slot)
     chosen = [group[slot % len(group)] for slot in slots]
     return Batch(
-        _stack(stamps),
-        _stack(controls),
+        stack(stamps),
+        stack(controls),
         (np.array(slots) < len(group)).astype(np.float32),
         np.array([part.pair_id[row] for part, row, _ in chosen], np.int64),
         np.array(hards, bool),

@@ -17,7 +17,7 @@ from dhs.datasets import reader
 from dhs.datasets.schema import SCALARS, SCORE_SCHEMA, STRATIFIERS
 from dhs.errors import DhsError, InputRefused, UsageError
 from dhs.models import checkpoints, networks
-from dhs.models.parts import Part, PairSource, part_files, read_files, read_parts
+from dhs.models.parts import PairSource, Part, part_files, read_files, read_parts
 from dhs.models.preprocess import Preprocess
 
 CUTOUTS_A_TASK = 64

@@ -14,8 +14,8 @@ from dhs.config import Profile, load_profile
 from dhs.datasets.fresh import FreshPairs
 from dhs.datasets.reader import open_pairs
 from dhs.errors import DhsError
-from dhs.models.data import PairSource, refuse_candidates
 from dhs.models.distributed import group_of_environment
+from dhs.models.parts import PairSource, refuse_candidates
 from dhs.models.trackers import CsvTracker, Tracker, WandbTracker
 from dhs.models.trainer import Trainer, deterministic
 

@@ -27,10 +27,11 @@ from dhs.config import Profile
 from dhs.errors import DhsError
 from dhs.models import checkpoints, networks
 from dhs.models.augment import Draws, network_input
-from dhs.models.data import Batch, PairSource, Samples
+from dhs.models.data import Batch, Samples
 from dhs.models.distributed import Group
 from dhs.models.loader import Stalled, prefetch
 from dhs.models.monitors import clustered_auroc, validation_monitors
+from dhs.models.parts import PairSource
 from dhs.models.preprocess import Preprocess, core_swap
 from dhs.models.trackers import Tracker
 

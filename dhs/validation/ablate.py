@@ -28,7 +28,7 @@ from dhs.datasets.reader import Pairs, open_pairs
 from dhs.errors import DhsError, UsageError
 from dhs.models import checkpoints, networks
 from dhs.models.baselines import fit_baselines
-from dhs.models.data import refuse_candidates
+from dhs.models.parts import refuse_candidates
 from dhs.models.score import Scorer
 from dhs.models.train import train
 from dhs.survey.negatives import SurveyNegatives

@@ -232,7 +232,7 @@ def evaluate(
     DhsError
         No data set or checkpoint there, an empty test split, or hosts that are lens candidates themselves.
     """
-    from dhs.models.data import refuse_candidates
+    from dhs.models.parts import refuse_candidates
     from dhs.models.score import Scorer, score_pairs
 
     profile = load_profile(profile)

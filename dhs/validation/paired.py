@@ -13,8 +13,8 @@ import torch
 from dhs.config import EvaluateConfig
 from dhs.datasets.reader import Pairs
 from dhs.errors import DhsError
-from dhs.models.data import SCALARS, read_parts
 from dhs.models.monitors import supported_fprs
+from dhs.models.parts import SCALARS, read_parts
 from dhs.models.preprocess import core_swap
 from dhs.validation import metrics
 

@@ -10,7 +10,8 @@ from dhs.datasets import reader
 from dhs.datasets.reader import open_pairs
 from dhs.errors import DhsError
 from dhs.models import data
-from dhs.models.data import Samples, read_parts, refuse_candidates
+from dhs.models.data import Samples
+from dhs.models.parts import part_files, read_files, read_parts, refuse_candidates
 
 
 def epoch_of(samples, number, batch_size=14):
@@ -121,8 +122,20 @@ def test_an_empty_split_is_refused(tmp_path):
 def test_hard_negatives_without_their_pairs_are_refused(copy):
     file = copy.files("train", negatives=True)[0]
     shutil.copy(file, file.replace("part-00000", "part-00009"))
-    with pytest.raises(DhsError, match="hard negative of pair 0, which is not where it should be in split 'train'"):
+    with pytest.raises(DhsError, match="split 'train': hard negative of pair 0, which is not where it should be"):
         list(read_parts(copy, "train"))
+    with pytest.raises(DhsError, match=r"part-00009.parquet: no part of pairs of that name"):
+        part_files(copy, "train")
+    with pytest.raises(DhsError, match="hard negative of pair 0, which is not where"):
+        list(read_files(copy.files("train")[1], file))
+
+
+def test_a_part_read_from_its_files_is_that_of_the_split(tiny):
+    ours = [part for files in part_files(tiny, "train") for part in read_files(*files)]
+    for first, second in zip(ours, read_parts(tiny, "train"), strict=True):
+        assert first.scalars.equals(second.scalars) and first.hard_scalars.equals(second.hard_scalars)
+        for name in ("control", "positive", "hard", "hard_row"):
+            np.testing.assert_array_equal(getattr(first, name), getattr(second, name))
 
 
 def test_memory_limit_counts_the_decoded_stamps(tiny):
