@@ -15,10 +15,10 @@
 #
 # The same `dhs inject` runs in one process, in a pool or on a Spark cluster, from cutouts or coadd bricks, to a disk
 # or to S3, and gives the same bytes. This page takes the rate of one core, measured by `benchmarks/scale.py` and
-# stored with the package, to a survey's $10^8$ cutouts, and says what would break first.
+# stored with the project, to a survey's $10^8$ cutouts, and says what would break first.
 
 # %% tags=["parameters"]
-run_dir: str = "runs/demo"  # not read: the measurement is stored with the package
+run_dir: str = "runs/demo"  # not read: the measurement is stored with the project
 profile: str = "demo"  # not read
 seed: int = 20260  # not read
 node_cores: int = 8  # cores of a node
@@ -28,8 +28,9 @@ core_price: float = 0.05  # US dollars for a core and hour; an assumption, put y
 from myst_nb import glue
 
 import dhs.figures as figures
+from dhs.book.results import stored_benchmark
 
-measured = figures.measured_scale()
+measured = stored_benchmark("scale")
 for key, value in figures.glued(measured, "scale").items():
     glue(key, value, display=False)
 
@@ -39,8 +40,8 @@ for key, value in figures.glued(measured, "scale").items():
 # On {glue:text}`scale_date`, with {glue:text}`scale_cores` cores, mock hosts and the embedded sources:
 # {glue:text}`scale_pairs` pairs in {glue:text}`scale_minutes` minutes with at most {glue:text}`scale_peak_gb` GB held
 # by all processes together, {glue:text}`scale_kb` kB a pair on disk, {glue:text}`scale_rate` pairs for each second of
-# a core. Wall time grows with the number of pairs to the power {glue:text}`scale_slope`. Spark on two cores is
-# {glue:text}`scale_spark` times as fast as on one.
+# a core. Wall time grows with the number of pairs to the power {glue:text}`scale_slope`. Speed of Spark on two cores
+# over one: {glue:text}`scale_spark`.
 
 # %% tags=["hide-input"] mystnb={"figure": {"caption": "Wall time and peak memory of one run against its number of pairs; each point is a process of its own, start-up included.", "name": "fig-scale"}, "image": {"alt": "Two panels: wall time against pairs on logarithmic axes with a fitted power law, and peak memory against pairs"}}
 figures.scaling(measured)
@@ -56,6 +57,7 @@ figures.scaling(measured)
 figures.table(
     figures.scale_plan(measured, node_cores, core_price),
     {"nodes": "nodes", "cores": "cores", "hours": "hours", "cost_usd": "cost (US dollars)"},
+    empty="not measured here: run benchmarks/scale.py",
 )
 
 # %% [markdown]

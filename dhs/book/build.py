@@ -167,6 +167,7 @@ def build(profile: str = "demo", *, runs: Path | None = None, seed: int | None =
         script, target = root / "notebooks" / f"{name}.py", source / "notebooks" / f"{name}.ipynb"
         parameters = {"run_dir": str(run_dir), "profile": profile, "seed": config.seed}
         depends = {"script": fingerprint.files(script), "figures": _code_of(script), "parameters": parameters}
+        depends["benchmarks"] = fingerprint.files(*sorted((root / "benchmarks" / "results").glob("*.json")))
         depends["steps"] = {step: run.depends(step) for step in steps}
         depends["extras"] = fingerprint.files(*(run.path / extra for extra in EXTRAS.get(name, ())))
         executed[name] = depends

@@ -26,7 +26,7 @@ from dhs.figures.pairs import (
     rejections,
     sample_sheet,
 )
-from dhs.figures.scale import measured_scale, scale_plan, scaling
+from dhs.figures.scale import scale_plan, scaling
 from dhs.figures.scores import (
     completeness_map,
     core_effect,
@@ -60,7 +60,6 @@ __all__ = [
     "glued",
     "host_conditions",
     "leakage",
-    "measured_scale",
     "of_cutouts",
     "of_survey_negatives",
     "pair_build_up",

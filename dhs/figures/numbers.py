@@ -322,7 +322,7 @@ def _scale(measured: Mapping) -> dict[str, str]:
         "scale_tb": text(size * target / 1e12, 2),
         "scale_objects": text(2e-6 * target * get["parts"] / get["pairs"], 2),
         "scale_plan_gb": text(held * target / 1e9, 1),
-        "scale_core_hours": text(int(round(target / get["pairs_per_cpu_s"] / 3600)))
+        "scale_core_hours": text(round(target / get["pairs_per_cpu_s"] / 3600))
         if get["pairs_per_cpu_s"] > 0
         else "not measured",
     }

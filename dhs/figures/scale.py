@@ -1,25 +1,18 @@
-"""What a data set costs at any size: the stored measurement of ``benchmarks/scale.py``, drawn and extrapolated."""
+"""What a data set costs at any size: a measurement of ``benchmarks/scale.py``, drawn and extrapolated."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
-from importlib import resources
 
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
-from dhs.figures.style import styled
+from dhs.figures.style import skipped, styled
 
 TARGET = 1e8  # cutouts
 NODES = (1, 10, 34, 100)
-
-
-def measured_scale() -> dict:
-    """The measurement that ships with the package."""
-    return json.loads((resources.files("dhs.figures") / "scale.json").read_text())
 
 
 @styled
@@ -29,9 +22,11 @@ def scaling(measured: Mapping) -> Figure:
     Parameters
     ----------
     measured : mapping
-        Of `measured_scale`.
+        What the benchmark wrote; empty where it was never run.
     """
-    runs = measured["runs"]
+    runs = measured.get("runs")
+    if not runs:
+        return skipped("not measured here: run benchmarks/scale.py", "scale")
     pairs = np.array([r["pairs"] for r in runs], dtype=float)
     figure, axes = plt.subplots(1, 2, figsize=(9, 3.6))
     for axis, key, unit in zip(axes, ("wall_s", "peak_gb"), ("wall time [s]", "peak memory [GB]")):
@@ -53,7 +48,7 @@ def scale_plan(measured: Mapping, cores: int, price: float, target: float = TARG
     Parameters
     ----------
     measured : mapping
-        Of `measured_scale`; the largest run's rate a CPU second and bytes a pair count.
+        What the benchmark wrote; the largest run's rate a CPU second and bytes a pair count.
     cores : int
         Of a node.
     price : float
@@ -63,8 +58,10 @@ def scale_plan(measured: Mapping, cores: int, price: float, target: float = TARG
     Returns
     -------
     list of dict
-        ``nodes, cores, hours, cost_usd``.
+        ``nodes, cores, hours, cost_usd``; empty without a measurement.
     """
+    if not measured.get("runs"):
+        return []
     rate = measured["runs"][-1]["pairs_per_cpu_s"]
     hours = target / rate / 3600.0
     return [

@@ -31,16 +31,16 @@ def test_hours_and_cost_follow_from_the_rate_of_one_core():
 def test_numbers_for_the_page():
     keys = figures.glued(MEASURED, "scale")
     assert (keys["scale_tb"], keys["scale_objects"], keys["scale_plan_gb"]) == ("0.80", "1.60", "15.0")
-    assert keys["scale_core_hours"] == "1389" and keys["scale_minutes"] == "1.7"
+    assert keys["scale_core_hours"] == "1,389" and keys["scale_minutes"] == "1.7"
     assert set(figures.glued({}, "scale").values()) == {"not measured"}
 
 
-def test_the_stored_measurement_is_whole_and_drawn():
-    measured = figures.measured_scale()
-    assert "not measured" not in figures.glued(measured, "scale").values()
-    axes = figures.scaling(measured).axes
+def test_the_measurement_is_drawn_and_its_absence_said():
+    axes = figures.scaling(MEASURED).axes
     assert [a.get_ylabel() for a in axes] == ["wall time [s]", "peak memory [GB]"]
-    assert list(axes[0].lines[0].get_xdata()) == [r["pairs"] for r in measured["runs"]]
+    assert list(axes[0].lines[0].get_xdata()) == [100, 1000] and list(axes[1].lines[0].get_ydata()) == [0.5, 0.5]
+    assert "benchmarks/scale.py" in figures.scaling({}).axes[0].texts[0].get_text()
+    assert figures.scale_plan({}, 8, 0.05) == []
 
 
 @pytest.mark.slow
