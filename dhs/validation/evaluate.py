@@ -16,6 +16,7 @@ from tqdm.auto import tqdm
 
 from dhs import engines, storage
 from dhs.config import Profile, digest, load_profile
+from dhs.datasets import plan
 from dhs.datasets.reader import Pairs, open_pairs, per_band, rows, stamp
 from dhs.datasets.schema import SCORE_SCHEMA
 from dhs.errors import DhsError
@@ -230,7 +231,8 @@ def evaluate(
     Raises
     ------
     DhsError
-        No data set or checkpoint there, an empty test split, or hosts that are lens candidates themselves.
+        No data set or checkpoint there, an empty test split, no registered plan or other settings than the
+        plan's, or hosts that are lens candidates themselves.
     """
     from dhs.models.data import refuse_candidates
     from dhs.models.score import Scorer, score_pairs
@@ -239,6 +241,7 @@ def evaluate(
     config, pairs = profile.evaluate, open_pairs(data_path)
     if not pairs.manifest["counts"].get("test"):
         raise DhsError(f"{data_path}: the test split is empty. Make more pairs, or give splits.test a larger share.")
+    registered = plan.open_test(pairs, profile)
     refuse_candidates(pairs, ("val", "test"))
     scorer = scorer or Scorer(checkpoint)
     if baselines is None:
@@ -277,6 +280,7 @@ def evaluate(
         "frozen": {"evaluate": config.model_dump(mode="json"), "digest": digest(config)},
         "data": {"content_hash": pairs.manifest.get("content_hash"), "counts": pairs.manifest["counts"]},
         "checkpoint": _about(scorer, pairs),
+        "plan": {"sha256": registered["sha256"]},
     }
     data = jsonable(data)
     storage.write_table(storage.join(out, "scores.parquet"), table)
