@@ -165,6 +165,8 @@ class EvaluateConfig(Section):
     min_expected_fp: int = 10
     n_bootstrap: int = 500
     core_radius_px: float = 5.0
+    n_interventions: int = Field(200, ge=0, description="test pairs scored under every intervention")
+    sweep_radii_px: tuple[float, ...] = (2.0, 3.5, 5.0, 7.0, 9.0)
     prevalence: float = 1e-4
 
 

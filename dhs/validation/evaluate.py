@@ -22,7 +22,7 @@ from dhs.datasets.schema import SCORE_SCHEMA
 from dhs.errors import DhsError
 from dhs.injection.noise import Stream, generator, shot_noise
 from dhs.survey.negatives import SurveyNegatives
-from dhs.validation import metrics, sections
+from dhs.validation import interventions, metrics, sections
 from dhs.validation.expectation import radius_map
 from dhs.validation.gate import jsonable
 from dhs.validation.sections import Scores
@@ -260,6 +260,7 @@ def evaluate(
     data |= {
         "core_masked": sections.core_masked(test),
         "core_swap": sections.core_swap(test, swapped),
+        "interventions": interventions.section(interventions.intervene(scorer, pairs, profile), profile),
         "calibration": sections.calibration(test, val),
         "completeness": sections.completeness(test, operating),
         "purity": sections.purity(test, rates["tpr_at_fpr"]),

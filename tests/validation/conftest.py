@@ -125,9 +125,9 @@ def table(rows: list[dict], schema: pa.Schema) -> pa.Table:
     for field in schema:
         values = [row.get(field.name) for row in rows]
         if field.type == IMAGE:
-            flat = np.concatenate([np.zeros(12288, np.float32) if v is None else v.ravel() for v in values])
-            mask = pa.array([v is None for v in values])
-            storage = pa.FixedSizeListArray.from_arrays(pa.array(flat), 12288, mask=mask)
+            flat = np.concatenate([np.zeros(12288, np.float32) if v is None else v.ravel() for v in values] or [[]])
+            mask = pa.array([v is None for v in values], pa.bool_())
+            storage = pa.FixedSizeListArray.from_arrays(pa.array(flat, pa.float32()), 12288, mask=mask)
             columns.append(pa.ExtensionArray.from_storage(IMAGE, storage))
         else:
             columns.append(pa.array(values, field.type))
@@ -140,15 +140,17 @@ def write(folder, pairs: list[dict], negatives: list[dict], mock=("hosts", "sour
     folder.mkdir(parents=True)
     counts = {}
     for split in SPLITS:
-        counts[split] = 0
-        for base, rows, schema in (("", pairs, PAIR_SCHEMA), ("negatives/", negatives, NEGATIVE_SCHEMA)):
-            mine = [r for r in rows if r.get("folder", r["split"]) == split]
-            counts[split] += len(mine) if base == "" else 0
-            step = -(-len(mine) // parts) or 1
-            for k, start in enumerate(range(0, len(mine), step)):
+        mine = [r for r in pairs if r.get("folder", r["split"]) == split]
+        counts[split] = len(mine)
+        step = -(-len(mine) // parts) or 1
+        for k, start in enumerate(range(0, len(mine), step)):
+            chosen = mine[start : start + step]
+            ids = {r["pair_id"] for r in chosen}
+            theirs = [r for r in negatives if r["pair_id"] in ids and r.get("folder", r["split"]) == split]
+            for base, rows, schema in (("", chosen, PAIR_SCHEMA), ("negatives/", theirs, NEGATIVE_SCHEMA)):
                 path = folder / f"{base}split={split}" / f"part-{k:05d}.parquet"
                 path.parent.mkdir(parents=True, exist_ok=True)
-                pq.write_table(table(mine[start : start + step], schema), path)
+                pq.write_table(table(rows, schema), path)
     manifest = {
         "schema_version": 1,
         "seed": SEED,
