@@ -3,6 +3,14 @@
 Nothing here computes a result; a section that is missing or skipped is drawn as a panel that says why.
 """
 
+from dhs.figures.audit import (
+    answers_table,
+    core_fractions,
+    fixed_threshold_table,
+    interventions,
+    interventions_table,
+    toys,
+)
 from dhs.figures.gates import (
     decision_banner,
     gate_of,
@@ -40,20 +48,25 @@ from dhs.figures.style import colour, skipped
 
 __all__ = [
     "benchmark",
+    "answers_table",
     "by_pair",
     "closure",
     "colour",
     "completeness_map",
     "convergence",
     "core_effect",
+    "core_fractions",
     "decision_banner",
     "gain",
+    "fixed_threshold_table",
     "gallery",
     "gate_of",
     "gate_overview",
     "gate_table",
     "glued",
     "host_conditions",
+    "interventions",
+    "interventions_table",
     "leakage",
     "of_cutouts",
     "of_survey_negatives",
@@ -74,6 +87,7 @@ __all__ = [
     "skipped",
     "strata",
     "table",
+    "toys",
     "training_curves",
     "worst",
 ]
