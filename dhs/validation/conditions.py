@@ -17,6 +17,7 @@ from dhs.validation.crossfit import against_chance
 from dhs.validation.gate import Gate, Skip, gate, verdict
 
 MIN_CLASS = 40
+MAX_DRAWN = 6000  # pairs whose rejected draws are counted
 ATTEMPTS = 20  # draws of one pair that are made again at most
 GROUND_FOUND = {
     "total g magnitude": (19.0, 24.5),
@@ -95,7 +96,7 @@ def _accepted(data, known: np.ndarray, features: np.ndarray, hosts: np.ndarray) 
     """Accepted draws whose pair had none rejected before, against those that had."""
     config = data.pairs.manifest.get("config", {}).get("injection", {})
     bounds = tuple(config.get("theta_e_arcsec", data.profile.injection.theta_e_arcsec))
-    rows = np.flatnonzero(known)[: 4 * data.profile.preflight.max_rows // 5]
+    rows = np.flatnonzero(known)[:MAX_DRAWN]
     keys, theta = data.column("rng_key"), data.column("theta_e_arcsec").astype(float)
     found = [attempts(keys[i], theta[i], bounds) for i in rows if keys[i]]
     count = np.array([-1 if a is None else a for a in found])

@@ -99,12 +99,15 @@ def _units(data) -> list[str]:
         checks.append((f"gain in {band}, electrons a nanomaggy", np.median(data.of_images(f"gain_{band}")), GAIN_RANGE))
         fwhm = data.of_images(f"psf_fwhm_{band}_arcsec")
         checks.append((f"PSF FWHM in {band}, arcsec", np.median(fwhm), PSF_RANGE))
-        flux = data.images["arc_total"][:, b] / data.of_images(f"arc_flux_{band}")
+        with np.errstate(invalid="ignore", divide="ignore"):
+            flux = data.images["arc_total"][:, b] / data.of_images(f"arc_flux_{band}")
         checks.append((f"arc flux over the stored one in {band}", np.median(flux), (1 - CLOSURE, 1 + CLOSURE)))
     peak = data.images["arc_peak_r"] / data.of_images("sky_sigma_r") / data.of_images("arc_snr_maxpix")
     checks.append(("arc peak over sky noise, over arc_snr_maxpix", np.median(peak), (1 - CLOSURE, 1 + CLOSURE)))
     return [
         f"median {what} is {value:.4g}, outside {low:g} to {high:g}"
+        if np.isfinite(value)
+        else f"the median {what} cannot be formed"
         for what, value, (low, high) in checks
         if not low <= value <= high
     ]
