@@ -7,8 +7,10 @@ from dhs.figures.audit import (
     answers_table,
     core_fractions,
     fixed_threshold_table,
+    foreign_arcs,
     interventions,
     interventions_table,
+    operating_table,
     toys,
 )
 from dhs.figures.gates import (
@@ -59,6 +61,7 @@ __all__ = [
     "decision_banner",
     "gain",
     "fixed_threshold_table",
+    "foreign_arcs",
     "gallery",
     "gate_of",
     "gate_overview",
@@ -70,6 +73,7 @@ __all__ = [
     "leakage",
     "of_cutouts",
     "of_survey_negatives",
+    "operating_table",
     "pair_build_up",
     "pair_grid",
     "pair_strip",

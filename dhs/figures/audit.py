@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
+from importlib import resources
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -140,6 +142,57 @@ def interventions_table(section: Mapping) -> Html:
     columns = {"name": "intervention", "value": "change of logit", "interval": "95 % interval", "fell": "fell in"}
     columns |= {"n": "pairs", "n_hosts": "hosts", "n_sources": "sources"}
     return table(rows, columns, f"not measured: {absent(section) or 'no intervention was scored'}")
+
+
+@styled
+def foreign_arcs(entries: Sequence[Mapping]) -> Figure:
+    """Arcs injected by others: light within a radius, as given and shifted, and what an aperture tells.
+
+    Parameters
+    ----------
+    entries : sequence of mapping
+        Of `dhs.validation.triples.measure`; empty where there are no such files.
+    """
+    if not entries:
+        return skipped("no stamps with arcs injected by others under DHS_DATA_DIR", "foreign arcs")
+    figure, (left, right) = plt.subplots(1, 2, figsize=(8.4, 3))
+    for entry, colour in zip(entries, (BLUE, ORANGE, RED)):
+        label = f"shifted by {entry['shift_px']:g} px" if entry["shift_px"] else "as given"
+        left.plot(entry["radii_px"], np.median(entry["core_fraction"], axis=0), "o-", color=colour, label=label)
+    given = entries[0]
+    for curve in given["core_fraction"]:
+        left.plot(given["radii_px"], curve, color=GREY, lw=0.6, zorder=0)
+    left.set(xlabel="radius [pixels]", ylabel="share of the arc's r-band light within")
+    left.legend()
+    right.plot(given["radii_px"], given["concordance"], "o-", color=BLUE, label="within-pair concordance")
+    right.plot(given["radii_px"], given["auc"], "s-", color=ORANGE, label="marginal AUC")
+    right.axhline(0.5, color="#1a1a1a", lw=0.8, ls=":")
+    right.set(xlabel="radius of the aperture [pixels]", ylabel=f"n = {given['n']} pairs, no interval", ylim=(0.4, 1.03))
+    right.legend()
+    return figure
+
+
+def operating_table(study: Mapping | None = None) -> Html:
+    """How often clean sets were let through and planted faults caught, with one-sided 95 % lower bounds.
+
+    Parameters
+    ----------
+    study : mapping, optional
+        ``operating.json`` as the package carries it by default.
+    """
+    if study is None:
+        study = json.loads((resources.files("dhs") / "validation" / "operating.json").read_text())
+    rows = [
+        {
+            "set": row["set"],
+            "gates": ", ".join(row["gates"]).replace("_", " ") or "all twelve",
+            "share": f"{row['as_it_should']} of {row['n']}",
+            "bound": f"{row['lower_bound']:.2f}",
+        }
+        for row in study.get("table") or []
+    ]
+    columns = {"set": "set", "gates": "gates", "share": "as it should be", "bound": "at least (95 %)"}
+    return table(rows, columns, "no study is stored with this version")
 
 
 def fixed_threshold_table(rows: Sequence[Mapping]) -> Html:
