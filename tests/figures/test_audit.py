@@ -16,7 +16,10 @@ def metric(value, low=None, high=None):
 def section():
     bins = [{"lo": a, "hi": a + 0.5, **metric(-0.2 * a, -0.3 * a, -0.1 * a)} for a in (0.5, 1.0, 1.5)]
     names = ("core_light_removed", "placebo_edge", "arc_removed", "of_ones_own")
-    rows = [{"name": n, **metric(-i, -i - 0.2, -i + 0.2), "fell": metric(0.9), "by_theta_e": bins} for i, n in enumerate(names)]  # fmt: skip
+    rows = [
+        {"name": n, **metric(-i, -i - 0.2, -i + 0.2), "fell": metric(0.9), "by_theta_e": bins}
+        for i, n in enumerate(names)
+    ]
     return {"interventions": rows, "sweep": [{"radius_px": r, **metric(-r / 9)} for r in (2.0, 5.0, 9.0)], "n": 50}
 
 
