@@ -112,7 +112,7 @@ class PreflightConfig(Section):
     n_bootstrap: int = 300
     n_folds: int = 5
     alpha: float = Field(0.05, gt=0, lt=1, description="family-wise, over all strata of all gates (Holm)")
-    max_rows: int = Field(2500, description="pairs per split measured by the image-based gates; all are checked")
+    max_rows: int = Field(1500, description="pairs per split measured by the image-based gates; all are checked")
     sample_n: int = 20
     guard_arcsec: float = Field(24.0, description="between galaxies of two splits: the diagonal of a stamp")
     mask_fraction: float = Field(0.05, description="pixels without inverse variance, mean over stamps")

@@ -49,8 +49,8 @@ from dhs.figures.stamps import by_pair, of_cutouts, of_survey_negatives, worst
 from dhs.figures.style import colour, skipped
 
 __all__ = [
-    "benchmark",
     "answers_table",
+    "benchmark",
     "by_pair",
     "closure",
     "colour",
@@ -59,9 +59,9 @@ __all__ = [
     "core_effect",
     "core_fractions",
     "decision_banner",
-    "gain",
     "fixed_threshold_table",
     "foreign_arcs",
+    "gain",
     "gallery",
     "gate_of",
     "gate_overview",

@@ -12,7 +12,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from dhs.injection.render import Lens
+from dhs.injection.lens import Lens
 from dhs.injection.source import Source
 
 MIN_COMPANIONS, MAX_COMPANIONS = 1, 3
@@ -140,7 +140,7 @@ def scrambled_geometry(
         Rotation of the source image, radians.
     render : callable
         ``render(lens, source, x, y, phi) -> (n, n)``: light before the PSF, x and y in arcsec from the stamp's centre;
-        `dhs.injection.render.lensed_light` with its supersampling bound.
+        `dhs.injection.rays.lensed_light` with its supersampling bound.
     rng : numpy.random.Generator
     """
     azimuth = rng.uniform(0.0, 2.0 * np.pi)

@@ -39,14 +39,16 @@ def condition_features(psf_fwhm, sky_sigma, ra, dec) -> np.ndarray:
     return np.concatenate([x, (x - x.mean(axis=0)) ** 2], axis=1)
 
 
-def attempts(rng_key: str, theta_e: float, bounds: tuple[float, float]) -> int | None:
+def attempts(rng_key: str, theta_e: float, bounds: tuple[float, float], n_sources: int) -> int | None:
     """How many draws were rejected before the accepted one, from the pair's random stream; None if it is not found.
 
-    theta_E is the first number of a draw (`dhs.injection.population.draw`), so the draw that was accepted is the one
-    whose first number is the stored theta_E.
+    On the response grid a draw picks its source and then theta_E (`dhs.injection.pair.make_pair`), so the draw that was
+    accepted is the one that gives the stored theta_E.
     """
     for attempt in range(ATTEMPTS):
-        if abs(generator(rng_key, Stream.DRAW, attempt).uniform(*bounds) - theta_e) < 1e-5:
+        rng = generator(rng_key, Stream.DRAW, attempt)
+        rng.integers(n_sources)
+        if abs(rng.uniform(*bounds) - theta_e) < 1e-5:
             return attempt
     return None
 
@@ -97,8 +99,9 @@ def _accepted(data, known: np.ndarray, features: np.ndarray, hosts: np.ndarray) 
     config = data.pairs.manifest.get("config", {}).get("injection", {})
     bounds = tuple(config.get("theta_e_arcsec", data.profile.injection.theta_e_arcsec))
     rows = np.flatnonzero(known)[:MAX_DRAWN]
-    keys, theta = data.column("rng_key"), data.column("theta_e_arcsec").astype(float)
-    found = [attempts(keys[i], theta[i], bounds) for i in rows if keys[i]]
+    keys, theta, split = data.column("rng_key"), data.column("theta_e_arcsec").astype(float), data.column("split")
+    n_sources = data.pairs.manifest.get("sources", {}).get("per_split") or {}
+    found = [attempts(keys[i], theta[i], bounds, n_sources.get(split[i]) or 1) for i in rows if keys[i]]
     count = np.array([-1 if a is None else a for a in found])
     if len(count) < len(rows) or (count < 0).mean() > 0.05:
         return "the rejected draws cannot be made again from these keys"

@@ -21,7 +21,7 @@ from dhs.config import Profile
 from dhs.datasets.reader import Pairs, per_band, rows
 from dhs.datasets.schema import PAIR_SCHEMA
 from dhs.injection.noise import Stream, generator, shot_noise
-from dhs.injection.render import subgrid
+from dhs.injection.reference import subgrid
 from dhs.injection.source import Source
 from dhs.survey.facts import PIXEL_SCALE
 from dhs.validation import metrics

@@ -136,7 +136,8 @@ def _measure_batch(context: Context, out: Measured, start: int, table: pa.Table,
         out.masked += (images(table["invvar"].filter(known)) <= 0).mean(axis=(1, 2, 3)).tolist()
     there = pc.and_(table["control"].is_valid(), table["arc"].is_valid())
     out.bad["missing"] += table["pair_id"].filter(pc.invert(there)).to_pylist()
-    whole = table.drop_columns(["invvar"]).filter(there)
+    unneeded = ["invvar"] if table["psf"].null_count == 0 else ["invvar", "psf"]
+    whole = table.drop_columns(unneeded).filter(there)
     for name in ("control", "arc"):
         shape = images(whole[name]).shape[1:]
         if shape != STAMP_SHAPE:
@@ -196,6 +197,7 @@ def _measure(context: Context, out: Measured, row: dict, lights: list[dict]) -> 
         "flux_again": np.full(3, np.nan) if again is None else again.flux,
         "magnification_again": np.nan if again is None else again.magnification,
         "rerendered": again is not None,
+        "psf_image": "psf" in row,
     }
     for name, value in found.items():
         out.pairs.setdefault(name, []).append(value)

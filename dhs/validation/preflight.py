@@ -186,7 +186,7 @@ def collect(pairs: Pairs, profile: Profile, engine: str = "processes", workers: 
     data.negatives = pa.concat_tables([empty, *negative_tables.values()])
     if not np.any(data.images.get("rerendered", False)):
         data.no_sources = SourceLookup(pairs.manifest).reason or "no source of these rows is in the source set"
-    data.exact = bool(pairs.manifest.get("hosts", {}).get("mock"))
+    data.exact = bool(pairs.manifest["hosts"]["mock"]) or bool(np.all(data.images.get("psf_image", False)))
     return data
 
 

@@ -1,8 +1,8 @@
 """The arc that a pair's stored parameters say, rendered again.
 
-Where the source galaxy of the row can be opened, its image goes through the stored lens, PSF width and flux scale with
-the lenstronomy-based reference renderer; the result must be the stored arc. Where it cannot, a round source
-stands in (`dhs.validation.expectation`), and less is asked of it.
+Where the source galaxy of the row can be opened, its image goes through the stored lens, PSF and flux scale with the
+lenstronomy-based reference renderer, whatever renderer made the set; the result must be the stored arc. Where it
+cannot, a round source stands in (`dhs.validation.expectation`), and less is asked of it.
 """
 
 from __future__ import annotations
@@ -14,9 +14,12 @@ import numpy as np
 from dhs.config import parse_profile
 from dhs.datasets.reader import per_band
 from dhs.errors import DhsError, UsageError
-from dhs.injection.render import Lens, convolve_and_bin, kernels, lensed_light, subgrid
+from dhs.injection.colours import north_over_south
+from dhs.injection.lens import ISOTHERMAL, Lens
+from dhs.injection.reference import convolve_and_bin, kernels, lensed_light, subgrid
+from dhs.injection.snr import R_BAND
 from dhs.injection.source import Source
-from dhs.survey.facts import PIXEL_SCALE
+from dhs.survey.facts import PIXEL_SCALE, is_north
 
 
 @dataclass(frozen=True)
@@ -43,12 +46,9 @@ class Rerendered:
 
 def lens_of(row) -> Lens:
     """The stored lens of a row."""
-    return Lens(
-        *(
-            float(row[k])
-            for k in ("theta_e_arcsec", "q", "phi_rad", "gamma1", "gamma2", "lens_x_arcsec", "lens_y_arcsec")
-        )
-    )
+    names = ("theta_e_arcsec", "q", "phi_rad", "gamma1", "gamma2", "lens_x_arcsec", "lens_y_arcsec")
+    slope = row.get("slope")
+    return Lens(*(float(row[k]) for k in names), slope=ISOTHERMAL if slope is None else float(slope))
 
 
 def light_of(row, source: Source, supersampling: int) -> np.ndarray:
@@ -59,14 +59,16 @@ def light_of(row, source: Source, supersampling: int) -> np.ndarray:
 
 
 def observe(light: np.ndarray, row, source: Source, supersampling: int) -> np.ndarray:
-    """(3, 64, 64) nanomaggies: sub-pixel light through each band's Moffat PSF, at the row's fluxes."""
-    psfs = kernels(None, per_band(row, "psf_fwhm", "_arcsec"), supersampling)
+    """(3, 64, 64) nanomaggies: sub-pixel light through each band's PSF, image or Moffat, at the row's fluxes."""
+    psfs = kernels(row.get("psf"), per_band(row, "psf_fwhm", "_arcsec"), supersampling)
     return convolve_and_bin(light, psfs, supersampling) * flux_of(row, source)[:, None, None]
 
 
 def flux_of(row, source: Source) -> np.ndarray:
-    """(3,) flux of the unlensed source as injected, nanomaggies."""
-    return np.asarray(source.flux, dtype=float) * float(row["flux_scale"])
+    """(3,) flux of the unlensed source as injected, nanomaggies; in the north its colours are of the other filters."""
+    flux = np.asarray(source.flux, dtype=float)
+    seen = flux * north_over_south(flux, source.z) if is_north(row["ra"], row["dec"]) else flux
+    return seen / seen[R_BAND] * flux[R_BAND] * float(row["flux_scale"])
 
 
 def rerender(row, source: Source, supersampling: int) -> Rerendered:
@@ -96,13 +98,11 @@ class SourceLookup:
     reason : str
         Why there is none; empty where the set opened.
     supersampling : int
-    exact : bool
-        Whether the stored PSF width is all there is to the PSF (mock hosts), so that the arc must come out the same.
     """
 
     def __init__(self, manifest: dict):
         self.reason, self._index, self._set = "", {}, None
-        self.supersampling, self.exact = 4, bool(manifest.get("hosts", {}).get("mock"))
+        self.supersampling = 4
         try:
             from dhs.injection.sources import open_sources
 

@@ -7,7 +7,8 @@ import pytest
 
 from dhs.config import SourcesConfig
 from dhs.injection import lookalikes
-from dhs.injection.render import Lens, lensed_light
+from dhs.injection.lens import Lens
+from dhs.injection.reference import lensed_light
 from dhs.injection.sources import open_sources
 from dhs.survey.facts import PIXEL_SCALE
 

@@ -9,7 +9,6 @@ import torch
 from conftest import write_synthetic_pairs
 
 from dhs.config import load_profile
-from dhs.config import load_profile
 from dhs.datasets import plan, reader
 from dhs.datasets.schema import SCORE_SCHEMA
 from dhs.errors import DhsError, InputRefused, Refusal, UsageError

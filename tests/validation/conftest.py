@@ -17,10 +17,11 @@ import pytest
 from dhs.config import SourcesConfig, load_profile
 from dhs.datasets import plan
 from dhs.datasets.reader import open_pairs
-from dhs.datasets.schema import IMAGE, NEGATIVE_SCHEMA, PAIR_SCHEMA, SPLITS
+from dhs.datasets.schema import IMAGE, NEGATIVE_SCHEMA, PAIR_SCHEMA, SCHEMA_VERSION, SPLITS
+from dhs.injection.lens import Lens
 from dhs.injection.negatives import MIN_CONTRAST, azimuthal_blocks, contrast
 from dhs.injection.noise import Stream, generator, rng_key
-from dhs.injection.render import Lens, convolve_and_bin, lensed_light, moffat_kernel
+from dhs.injection.reference import convolve_and_bin, lensed_light, moffat_kernel
 from dhs.injection.sources import open_sources
 from dhs.survey.facts import PIXEL_SCALE
 from dhs.validation import evaluate as evaluation
@@ -57,11 +58,13 @@ def make_rows(n: int = 320, first: int = 0) -> tuple[list[dict], list[dict]]:
         rng = np.random.default_rng([SEED, i])
         cell = i // 2
         split = "val" if cell % 20 in (3, 9, 15) else "test" if cell % 20 in (5, 11, 18) else "train"
-        theta = float(generator(rng_key(SEED, i), Stream.DRAW, int(rng.integers(2))).uniform(0.5, 3.0))
+        drawn = generator(rng_key(SEED, i), Stream.DRAW, int(rng.integers(2)))
+        low, high = SOURCE_RANGE[split]
+        source = sources().read(low + int(drawn.integers(high - low)))
+        theta = float(drawn.uniform(0.5, 3.0))
         beta = theta * np.sqrt(rng.uniform(0.01, 0.5))
         angle = rng.uniform(0, 2 * np.pi)
         lens = Lens(theta, rng.uniform(0.6, 0.95), rng.uniform(0, np.pi), *rng.normal(0, 0.02, 2))
-        source = sources().read(int(rng.integers(*SOURCE_RANGE[split])))
         light = lensed_light(lens, source, beta * np.cos(angle), beta * np.sin(angle), 0.0, SS)
         unit = convolve_and_bin(light, KERNELS, SS) * source.flux[:, None, None]
         snr = np.exp(rng.uniform(np.log(3), np.log(50)))
@@ -76,7 +79,7 @@ def make_rows(n: int = 320, first: int = 0) -> tuple[list[dict], list[dict]]:
             "brickname": f"brick-{cell:04d}",
             "healpix": cell,
             "ra": float(rng.uniform(0, 360)),
-            "dec": float(rng.uniform(-20, 30)),
+            "dec": float(rng.uniform(-20, 30)),  # south of the northern filters
             "control": host_image(rng),
             "arc": arc,
             "theta_e_arcsec": theta,
@@ -84,6 +87,7 @@ def make_rows(n: int = 320, first: int = 0) -> tuple[list[dict], list[dict]]:
             "phi_rad": lens.phi,
             "gamma1": lens.gamma1,
             "gamma2": lens.gamma2,
+            "slope": 2.0,
             "lens_x_arcsec": 0.0,
             "lens_y_arcsec": 0.0,
             "src_x_arcsec": beta * np.cos(angle),
@@ -152,7 +156,7 @@ def write(folder, pairs: list[dict], negatives: list[dict], mock=("hosts", "sour
                 path.parent.mkdir(parents=True, exist_ok=True)
                 pq.write_table(table(rows, schema), path)
     manifest = {
-        "schema_version": 1,
+        "schema_version": SCHEMA_VERSION,
         "seed": SEED,
         "counts": counts,
         "content_hash": "0" * 64,
@@ -166,7 +170,7 @@ def write(folder, pairs: list[dict], negatives: list[dict], mock=("hosts", "sour
             "spec": "mock",
             "mock": name in mock,
             "n": 1,
-            "per_split": {},
+            "per_split": {name: high - low for name, (low, high) in SOURCE_RANGE.items()},
             "refused": 0,
         }
     (folder / "manifest.json").write_text(json.dumps(manifest))

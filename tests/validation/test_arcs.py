@@ -79,7 +79,7 @@ def test_conditions_alike_or_not(rows, run):
 def test_draws_that_were_rejected_for_their_seeing_are_found(rows, run):
     pairs = []
     for r in rows[0]:
-        again = conditions.attempts(r["rng_key"], r["theta_e_arcsec"], (0.5, 3.0))
+        again = conditions.attempts(r["rng_key"], r["theta_e_arcsec"], (0.5, 3.0), {"train": 20}.get(r["split"], 10))
         assert again in (0, 1)
         pairs.append({**r, **{f"psf_fwhm_{b}_arcsec": 1.1 + 0.3 * again + 0.01 * (r["pair_id"] % 7) for b in "grz"}})
     got = run(pairs, [], "observing_conditions", preflight__max_rows=0)["observing_conditions"]

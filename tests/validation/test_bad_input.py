@@ -5,6 +5,7 @@ import pyarrow.parquet as pq
 import pytest
 from conftest import write
 
+from dhs.datasets.schema import SCHEMA_VERSION
 from dhs.errors import DhsError
 from dhs.validation.gate import run_gates
 from dhs.validation.preflight import collect, preflight
@@ -109,7 +110,7 @@ def test_mixed_versions(rows, every):
 def test_another_version_in_the_manifest_is_refused(rows, tmp_path, profile):
     write(tmp_path / "pairs", rows[0][:20], [])
     manifest = tmp_path / "pairs" / "manifest.json"
-    manifest.write_text(manifest.read_text().replace('"schema_version": 1', '"schema_version": 99'))
+    manifest.write_text(manifest.read_text().replace(f'"schema_version": {SCHEMA_VERSION}', '"schema_version": 99'))
     with pytest.raises(DhsError, match="schema version 99"):
         preflight(tmp_path / "pairs", tmp_path, profile=profile)
 

@@ -13,7 +13,7 @@ from conftest import KERNELS, SIGMA, SS, make_rows, sources, write
 from scipy.stats import beta
 
 from dhs.injection.negatives import azimuthal_blocks
-from dhs.injection.render import convolve_and_bin
+from dhs.injection.reference import convolve_and_bin
 from dhs.survey.facts import PIXEL_SCALE
 from dhs.validation.expectation import radius_map
 from dhs.validation.gate import decide, run_gates

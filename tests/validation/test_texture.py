@@ -8,7 +8,7 @@ from conftest import KERNELS, SIGMA, SS, sources, write
 
 from dhs.injection import lookalikes
 from dhs.injection.negatives import MIN_CONTRAST, azimuthal_blocks, contrast
-from dhs.injection.render import convolve_and_bin, lensed_light
+from dhs.injection.reference import convolve_and_bin, lensed_light
 from dhs.survey.facts import PIXEL_SCALE
 from dhs.validation.expectation import radius_map
 from dhs.validation.gate import run_gates
