@@ -106,13 +106,27 @@ class PreflightConfig(Section):
     """Pre-registered thresholds of the gates."""
 
     core_radius_px: float = 5.0
-    equivalence_margin: float = Field(0.05, description="AUC margin of the equivalence test on core leakage")
+    equivalence_margin: float = Field(0.05, description="AUC margin of the equivalence tests on leakage")
     theta_e_edges: tuple[float, ...] = (0.5, 1.0, 1.5, 2.0, 2.5, 3.0)
     n_null: int = Field(200, description="label-swap draws of the leakage null")
-    n_bootstrap: int = 400
+    n_bootstrap: int = 300
     n_folds: int = 5
-    max_rows: int = Field(4000, description="pairs per split read by the image-based gates")
+    alpha: float = Field(0.05, gt=0, lt=1, description="family-wise, over all strata of all gates (Holm)")
+    max_rows: int = Field(1500, description="pairs per split measured by the image-based gates; all are checked")
     sample_n: int = 20
+    guard_arcsec: float = Field(24.0, description="between galaxies of two splits: the diagonal of a stamp")
+    mask_fraction: float = Field(0.05, description="pixels without inverse variance, mean over stamps")
+    texture_margin: float = Field(0.10, description="AUC about 0.5, noise texture of hard negatives")
+    snr_margin: float = Field(0.10, description="median SNR of hard negatives over their positive's, about 1")
+    ring_fraction: float = Field(0.05, description="shuffled or scrambled arcs that are rings")
+    condition_margin: float = Field(0.10, description="AUC about 0.5, observing conditions of two classes")
+    n_survey: int = Field(150, ge=0, description="survey negatives whose conditions are compared")
+    core_fraction_margin: float = Field(0.05, description="mean core fraction, stored against re-rendered")
+    sample_tolerance: float = Field(0.01, description="core fraction and flux of one arc, re-rendered exactly")
+    mismatch_allowed: float = Field(0.01, description="arcs that may miss the tolerance")
+    closure: float = Field(0.01, description="flux, image plane over source times magnification")
+    centroid_px: float = Field(0.1, description="centroid of the arc against the lensed light before the PSF")
+    detectable_fraction: float = Field(0.5, description="arcs within the range of lenses found from the ground")
 
 
 class TrainConfig(Section):
@@ -183,6 +197,8 @@ class EvaluateConfig(Section):
     min_expected_fp: int = 10
     n_bootstrap: int = 500
     core_radius_px: float = 5.0
+    n_interventions: int = Field(200, ge=0, description="test pairs scored under every intervention")
+    sweep_radii_px: tuple[float, ...] = (2.0, 3.5, 5.0, 7.0, 9.0)
     prevalence: float = 1e-4
 
 

@@ -13,8 +13,8 @@
 # %% [markdown]
 # # Evaluation: the test split, read once
 #
-# Thresholds, strata and epochs are those of the profile that was stored with the data set before training. Intervals
-# resample hosts, and sources where they are few, so two pairs that share a galaxy do not count as two.
+# Thresholds, strata and margins are those of the plan that was registered before the split could be read
+# ({glue:text}`plan`); with other settings the evaluation refuses. Intervals resample hosts, and sources where they are few, so two pairs that share a galaxy do not count as two.
 
 # %% tags=["parameters"]
 run_dir: str = "runs/demo"  # folder of the run; missing steps before this one are made first
@@ -65,6 +65,23 @@ figures.strata(evaluation)
 
 # %% tags=["hide-input"] mystnb={"figure": {"caption": "Left: the logit of each positive with the core masked against that of the whole stamp; on the dotted line masking changes nothing. Right: AUROC of the whole stamp and under each counterfactual.", "name": "fig-core"}, "image": {"alt": "Scatter of core-masked against whole-stamp logit coloured by Einstein radius, and AUROC with intervals"}}
 figures.core_effect(scores, evaluation)
+
+# %% [markdown]
+# ## Interventions
+#
+# A masked core is an image no telescope takes: its edge is itself a sign. So the arc's light at r < R is taken away
+# before the PSF, where no seam is left, and the score of each pair is compared with its own
+# ({numref}`fig-interventions`). Controls of the method: the same edge with nothing removed, and another draw of the
+# noise. The change of the logit is {glue:text}`change_core_light_removed` without the core's light,
+# {glue:text}`change_outer_pixels_swapped` without all the rest, {glue:text}`change_placebo_edge` for the edge alone. A
+# plain ring of the arc's flux and colour in place of the arc: {glue:text}`change_ring_added`; the whole arc removed:
+# {glue:text}`change_arc_removed`. A network that reads arcs loses little by the first and much by the last two.
+
+# %% tags=["hide-input"] mystnb={"figure": {"caption": "Left: change of the logit per pair under each intervention; orange are the placebos. Middle: by Einstein radius, the core's light removed and the whole arc removed. Right: by the radius inside which the light is removed.", "name": "fig-interventions"}, "image": {"alt": "Change of logit with intervals for each intervention, by Einstein radius, and by radius of removal"}}
+figures.interventions(evaluation.get("interventions") or {})
+
+# %% tags=["hide-input"]
+figures.interventions_table(evaluation.get("interventions") or {})
 
 # %% [markdown]
 # ## Calibration

@@ -13,7 +13,8 @@
 # %% [markdown]
 # # Sign-off
 #
-# The decision follows from the gates and the metrics, and each entry points at the one it came from.
+# The decision follows from the gates and the metrics by rules that are data (`signoff_rules.yaml`). Each line names the
+# number, the file it stands in, and the bound.
 
 # %% tags=["parameters"]
 run_dir: str = "runs/demo"  # folder of the run; missing steps before this one are made first
@@ -42,3 +43,14 @@ figures.decision_banner(signoff)
 sheet = figures.signoff_table(signoff)
 glue("signoff_table", sheet, display=False)
 sheet
+
+# %% [markdown]
+# Plan: {glue:text}`plan`. The paper-size run, projected from this one's timings: {glue:text}`paper_inject_hours` h to
+# inject, {glue:text}`paper_train_hours` h to train, {glue:text}`paper_disk_gb` GB of disk.
+#
+# ## The questions that the documents answer
+
+# %% tags=["hide-input"]
+answers = figures.answers_table(signoff)
+glue("answers_table", answers, display=False)
+answers

@@ -27,7 +27,7 @@ NOTEBOOKS = {  # each notebook and the steps it runs
     "01_injection": ("inject",),
     "02_preflight": ("inject", "preflight"),
     "03_training": ("inject", "train"),
-    "04_evaluation": ("inject", "train", "evaluate"),
+    "04_evaluation": ("inject", "preflight", "train", "evaluate"),
     "05_real_lenses": ("evaluate", "real_lenses"),
     "06_signoff": ("preflight", "real_lenses", "signoff"),
     "07_scale": (),

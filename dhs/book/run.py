@@ -42,7 +42,10 @@ STEPS = {
         ("pairs/manifest.json",),
     ),
     "preflight": Step(
-        "dhs.validation.preflight", ("seed", "preflight", "train", "splits"), ("inject",), ("preflight.json",)
+        "dhs.validation.preflight",
+        ("seed", "preflight", "train", "splits", "evaluate"),
+        ("inject",),
+        ("preflight.json", "pairs/plan.json"),
     ),
     "train": Step(
         "dhs.models.train",
@@ -52,7 +55,7 @@ STEPS = {
     ),
     "evaluate": Step(
         "dhs.validation.evaluate",
-        ("seed", "evaluate", "train"),
+        ("seed", "evaluate", "train", "preflight"),
         ("inject", "train"),
         ("evaluation.json", "scores.parquet"),
     ),
@@ -174,7 +177,7 @@ class Run:
         """Scores and metrics of the test split; see `dhs.evaluate`."""
         from dhs.validation.evaluate import Evaluation, evaluate
 
-        self.inject()
+        self.preflight()  # registers the plan without which the test split is not read
         if not self._exist(STEPS["train"]):
             self.train()
         return self._do(

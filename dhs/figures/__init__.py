@@ -4,6 +4,16 @@ Nothing here computes a result; a section that is missing or skipped is drawn as
 """
 
 from dhs.figures.attention import ablation, attribution_profile, attributions
+from dhs.figures.audit import (
+    answers_table,
+    core_fractions,
+    fixed_threshold_table,
+    foreign_arcs,
+    interventions,
+    interventions_table,
+    operating_table,
+    toys,
+)
 from dhs.figures.gates import (
     decision_banner,
     gate_of,
@@ -42,6 +52,7 @@ from dhs.figures.style import colour, skipped
 
 __all__ = [
     "ablation",
+    "answers_table",
     "attribution_profile",
     "attributions",
     "benchmark",
@@ -51,7 +62,10 @@ __all__ = [
     "completeness_map",
     "convergence",
     "core_effect",
+    "core_fractions",
     "decision_banner",
+    "fixed_threshold_table",
+    "foreign_arcs",
     "gain",
     "gallery",
     "gate_of",
@@ -59,9 +73,12 @@ __all__ = [
     "gate_table",
     "glued",
     "host_conditions",
+    "interventions",
+    "interventions_table",
     "leakage",
     "of_cutouts",
     "of_survey_negatives",
+    "operating_table",
     "pair_build_up",
     "pair_grid",
     "pair_strip",
@@ -81,6 +98,7 @@ __all__ = [
     "skipped",
     "strata",
     "table",
+    "toys",
     "training_curves",
     "worst",
 ]

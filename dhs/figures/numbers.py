@@ -126,9 +126,15 @@ def _preflight(report: Mapping) -> dict[str, str]:
         chosen = [g["name"] for g in gates if g["status"] == status]
         out[f"n_{status}"], out[f"gates_{status}"] = text(len(chosen)), names(chosen)
     by_name = {g["name"]: g for g in gates}
+    out["plan"] = str((report.get("data") or {}).get("plan", "not registered"))[:12]
+    null = (by_name.get("core_leakage", {}).get("details") or {}).get("null") or {}
+    out["core_null"] = f"{text(null.get('low'))} to {text(null.get('high'))}" if null else "not measured"
+    wins = (by_name.get("core_leakage", {}).get("details") or {}).get("concordance")
+    out["core_concordance"] = metric_text(wins)
     for key, name in KEY_GATES.items():
         gate = by_name.get(name)
         out[f"gate_{key}"] = metric_text(gate)
+        out[f"gate_{key}_says"] = str((gate or {}).get("explanation", "not part of this run"))
         out[f"gate_{key}_status"] = str((gate or {}).get("status", "not part of this run"))
     return out
 
@@ -142,6 +148,9 @@ KEY_GATES = {
     "integrity": "data_integrity",
     "normalisation": "normalisation",
     "class_balance": "class_balance",
+    "conditions": "observing_conditions",
+    "photometry": "arc_photometry",
+    "closure": "closure",
 }
 
 
@@ -214,6 +223,10 @@ def _evaluation(evaluation: Mapping) -> dict[str, str]:
         part = evaluation.get(section) or {}
         out[section] = metric_text(_first(part, ("auroc", "auc", "value")))
         out[f"{section}_change"] = metric_text(_first(part, ("delta", "change", "drop", "difference", "mean_change")))
+    found = {r["name"]: r for r in (evaluation.get("interventions") or {}).get("interventions") or []}
+    for name in ("core_light_removed", "outer_pixels_swapped", "ring_added", "arc_removed", "placebo_edge"):
+        out[f"change_{name}"] = metric_text(found.get(name))
+    out["plan"] = str((evaluation.get("plan") or {}).get("sha256", "not registered"))[:12]
     calibration = evaluation.get("calibration") or {}
     for key, candidates in {
         "ece_before": ("ece_before", "ece_raw", "ece"),
@@ -287,6 +300,13 @@ def _real_lenses(part: Mapping) -> dict[str, str]:
 
 def _signoff(signoff: Mapping) -> dict[str, str]:
     out = {"decision": str(signoff.get("decision", "not measured"))}
+    out["plan"] = str(signoff.get("plan") or "not registered")[:12]
+    cost = signoff.get("projection") or {}
+    for key in ("inject_hours", "train_hours", "disk_gb"):
+        out[f"paper_{key}"] = text(cost.get(key))
+    answers = {a["number"]: a["text"] for a in signoff.get("answers") or []}
+    for number in (3, 4, 5, 7):
+        out[f"answer_{number}"] = answers.get(number, "not answered in this run")
     for key in ("blockers", "conditions", "recommended_changes", "priority_order"):
         entries = [_entry(e) for e in signoff.get(key) or []]
         out[f"n_{key}"] = text(len(entries))

@@ -13,7 +13,7 @@ from tqdm.auto import tqdm
 
 from dhs import engines, storage
 from dhs.config import Profile, load_profile
-from dhs.datasets import reader
+from dhs.datasets import plan, reader
 from dhs.datasets.schema import SCALARS, SCORE_SCHEMA, STRATIFIERS
 from dhs.errors import DhsError, InputRefused, UsageError
 from dhs.models import checkpoints, networks
@@ -287,7 +287,7 @@ def score(
     UsageError
         Both inputs, or neither.
     DhsError
-        A bad checkpoint or data set, or no cutout that could be scored.
+        A bad checkpoint or data set, a test split without a registered plan, or no cutout that could be scored.
     """
     if (data_path is None) == (cutouts is None):
         raise UsageError("give either data_path (--data-path) or cutouts (--cutouts), one of the two")
@@ -298,6 +298,8 @@ def score(
     hosts, refusals = None, []
     if data_path is not None:
         pairs = reader.open_pairs(data_path)
+        if "test" in splits and pairs.manifest["counts"].get("test"):
+            plan.open_test(pairs)
         items = [f for split in splits for f in part_files(pairs, split)]
     else:
         from dhs.survey.hosts import open_hosts

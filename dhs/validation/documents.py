@@ -7,7 +7,7 @@ import io
 from pathlib import Path
 
 from dhs import storage
-from dhs.config import load_profile
+from dhs.config import digest, load_profile
 from dhs.errors import DhsError
 
 FILES = {
@@ -17,6 +17,7 @@ FILES = {
     "manifest": "pairs/manifest.json",
     "training": "train/history.csv",
     "projection": "pairs/run.json",
+    "plan": "pairs/plan.json",
 }
 MISSING = object()
 
@@ -42,9 +43,24 @@ def read_documents(run: str | Path) -> dict:
     if not documents["preflight"]:
         raise DhsError(f"{run}: no preflight.json. Run `dhs preflight --data-path PAIRS --out {run}` first.")
     documents["preflight"]["gates"] = {g["name"]: g for g in documents["preflight"]["gates"]}
+    documents["plan"] = _plan(run)
+    interventions = documents["evaluation"].get("interventions") or {}
+    if isinstance(interventions.get("interventions"), list):
+        interventions["by_name"] = {row["name"]: row for row in interventions["interventions"]}
     documents["training"] = _training(run, documents["manifest"])
     documents["projection"] = projection(run, documents)
     return documents
+
+
+def _plan(run) -> dict:
+    """The registered plan with the number of changes made after the test split had been read."""
+    path = storage.join(run, FILES["plan"])
+    if not storage.exists(path):
+        return {}
+    record = storage.read_json(path)
+    late = [a for a in record.get("amendments", []) if a.get("after_test_read")]
+    intact = isinstance(record.get("plan"), dict) and digest(record["plan"]) == record.get("sha256")
+    return record | {"amended_after_test_read": len(late), "intact": intact}
 
 
 def _training(run, manifest: dict) -> dict:

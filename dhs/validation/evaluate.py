@@ -16,12 +16,13 @@ from tqdm.auto import tqdm
 
 from dhs import engines, storage
 from dhs.config import Profile, digest, load_profile
+from dhs.datasets import plan
 from dhs.datasets.reader import Pairs, open_pairs, per_band, rows, stamp
 from dhs.datasets.schema import SCORE_SCHEMA
 from dhs.errors import DhsError
 from dhs.injection.noise import Stream, generator, shot_noise
 from dhs.survey.negatives import SurveyNegatives
-from dhs.validation import metrics, sections
+from dhs.validation import interventions, metrics, sections
 from dhs.validation.expectation import radius_map
 from dhs.validation.gate import jsonable
 from dhs.validation.sections import Scores
@@ -230,7 +231,8 @@ def evaluate(
     Raises
     ------
     DhsError
-        No data set or checkpoint there, an empty test split, or hosts that are lens candidates themselves.
+        No data set or checkpoint there, an empty test split, no registered plan or other settings than the
+        plan's, or hosts that are lens candidates themselves.
     """
     from dhs.models.parts import refuse_candidates
     from dhs.models.score import Scorer, score_pairs
@@ -239,6 +241,7 @@ def evaluate(
     config, pairs = profile.evaluate, open_pairs(data_path)
     if not pairs.manifest["counts"].get("test"):
         raise DhsError(f"{data_path}: the test split is empty. Make more pairs, or give splits.test a larger share.")
+    registered = plan.open_test(pairs, profile)
     refuse_candidates(pairs, ("val", "test"))
     scorer = scorer or Scorer(checkpoint)
     if baselines is None:
@@ -257,6 +260,7 @@ def evaluate(
     data |= {
         "core_masked": sections.core_masked(test),
         "core_swap": sections.core_swap(test, swapped),
+        "interventions": interventions.section(interventions.intervene(scorer, pairs, profile), profile),
         "calibration": sections.calibration(test, val),
         "completeness": sections.completeness(test, operating),
         "purity": sections.purity(test, rates["tpr_at_fpr"]),
@@ -277,6 +281,7 @@ def evaluate(
         "frozen": {"evaluate": config.model_dump(mode="json"), "digest": digest(config)},
         "data": {"content_hash": pairs.manifest.get("content_hash"), "counts": pairs.manifest["counts"]},
         "checkpoint": _about(scorer, pairs),
+        "plan": {"sha256": registered["sha256"]},
     }
     data = jsonable(data)
     storage.write_table(storage.join(out, "scores.parquet"), table)

@@ -10,7 +10,8 @@ A gate is a function of the `dhs.validation.preflight.PreflightData` that return
         return verdict("pass" if n >= 100 else "fail", value=n, threshold=100, n=data.n,
                        explanation=f"{n} arcs have a matched SNR above 60.")
 
-and `preflight` runs it with the others, in the order in which they were registered.
+and `preflight` runs it with the others, after the twelve numbered ones. A gate that tests a limit puts the one-sided
+p-values of "the limit holds", one a stratum, into ``details["tests"]``; `settle` corrects them all together (Holm).
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from dhs.validation.metrics import Metric, plain
 
 STATUSES = ("pass", "warn", "fail", "skip")
 GO, CONDITIONAL, NO_GO = "GO", "CONDITIONAL-GO", "NO-GO"
+ALPHA = 0.05
 EXIT_CODES = {GO: EXIT_OK, CONDITIONAL: EXIT_CONDITIONAL, NO_GO: EXIT_NO_GO}
 
 
@@ -121,12 +123,15 @@ class Registered:
     blocking: bool
     remedy: str
     figure: str | None
+    number: int | None = None
 
 
 REGISTRY: dict[str, Registered] = {}
 
 
-def gate(name: str, *, blocking: bool = True, remedy: str = "", figure: str | None = None) -> Callable:
+def gate(
+    name: str, *, blocking: bool = True, remedy: str = "", figure: str | None = None, number: int | None = None
+) -> Callable:
     """Register a function of the preflight data as a gate.
 
     Parameters
@@ -138,12 +143,14 @@ def gate(name: str, *, blocking: bool = True, remedy: str = "", figure: str | No
     remedy : str
         What to do where it does not pass.
     figure : str, optional
+    number : int, optional
+        Place among the gates; those without one run last, in the order of their registration.
     """
 
     def register(function: Callable) -> Callable:
         if name in REGISTRY:
             raise ValueError(f"a gate {name!r} is registered already, by {REGISTRY[name].function.__module__}")
-        REGISTRY[name] = Registered(name, function, blocking, remedy, figure)
+        REGISTRY[name] = Registered(name, function, blocking, remedy, figure, number)
         return function
 
     return register
@@ -164,6 +171,43 @@ def run_gate(registered: Registered, data) -> Gate:
         remedy="" if outcome.status == "pass" else outcome.remedy or registered.remedy,
         figure=outcome.figure or registered.figure,
     )
+
+
+def registered() -> list[Registered]:
+    """All gates, the numbered ones first."""
+    return sorted(REGISTRY.values(), key=lambda r: (r.number is None, r.number or 0))
+
+
+def run_gates(data, names: Iterable[str] | None = None, alpha: float = ALPHA) -> tuple[Gate, ...]:
+    """Outcomes of all gates, or of the named ones, settled together."""
+    chosen = [r for r in registered() if names is None or r.name in set(names)]
+    return settle((run_gate(r, data) for r in chosen), alpha)
+
+
+def settle(gates: Iterable[Gate], alpha: float = ALPHA) -> tuple[Gate, ...]:
+    """Let the statistical tests of all gates decide together.
+
+    Each entry of a gate's ``details["tests"]`` maps a stratum to the p-value of its limit being kept. Holm's
+    correction runs over every stratum of every gate, so the chance of one false failure anywhere is at most alpha;
+    a rejected stratum fails its gate by name.
+    """
+    gates = list(gates)
+    family = [(i, s, float(p)) for i, g in enumerate(gates) for s, p in g.details.get("tests", {}).items()]
+    adjusted = holm([p for _, _, p in family]) if family else []
+    out = []
+    for i, item in enumerate(gates):
+        mine = {s: float(a) for (k, s, _), a in zip(family, adjusted) if k == i}
+        if not mine:
+            out.append(item)
+            continue
+        rejected = [s for s, a in mine.items() if a < alpha]
+        changes: dict = {"details": item.details | {"holm": mine, "holm_family": len(family)}}
+        if rejected:
+            known = REGISTRY.get(item.name)
+            changes |= {"status": "fail", "remedy": item.remedy or (known.remedy if known else "")}
+            changes["explanation"] = f"{item.explanation} Outside the limit (Holm): {', '.join(rejected)}."
+        out.append(replace(item, **changes))
+    return tuple(out)
 
 
 def decide(gates: Iterable[Gate], mock: Iterable[str] = ()) -> tuple[str, list[str]]:

@@ -1,7 +1,7 @@
 """The preflight gates on data, classes, splits and samples.
 
-The other gates are in `normalisation`, `texture` and `leakage`. Limits that are not in the configuration stand in
-these modules as constants, so that they are fixed before a data set is looked at.
+The other gates are in `normalisation`, `leakage`, `texture`, `arcs` and `conditions`. Limits are in the configuration,
+and so in the plan that is registered before a data set is looked at; the plausible ranges of units stand here.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ GAIN_RANGE = (1e3, 1e7)  # electrons a nanomaggy; one DECam exposure gives some 
 PSF_RANGE = (0.5, 3.0)  # arcsec
 SIGMA_RATIO_RANGE = (0.5, 2.0)  # sky noise measured on the control over the stored one
 CLOSURE = 0.01  # arc flux and peak SNR, stored over measured
-SAME_OBJECT_ARCSEC = 2.0
 SHOWN = 20
 
 
 @gate(
     "data_integrity",
+    number=1,
     remedy="Delete the parts named and run `dhs inject --resume`; if values are implausible, check the units of the "
     "inputs (nanomaggies) and make the set again.",
 )
@@ -56,6 +56,11 @@ def data_integrity(data) -> Gate:
         )
     if data.n == 0:
         faults.append("there is no readable pair")
+    faults += [f"{file}: schema version {found}, the manifest says {wanted}" for file, found, wanted in data.versions]
+    masked = float(np.mean(data.masked)) if data.masked else None
+    if masked is not None and masked > data.profile.preflight.mask_fraction:
+        limit = data.profile.preflight.mask_fraction
+        faults.append(f"{masked:.3f} of the pixels have no inverse variance, at most {limit:g} is allowed")
     implausible = _units(data) if data.n_images else []
     status = "fail" if faults or implausible else "pass"
     text = (
@@ -68,6 +73,8 @@ def data_integrity(data) -> Gate:
         "bad_images": {k: v[:SHOWN] for k, v in data.bad_images.items()},
         "counts": counts,
         "implausible": implausible,
+        "masked_fraction": masked,
+        "with_invvar": len(data.masked),
     }
     return verdict(
         status,
@@ -92,12 +99,15 @@ def _units(data) -> list[str]:
         checks.append((f"gain in {band}, electrons a nanomaggy", np.median(data.of_images(f"gain_{band}")), GAIN_RANGE))
         fwhm = data.of_images(f"psf_fwhm_{band}_arcsec")
         checks.append((f"PSF FWHM in {band}, arcsec", np.median(fwhm), PSF_RANGE))
-        flux = data.images["arc_total"][:, b] / data.of_images(f"arc_flux_{band}")
+        with np.errstate(invalid="ignore", divide="ignore"):
+            flux = data.images["arc_total"][:, b] / data.of_images(f"arc_flux_{band}")
         checks.append((f"arc flux over the stored one in {band}", np.median(flux), (1 - CLOSURE, 1 + CLOSURE)))
     peak = data.images["arc_peak_r"] / data.of_images("sky_sigma_r") / data.of_images("arc_snr_maxpix")
     checks.append(("arc peak over sky noise, over arc_snr_maxpix", np.median(peak), (1 - CLOSURE, 1 + CLOSURE)))
     return [
         f"median {what} is {value:.4g}, outside {low:g} to {high:g}"
+        if np.isfinite(value)
+        else f"the median {what} cannot be formed"
         for what, value, (low, high) in checks
         if not low <= value <= high
     ]
@@ -105,6 +115,7 @@ def _units(data) -> list[str]:
 
 @gate(
     "class_balance",
+    number=2,
     remedy="Raise injection.hard_negative_fraction, or lower train.hard_negative_ratio.",
 )
 def class_balance(data) -> Gate:
@@ -137,10 +148,12 @@ def class_balance(data) -> Gate:
 
 @gate(
     "split_integrity",
-    remedy="Make the set again with dhs inject; splits follow the brick's cell, sources the rank of their hash.",
+    number=3,
+    remedy="Make the set again with dhs inject; splits follow the brick's cell, sources the rank of their hash. Leave "
+    "hosts within the guard band of another split out of the catalogue.",
 )
 def split_integrity(data) -> Gate:
-    """No host, brick, cell or source in two splits; every row assigned; fractions as configured."""
+    """No host, brick, cell or source in two splits, a guard band between them; every row assigned; fractions kept."""
     if data.n == 0:
         raise Skip("there is no readable pair.")
     split, folder = data.column("split"), data.column("folder_split")
@@ -163,9 +176,11 @@ def split_integrity(data) -> Gate:
         shared[name] = sorted(str(v) for v, s in seen.items() if len(s) > 1)
         if shared[name]:
             faults.append(f"{len(shared[name])} {name} in two splits ({_some(shared[name])})")
-    twins = _same_object(data.column("ra"), data.column("dec"), split)
-    if twins:
-        faults.append(f"{twins} rows lie within {SAME_OBJECT_ARCSEC:g} arcsec of a row of another split")
+    guard = data.profile.preflight.guard_arcsec
+    near = _within(data.column("ra"), data.column("dec"), split, guard)
+    if len(near):
+        ids = data.column("pair_id")[near]
+        faults.append(f"{len(near)} rows lie within {guard:g} arcsec of a row of another split ({_some(ids)})")
     fractions = _fractions(data, split)
     off = [
         f"{s} holds {x['fraction']:.3f}, {x['configured']:g} +- {x['tolerance']:.3f} configured"
@@ -179,33 +194,41 @@ def split_integrity(data) -> Gate:
         "; ".join(faults) + "."
         if faults
         else (
-            "No host, brick, cell or source is in two splits; fractions are as configured within three standard "
+            "No host, brick, cell or source is in two splits, none nearer than the guard band; fractions are as "
+            "configured within three standard "
             f"deviations of drawing {cells} cells."
         )
     )
     return verdict(
         "fail" if faults else "pass",
         text,
-        value=n_shared + unassigned + max(misplaced, 0) + twins,
+        value=n_shared + unassigned + max(misplaced, 0) + len(near),
         threshold=0,
         n=data.n,
         n_hosts=_distinct(data, "host_id"),
         n_sources=_distinct(data, "source_id"),
-        details={"shared": {k: v[:SHOWN] for k, v in shared.items()}, "fractions": fractions, "cells": cells},
+        details={
+            "shared": {k: v[:SHOWN] for k, v in shared.items()},
+            "near": near[:SHOWN],
+            "fractions": fractions,
+            "cells": cells,
+        },
     )
 
 
-def _same_object(ra, dec, split) -> int:
-    known = np.isfinite(ra) & np.isfinite(dec)
-    if not known.any():
-        return 0
+def _within(ra, dec, split, guard_arcsec: float) -> np.ndarray:
+    """Rows closer to a row of another split than the guard band, so that two splits show the same pixels of sky."""
+    known = np.flatnonzero(np.isfinite(ra) & np.isfinite(dec))
     a, d = np.radians(ra[known]), np.radians(dec[known])
     points = np.stack([np.cos(d) * np.cos(a), np.cos(d) * np.sin(a), np.sin(d)], axis=1)
-    names = split[known]
-    reach = 2 * np.sin(np.radians(SAME_OBJECT_ARCSEC / 3600) / 2)
-    pairs = cKDTree(points).query_pairs(reach, output_type="ndarray")
-    crossing = pairs[names[pairs[:, 0]] != names[pairs[:, 1]]] if len(pairs) else pairs
-    return len(np.unique(crossing))
+    names, reach = split[known], 2 * np.sin(np.radians(guard_arcsec / 3600) / 2)
+    close: set = set()
+    for name in SPLITS:
+        mine, others = (np.flatnonzero(names == name), np.flatnonzero(names != name))
+        if len(mine) and len(others):
+            distance, _ = cKDTree(points[others]).query(points[mine], distance_upper_bound=reach)
+            close.update(known[mine[np.isfinite(distance)]].tolist())
+    return np.array(sorted(close), dtype=int)
 
 
 def _fractions(data, split) -> dict:
@@ -223,6 +246,7 @@ def _fractions(data, split) -> dict:
 
 @gate(
     "samples",
+    number=4,
     blocking=False,
     remedy="Make more pairs; then look at the pictures.",
     figure="samples",

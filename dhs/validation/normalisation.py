@@ -53,6 +53,7 @@ def sky_numbers(image: np.ndarray, annulus: tuple[float, float], arc: np.ndarray
 
 @gate(
     "normalisation",
+    number=5,
     remedy="Where arc light reaches the annulus or the sky is not flat, take sky noise from the inverse variance, or "
     "move train.annulus_px outwards; drop stamps whose MAD is 0.",
     figure="radial_profiles",

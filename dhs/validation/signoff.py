@@ -73,6 +73,10 @@ class SignOff:
         Rules that cap the decision whatever else holds.
     projection : dict
         Hours and disk of the paper-size run, from this run's timings.
+    plan : str or None
+        SHA-256 of the registered plan.
+    answers : tuple of dict
+        The questions that are answered from these documents: ``number, ask, text, evidence``.
     """
 
     decision: str
@@ -83,6 +87,8 @@ class SignOff:
     priority_order: tuple[dict, ...]
     caps: tuple[str, ...]
     projection: dict
+    plan: str | None = None
+    answers: tuple[dict, ...] = ()
 
     @property
     def exit_code(self) -> int:
@@ -98,11 +104,18 @@ class SignOff:
         return jsonable(asdict(self))
 
     def __str__(self) -> str:
-        lines = [f"{self.decision} ({self.stage})"]
+        lines = [f"{self.decision} ({self.stage})", f"plan {self.plan or 'not registered'}", self.cost]
         for title, entries in self._groups():
             lines += [f"{title}:"] if entries else []
             lines += [f"  - {e['text']} [{e['source']}]" for e in entries]
         return "\n".join(lines)
+
+    @property
+    def cost(self) -> str:
+        """Hours and disk of the paper-size run."""
+        names = {"inject_hours": "h to inject", "train_hours": "h to train", "disk_gb": "GB of disk"}
+        known = [f"{self.projection[k]:.3g} {unit}" for k, unit in names.items() if self.projection.get(k) is not None]
+        return f"paper-size run: {', '.join(known) or 'no timings to project from'}"
 
     def _groups(self):
         return (
@@ -113,7 +126,8 @@ class SignOff:
         )
 
     def _repr_html_(self) -> str:
-        parts = [f"<p><b>{self.decision}</b> ({self.stage})</p>"]
+        about = html.escape(f"plan {self.plan or 'not registered'}; {self.cost}")
+        parts = [f"<p><b>{self.decision}</b> ({self.stage})<br><small>{about}</small></p>"]
         for title, entries in self._groups():
             items = "".join(
                 f"<li>{html.escape(e['text'])} <small>{html.escape(e['source'])}</small></li>" for e in entries
@@ -122,8 +136,8 @@ class SignOff:
         return "".join(parts)
 
 
-def load_rules(path: str | Path | None = None) -> tuple[list[Rule], list[dict], list[dict]]:
-    """Rules, standing recommendations and experiments of a YAML file, the package's own by default.
+def load_rules(path: str | Path | None = None) -> tuple[list[Rule], list[dict], list[dict], list[dict]]:
+    """Rules, standing recommendations, experiments and questions of a YAML file, the package's own by default.
 
     Raises
     ------
@@ -139,8 +153,9 @@ def load_rules(path: str | Path | None = None) -> tuple[list[Rule], list[dict], 
         text, where = storage.read_bytes(path).decode(), str(path)
     try:
         data = yaml.safe_load(text)
-        return [Rule(**entry) for entry in data["rules"]], list(data["standing"]), list(data["experiments"])
-    except (yaml.YAMLError, TypeError, KeyError) as error:
+        rules = [Rule(**entry) for entry in data["rules"]]
+        return rules, list(data["standing"]), list(data["experiments"]), list(data.get("questions") or [])
+    except (yaml.YAMLError, TypeError, KeyError, AttributeError) as error:
         raise DhsError(
             f"{where}: not a file of sign-off rules ({error}). See the head of signoff_rules.yaml."
         ) from None
@@ -199,6 +214,25 @@ def _standing(documents: dict, entry: dict) -> dict:
     }
     source = f"{FILES[root]}: {inner} = {_short(value)}"
     return line | {"number": value, "bound": None, "file": FILES[root], "path": inner, "source": source}
+
+
+def _answer(documents: dict, question: dict, decision: str) -> dict:
+    """The first answer whose conditions all hold, and every condition that was looked at on the way."""
+    evidence = []
+    for option in question["answers"]:
+        holds = True
+        for condition in option["when"]:
+            value = lookup(documents, condition["at"])
+            met = value not in (MISSING, None) and OPERATORS[condition["op"]](value, condition["bound"])
+            holds &= met
+            root, _, inner = condition["at"].partition(".")
+            number = "not measured" if value in (MISSING, None) else _short(value)
+            wanted = f"{SYMBOLS[condition['op']]} {_short(condition['bound'])}"
+            evidence.append(f"{FILES[root]}: {inner} = {number}, must be {wanted}: {'met' if met else 'not met'}")
+        if holds:
+            text = option["text"].format_map(_Words(decision=decision))
+            return {"number": question["number"], "ask": question["ask"], "text": text, "evidence": evidence}
+    return {"number": question["number"], "ask": question["ask"], "text": "not answered", "evidence": evidence}
 
 
 class _Words(dict):
@@ -271,7 +305,7 @@ def signoff(run: str | Path, *, rules: str | Path | None = None) -> SignOff:
     DhsError
         No ``preflight.json`` there, or an unusable file of rules.
     """
-    all_rules, standing, experiments = load_rules(rules)
+    all_rules, standing, experiments, questions = load_rules(rules)
     documents = read_documents(run)
     after = bool(documents["evaluation"])
     found: dict[str, list[dict]] = {severity: [] for severity in SEVERITIES}
@@ -295,6 +329,8 @@ def signoff(run: str | Path, *, rules: str | Path | None = None) -> SignOff:
         priority_order=tuple(_priorities(experiments, found)),
         caps=tuple(caps),
         projection=documents["projection"],
+        plan=documents["plan"].get("sha256"),
+        answers=tuple(_answer(documents, question, decision) for question in questions),
     )
     storage.write_json(storage.join(run, "signoff.json"), result.as_dict())
     return SignOff(**{k: tuple(v) if isinstance(v, list) else v for k, v in result.as_dict().items()})

@@ -9,7 +9,7 @@ import torch
 from synthetic import write_synthetic_pairs
 
 from dhs.config import load_profile
-from dhs.datasets import reader
+from dhs.datasets import plan, reader
 from dhs.datasets.schema import SCORE_SCHEMA
 from dhs.errors import DhsError, InputRefused, Refusal, UsageError
 from dhs.models.score import Scorer, score, score_hosts
@@ -66,6 +66,9 @@ def test_bad_stamps_are_refused(scorer, stamps, change, message):
 
 
 def test_scores_of_pairs_are_the_logits_of_their_stamps(tiny, trained, scorer, stamps, tmp_path):
+    with pytest.raises(DhsError, match="before a plan is registered"):
+        score(trained.last, tmp_path / "scores.parquet", data_path=tiny.path, profile="smoke")
+    plan.register(tiny, load_profile("smoke"))
     table = score(trained.last, tmp_path / "scores.parquet", data_path=tiny.path, profile="smoke")
     frame = table.to_pandas()
     assert table.schema.equals(SCORE_SCHEMA)

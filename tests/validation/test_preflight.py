@@ -7,8 +7,9 @@ from sklearn.metrics import roc_auc_score
 
 from dhs.errors import DhsError
 from dhs.validation import leakage
+from dhs.validation.crossfit import cross_fit
 from dhs.validation.expectation import expected_arc, radius_map
-from dhs.validation.gate import REGISTRY, decide, run_gate
+from dhs.validation.gate import REGISTRY, decide, registered, run_gates
 from dhs.validation.preflight import collect, preflight
 
 RADIUS = radius_map()
@@ -26,14 +27,18 @@ def check(tmp_path, profile):
     def run(rows, *names, change=lambda folder: None, **options):
         pairs = write(tmp_path / "pairs", *rows)
         change(tmp_path / "pairs")
-        data = collect(pairs, profile.replace(**options))
-        return {name: run_gate(REGISTRY[name], data) for name in names}
+        data = collect(pairs, profile.replace(**options), engine="serial")
+        return {g.name: g for g in run_gates(data, names)}
 
     return run
 
 
 def test_clean_set_passes_every_gate_and_mock_inputs_cap_the_decision(report):
-    assert {g.name: g.status for g in report.gates} == dict.fromkeys(REGISTRY, "pass")
+    # 320 pairs cannot show that seeing and depth are alike within 0.1 of AUC; nothing else is open
+    assert {g.name: g.status for g in report.gates} == dict.fromkeys(REGISTRY, "pass") | {
+        "observing_conditions": "warn"
+    }
+    assert [r.number for r in registered()] == list(range(1, 13))
     assert report.decision == "CONDITIONAL-GO" and len(report.reasons) == 2
     core = report["core_leakage"]
     assert core.n == 320 and core.n_hosts == 320 and core.ci_low < core.value < core.ci_high
@@ -69,7 +74,7 @@ def pedestal(row, level=1.5):
 
 def test_pedestal_in_the_core_fails_both_core_gates(rows, check):
     pairs, negatives = rows
-    got = check(([pedestal(r) for r in pairs[:160]], negatives[:80]), "core_leakage", "arc_core_fraction")
+    got = check(([pedestal(r, 3.0) for r in pairs[:240]], negatives[:100]), "core_leakage", "arc_core_fraction")
     assert got["core_leakage"].status == got["arc_core_fraction"].status == "fail"
     assert got["core_leakage"].details["delta"].ci_low > 0.05
     assert got["core_leakage"].value > got["core_leakage"].threshold
@@ -85,7 +90,7 @@ def test_arcs_moved_by_an_uncentred_kernel_fail(rows, check):
 
 def test_leak_in_one_bin_only_is_found(rows, check):
     pairs, _negatives = rows
-    leaky = [pedestal(r, 3.0) if r["theta_e_arcsec"] > 2.5 else r for r in pairs]
+    leaky = [pedestal(r, 6.0) if r["theta_e_arcsec"] > 2.0 else r for r in pairs]
     assert check((leaky, []), "core_leakage")["core_leakage"].status == "fail"
 
 
@@ -98,16 +103,15 @@ def test_ringing_in_the_outskirts_fails_the_radial_gate(rows, check):
         for low, sign in ((18, 1), (22, -1)):
             ring = (RADIUS >= low) & (RADIUS < low + 4)
             arc[:, ring] += (sign * SIGMA[:, None]).astype(np.float32)
-        ringed.append({**r, "arc": arc})
+        ringed.append({**r, "arc": arc, "flux_scale": 0.05 * r["flux_scale"]})
     got = check((ringed[:160], []), "radial_profile_leakage")["radial_profile_leakage"]
     assert got.status == "fail" and not got.blocking
 
 
 def test_few_pairs_are_inconclusive_and_say_how_many_it_would_take(rows, check):
     pairs, negatives = rows
-    got = check((pairs[:44], negatives[:22]), "core_leakage", preflight__equivalence_margin=0.004)["core_leakage"]
-    assert got.status == "warn" and "it would take about" in got.explanation
-    assert got.details["n_needed"] > 44 or got.details["n_needed"] is None
+    got = check((pairs[:44], negatives[:22]), "core_leakage", preflight__equivalence_margin=0.002)["core_leakage"]
+    assert got.status == "warn" and "it would take about" in got.explanation and got.details["n_needed"] > 44
 
 
 def test_one_host_or_hardly_a_pair_is_a_skip_with_the_reason(rows, check):
@@ -135,8 +139,8 @@ def test_ungrouped_folds_would_have_biased_exact_pairs_down():
     control = rng.normal(size=(101, 30))
     labels = np.repeat([True, False], 101)
     features = np.concatenate([control, control])
-    alone = leakage.out_of_fold(features, labels, np.arange(202), 5)
-    grouped = leakage.out_of_fold(features, labels, np.tile(np.arange(101), 2), 5)
+    alone = cross_fit(features, labels, np.arange(202), 5).scores
+    grouped = cross_fit(features, labels, np.tile(np.arange(101), 2), 5).scores
     assert roc_auc_score(labels, alone) < 0.45 < 0.499 < roc_auc_score(labels, grouped) < 0.501
 
 
@@ -225,7 +229,7 @@ SPLIT_FAULTS = {
     "brickname": "brickname in two splits",
     "healpix": "healpix in two splits",
     "source_id": "source_id in two splits",
-    "ra": "within 2 arcsec of a row of another split",
+    "ra": "within 24 arcsec of a row of another split",
 }
 
 
@@ -233,7 +237,8 @@ SPLIT_FAULTS = {
 def test_anything_shared_between_splits_fails(column, rows, check):
     pairs, _negatives = rows
     pairs = pairs[:60]
-    pairs[by_split(pairs, "test")][column] = pairs[by_split(pairs, "train")][column]
+    for name in (column, "dec") if column == "ra" else (column,):
+        pairs[by_split(pairs, "test")][name] = pairs[by_split(pairs, "train")][name]
     got = check((pairs, []), "split_integrity")["split_integrity"]
     assert got.status == "fail" and SPLIT_FAULTS[column] in got.explanation and got.value >= 1
 
@@ -285,7 +290,7 @@ def test_hard_negatives_with_another_texture_or_snr_fail(rows, check):
     assert check((pairs, rough), "hard_negative_texture")["hard_negative_texture"].status == "fail"
     faint = [{**n, "arc_snr_matched": n["arc_snr_matched"] / 2} for n in negatives]
     got = check((pairs, faint), "hard_negative_texture")["hard_negative_texture"]
-    assert got.status == "fail" and got.details["snr_ratio_median"] == pytest.approx(0.5)
+    assert got.status == "fail" and got.details["kinds"][0]["snr_ratio_median"] == pytest.approx(0.5)
 
 
 def test_too_few_samples_warn(rows, check):

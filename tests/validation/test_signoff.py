@@ -5,6 +5,7 @@ import json
 import pytest
 
 from dhs import storage
+from dhs.config import digest
 from dhs.errors import DhsError
 from dhs.validation.documents import MISSING, lookup, projected
 from dhs.validation.signoff import SignOff, load_rules, signoff
@@ -27,12 +28,19 @@ def gate(name, status, blocking=True):
     return {"name": name, "status": status, "blocking": blocking, "explanation": "seen", "remedy": "Mend it."}
 
 
+PLAN = {"gates": {"alpha": 0.05}}
+
+
 def good() -> dict:
     """Documents of a run against which nothing stands."""
     hosts = {"mock": False, "known_lens_catalogue": "lenscat"}
     config = {"train": {"core_dropout_radius_px": 5.0, "stretch": "asinh", "augment": True}}
     return {
-        "preflight.json": {"gates": [gate("core_leakage", "pass")], "data": {"content_hash": "h"}},
+        "preflight.json": {
+            "decision": "GO",
+            "gates": [gate("core_leakage", "pass")],
+            "data": {"content_hash": "h", "plan": digest(PLAN)},
+        },
         "pairs/manifest.json": {
             "hosts": hosts,
             "sources": {"mock": False, "per_split": {"test": 40}},
@@ -41,6 +49,7 @@ def good() -> dict:
             "config": config,
         },
         "pairs/run.json": {"pairs_per_s": 10.0},
+        "pairs/plan.json": {"plan": PLAN, "sha256": digest(PLAN), "amendments": []},
         "real_lenses.json": {"status": "scored", "n_lenses": 50},
         "evaluation.json": {
             "data": {"content_hash": "h"},
@@ -58,6 +67,15 @@ def good() -> dict:
             "survey_negatives": {"mock": False},
             "calibration": {"ece_after": 0.02},
             "realism": {"status": "done"},
+            "plan": {"sha256": digest(PLAN)},
+            "interventions": {
+                "interventions": [
+                    {"name": "core_light_removed", **metric(-1.0)},
+                    {"name": "outer_pixels_swapped", **metric(-5.0)},
+                    {"name": "ring_added", **metric(-2.0)},
+                    {"name": "source_occulted", **metric(-3.0)},
+                ]
+            },
         },
     }
 
@@ -81,7 +99,7 @@ def put(documents, name, path, value):
     place = documents[name]
     for part in head:
         place = place[int(part)] if isinstance(place, list) else place[part]
-    place[last] = value
+    place[int(last) if isinstance(place, list) else last] = value
 
 
 def test_nothing_against_it_is_go(tmp_path):
@@ -138,6 +156,32 @@ FAULTS = [
     ("evaluation.json", "survey_negatives.mock", True, "mock_survey_negatives", "CONDITIONAL-GO"),
     ("evaluation.json", "calibration.ece_after", 0.2, "not_calibrated", "CONDITIONAL-GO"),
     ("evaluation.json", "realism.status", "skip", "realism_not_probed", "CONDITIONAL-GO"),
+    ("pairs/plan.json", "sha256", None, "plan_missing", "NO-GO"),
+    ("pairs/plan.json", "plan", {"gates": {"alpha": 0.5}}, "plan_edited", "NO-GO"),
+    ("pairs/plan.json", "amendments", [{"after_test_read": True}], "plan_changed_after_test", "CONDITIONAL-GO"),
+    ("evaluation.json", "plan.sha256", "x", "evaluated_under_another_plan", "NO-GO"),
+    ("preflight.json", "data.plan", "x", "preflight_under_another_plan", "NO-GO"),
+    (
+        "evaluation.json",
+        "interventions.interventions.0",
+        {"name": "core_light_removed", **metric(-6.0)},
+        "core_light_counts_double",
+        "CONDITIONAL-GO",
+    ),
+    (
+        "evaluation.json",
+        "interventions.interventions.2",
+        {"name": "ring_added", **metric(0.1)},
+        "any_ring_is_a_lens",
+        "CONDITIONAL-GO",
+    ),
+    (
+        "evaluation.json",
+        "interventions.interventions.3",
+        {"name": "source_occulted", **metric(-0.1, -0.3, 0.1)},
+        "shape_does_not_count",
+        "CONDITIONAL-GO",
+    ),
 ]
 
 
@@ -157,11 +201,31 @@ def test_each_rule_sees_its_fault(name, path, value, rule, decision, tmp_path):
 
 
 def test_every_rule_of_the_file_has_a_test():
-    rules, _, experiments = load_rules()
+    rules, _, experiments, _ = load_rules()
     tested = {f[3] for f in FAULTS} | {"shard_repeated", "overfitted"}
     assert {r.id for r in rules if r.severity != "recommendation"} == tested
     raised = {name for e in experiments for name in e["raised_by"]}
     assert raised <= {r.id for r in rules}
+
+
+def test_the_seed_s_questions_are_answered_from_the_documents(tmp_path):
+    documents = good()
+    got = signoff(write(tmp_path, documents))
+    answers = {a["number"]: a for a in got.answers}
+    assert set(answers) == {3, 4, 5, 7} and answers[7]["text"] == "GO" and answers[5]["text"].startswith("Yes: every")
+    assert answers[3]["text"].startswith("A, with B's network")
+    assert "evaluation.json: tpr_at_fpr.-1.fpr = 0.001, must be <= 0.0001: not met" in answers[3]["evidence"]
+    put(documents, "evaluation.json", "tpr_at_fpr.1.fpr", 1e-4)
+    assert signoff(write(tmp_path, documents)).answers[0]["text"].startswith("B as well as A")
+    put(documents, "preflight.json", "decision", "NO-GO")
+    answers = {a["number"]: a for a in signoff(write(tmp_path, documents)).answers}
+    assert answers[5]["text"].startswith("No:") and answers[4]["text"].startswith("Not as it stands")
+
+
+def test_plan_and_cost_are_shown(tmp_path):
+    got = signoff(write(tmp_path, good()))
+    assert got.plan == digest(PLAN) and digest(PLAN) in str(got) and digest(PLAN) in got._repr_html_()
+    assert "h to inject" in got.cost and got.cost in str(got)
 
 
 def test_history_is_judged_and_scaled_to_the_paper_run(tmp_path):

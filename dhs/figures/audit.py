@@ -1,0 +1,210 @@
+"""Pictures of the audit: the toys, the core fraction of re-rendered arcs, interventions, and the answers."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from importlib import resources
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.figure import Figure
+
+from dhs.figures.gates import Html, bins_of, interval_name, table
+from dhs.figures.style import BLUE, GREY, ORANGE, RED, absent, number, plot_interval, skipped, styled
+
+LABELS = {
+    "core_light_removed": "arc light at r < R removed before the PSF",
+    "core_pixels_swapped": "core pixels from the control (hard edge)",
+    "placebo_edge": "placebo: the same edge, nothing removed",
+    "core_pixels_net_of_edge": "hard core-swap net of its placebo",
+    "outer_pixels_swapped": "all but the core from the control",
+    "noise_redrawn": "another draw of the arc's shot noise",
+    "core_masked": "core filled with sky",
+    "source_occulted": "brightest image hidden",
+    "colour_swapped": "g and z of the arc exchanged",
+    "arc_rotated": "arc turned by a quarter",
+    "ring_added": "uniform ring instead of the arc",
+    "arc_removed": "whole arc removed (the control)",
+}
+
+
+@styled
+def toys(folds: Mapping[str, Sequence[float]], paired: Sequence[Mapping]) -> Figure:
+    """Left: AUC on identical pairs, folds ungrouped and grouped. Right: marginal AUC and concordance.
+
+    Parameters
+    ----------
+    folds : mapping
+        Of `dhs.validation.toy.identical_pairs`.
+    paired : sequence of mapping
+        Of `dhs.validation.toy.hidden_effect`.
+    """
+    figure, (left, right) = plt.subplots(1, 2, figsize=(8.4, 3))
+    for i, (name, colour) in enumerate((("ungrouped", RED), ("grouped", BLUE))):
+        values = np.asarray(folds[name])
+        left.plot(i + np.linspace(-0.15, 0.15, len(values)), values, "o", ms=3.5, color=colour)
+    left.axhline(0.5, color="#1a1a1a", lw=0.8, ls=":")
+    left.set_xticks([0, 1], ["folds ignore pairs", "folds by host"])
+    left.set(xlim=(-0.5, 1.5), ylabel="AUC out of fold", title="identical pairs: the truth is 0.5")
+    effect = [row["effect"] for row in paired]
+    right.plot(effect, [row["concordance"] for row in paired], "o-", color=BLUE, label="within-pair concordance")
+    right.plot(effect, [row["auc"] for row in paired], "s-", color=ORANGE, label="marginal AUC")
+    right.axhline(0.5, color="#1a1a1a", lw=0.8, ls=":")
+    right.set_xscale("symlog", linthresh=0.02)
+    right.set_xticks([0, 0.1, 1], ["0", "0.1", "1"])
+    right.minorticks_off()
+    right.set(xlabel="effect of the arc [scatter between hosts]", ylim=(0.45, 1.03), title="an effect that pairs see")
+    right.legend()
+    return figure
+
+
+@styled
+def core_fractions(gate: Mapping) -> Figure:
+    """Share of the added light in the core per theta_E bin, as stored and rendered again, and arcs that miss.
+
+    Parameters
+    ----------
+    gate : mapping
+        ``arc_core_fraction`` of ``preflight.json``.
+    """
+    entries = [b for b in bins_of(gate) if b.get("stored") is not None]
+    if absent(gate) or not entries:
+        return skipped(absent(gate) or "the gate holds no bins", "core fraction")
+    figure, (left, right) = plt.subplots(1, 2, figsize=(8.4, 3))
+    names = [interval_name(e) if e.get("lo") is not None else "all" for e in entries]
+    places = np.arange(len(entries))
+    left.plot(places - 0.1, [e["stored"] for e in entries], "o", color=BLUE, label="stamp minus control")
+    left.plot(places + 0.1, [e["expected"] for e in entries], "_", ms=12, mew=2, color=ORANGE, label="rendered again")
+    left.set(ylabel="share of the r-band light in the core", ylim=(0, None))
+    left.legend()
+    for i, entry in enumerate(entries):
+        plot_interval(right, i, entry, horizontal=False, color=BLUE)
+    limit = number(gate.get("threshold"))
+    if np.isfinite(limit):
+        right.axhspan(-limit, limit, color=GREY, alpha=0.25, lw=0, label="margin of the mean")
+    right.axhline(0, color="#1a1a1a", lw=0.8, ls=":")
+    right.set(ylabel="difference")
+    right.legend()
+    for axis in (left, right):
+        axis.set_xticks(places, names)
+        axis.set_xlabel("θ_E [arcsec]")
+    return figure
+
+
+@styled
+def interventions(section: Mapping) -> Figure:
+    """Change of the logit under each intervention; by theta_E, and by radius, for the light taken out of the core.
+
+    Parameters
+    ----------
+    section : mapping
+        ``interventions`` of ``evaluation.json``.
+    """
+    rows = [r for r in section.get("interventions") or [] if r.get("value") is not None]
+    if absent(section) or not rows:
+        return skipped(absent(section) or "no intervention was scored", "interventions")
+    rows.sort(key=lambda r: r["value"])
+    figure, axes = plt.subplots(1, 3, figsize=(11, 3.8), gridspec_kw={"width_ratios": [1.5, 1, 1]})
+    for i, row in enumerate(rows):
+        plot_interval(axes[0], i, row, color=ORANGE if row["name"] in ("placebo_edge", "noise_redrawn") else BLUE)
+    axes[0].set_yticks(range(len(rows)), [LABELS.get(r["name"], r["name"].replace("_", " ")) for r in rows], fontsize=7)
+    axes[0].axvline(0, color="#1a1a1a", lw=0.8, ls=":")
+    axes[0].set_xlabel("change of the logit [1], 95 % by host and source")
+    chosen = {r["name"]: r for r in rows}
+    for name, colour, shift in (("core_light_removed", BLUE, -0.08), ("arc_removed", GREY, 0.08)):
+        for i, entry in enumerate(chosen.get(name, {}).get("by_theta_e") or []):
+            label = LABELS[name] if i == 0 else None
+            plot_interval(axes[1], i + shift, entry, horizontal=False, color=colour, label=label)
+    entries = chosen.get("core_light_removed", {}).get("by_theta_e") or []
+    axes[1].set_xticks(range(len(entries)), [interval_name(e) for e in entries], fontsize=7)
+    axes[1].set(xlabel="θ_E [arcsec]", ylabel="change of the logit [1]")
+    axes[1].legend(fontsize=6)
+    for i, entry in enumerate(section.get("sweep") or []):
+        label = "light at r < R removed" if i == 0 else None
+        plot_interval(axes[2], entry["radius_px"], entry, horizontal=False, color=BLUE, label=label)
+    axes[2].set(xlabel="R [pixels]", ylabel="change of the logit [1]")
+    axes[2].legend(fontsize=6)
+    for axis in axes[1:]:
+        axis.axhline(0, color="#1a1a1a", lw=0.8, ls=":")
+    return figure
+
+
+def interventions_table(section: Mapping) -> Html:
+    """Change of the logit under each intervention, its interval, and the share of pairs whose score fell."""
+    rows = []
+    for row in section.get("interventions") or []:
+        low, high = number(row.get("ci_low")), number(row.get("ci_high"))
+        fell = (row.get("fell") or {}).get("value")
+        name = LABELS.get(row["name"], row["name"].replace("_", " "))
+        interval = f"{low:+.2f} to {high:+.2f}" if np.isfinite([low, high]).all() else None
+        rows.append(dict(row) | {"name": name, "interval": interval, "fell": fell})
+    columns = {"name": "intervention", "value": "change of logit", "interval": "95 % interval", "fell": "fell in"}
+    columns |= {"n": "pairs", "n_hosts": "hosts", "n_sources": "sources"}
+    return table(rows, columns, f"not measured: {absent(section) or 'no intervention was scored'}")
+
+
+@styled
+def foreign_arcs(entries: Sequence[Mapping]) -> Figure:
+    """Arcs injected by others: light within a radius, as given and shifted, and what an aperture tells.
+
+    Parameters
+    ----------
+    entries : sequence of mapping
+        Of `dhs.validation.triples.measure`; empty where there are no such files.
+    """
+    if not entries:
+        return skipped("no stamps with arcs injected by others under DHS_DATA_DIR", "foreign arcs")
+    figure, (left, right) = plt.subplots(1, 2, figsize=(8.4, 3))
+    for entry, colour in zip(entries, (BLUE, ORANGE, RED)):
+        label = f"shifted by {entry['shift_px']:g} px" if entry["shift_px"] else "as given"
+        left.plot(entry["radii_px"], np.median(entry["core_fraction"], axis=0), "o-", color=colour, label=label)
+    given = entries[0]
+    for curve in given["core_fraction"]:
+        left.plot(given["radii_px"], curve, color=GREY, lw=0.6, zorder=0)
+    left.set(xlabel="radius [pixels]", ylabel="share of the arc's r-band light within")
+    left.legend()
+    right.plot(given["radii_px"], given["concordance"], "o-", color=BLUE, label="within-pair concordance")
+    right.plot(given["radii_px"], given["auc"], "s-", color=ORANGE, label="marginal AUC")
+    right.axhline(0.5, color="#1a1a1a", lw=0.8, ls=":")
+    right.set(xlabel="radius of the aperture [pixels]", ylabel=f"n = {given['n']} pairs, no interval", ylim=(0.4, 1.03))
+    right.legend()
+    return figure
+
+
+def operating_table(study: Mapping | None = None) -> Html:
+    """How often clean sets were let through and planted faults caught, with one-sided 95 % lower bounds.
+
+    Parameters
+    ----------
+    study : mapping, optional
+        ``operating.json`` as the package carries it by default.
+    """
+    if study is None:
+        study = json.loads((resources.files("dhs") / "validation" / "operating.json").read_text())
+    rows = [
+        {
+            "set": row["set"],
+            "gates": ", ".join(row["gates"]).replace("_", " ") or "all twelve",
+            "share": f"{row['as_it_should']} of {row['n']}",
+            "bound": f"{row['lower_bound']:.2f}",
+        }
+        for row in study.get("table") or []
+    ]
+    columns = {"set": "set", "gates": "gates", "share": "as it should be", "bound": "at least (95 %)"}
+    return table(rows, columns, "no study is stored with this version")
+
+
+def fixed_threshold_table(rows: Sequence[Mapping]) -> Html:
+    """What a fixed threshold would say, per theta_E bin."""
+    shown = [{"bin": interval_name(r), "expected": r["expected"], "verdict": r["verdict"]} for r in rows]
+    columns = {"bin": "θ_E [arcsec]", "expected": "AUC that physics gives", "verdict": "a threshold of 0.65"}
+    return table(shown, columns, "the gate holds no bins of theta_E")
+
+
+def answers_table(signoff: Mapping, number: int | None = None) -> Html:
+    """The questions answered from the sign-off, with the number, file and bound behind each."""
+    chosen = [a for a in signoff.get("answers") or [] if number is None or a["number"] == number]
+    rows = [{**a, "evidence": "; ".join(a.get("evidence") or []) or None} for a in chosen]
+    columns = {"number": "question", "ask": "asked", "text": "answer"}
+    return table(rows, columns, "no question was answered", below=("evidence",))

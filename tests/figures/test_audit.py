@@ -1,0 +1,73 @@
+"""The audit's pictures draw what they are given and say why where there is nothing."""
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+
+from dhs import figures
+
+
+def metric(value, low=None, high=None):
+    return {"value": value, "ci_low": low, "ci_high": high, "n": 50, "n_hosts": 40, "n_sources": 12}
+
+
+@pytest.fixture
+def section():
+    bins = [{"lo": a, "hi": a + 0.5, **metric(-0.2 * a, -0.3 * a, -0.1 * a)} for a in (0.5, 1.0, 1.5)]
+    names = ("core_light_removed", "placebo_edge", "arc_removed", "of_ones_own")
+    rows = [
+        {"name": n, **metric(-i, -i - 0.2, -i + 0.2), "fell": metric(0.9), "by_theta_e": bins}
+        for i, n in enumerate(names)
+    ]
+    return {"interventions": rows, "sweep": [{"radius_px": r, **metric(-r / 9)} for r in (2.0, 5.0, 9.0)], "n": 50}
+
+
+def texts(figure: Figure) -> str:
+    return " ".join(t.get_text() for t in figure.findobj(plt.Text))
+
+
+def test_interventions_are_sorted_named_and_by_radius(section):
+    figure = figures.interventions(section)
+    labels = [t.get_text() for t in figure.axes[0].get_yticklabels()]
+    assert labels[0] == "of ones own" and labels[-1].startswith("arc light at r < R")
+    assert len(figure.axes) == 3 and "R [pixels]" in texts(figure)
+    shown = figures.interventions_table(section)._repr_html_()
+    assert "whole arc removed (the control)" in shown and "-2.20 to -1.80" in shown and "0.9" in shown
+    reason = {"status": "skip", "reason": "3 pairs, 10 are needed"}
+    assert "3 pairs, 10 are needed" in texts(figures.interventions(reason))
+    assert "3 pairs" in figures.interventions_table(reason)._repr_html_()
+
+
+def test_toys_and_core_fractions():
+    folds = {"ungrouped": [0.2, 0.3], "grouped": [0.5, 0.5]}
+    paired = [{"effect": e, "auc": 0.5 + e / 4, "concordance": 1.0} for e in (0.0, 0.1, 1.0)]
+    figure = figures.toys(folds, paired)
+    assert sorted(figure.axes[0].lines[0].get_ydata()) == [0.2, 0.3] and "concordance" in texts(figure)
+    bins = [{"label": "all", "stored": 0.2, "expected": 0.21, **metric(-0.01, -0.02, 0.0)}]
+    bins += [{"lo": 0.5, "hi": 1.0, "stored": 0.5, "expected": 0.5, **metric(0.0, -0.01, 0.01)}, {"label": "x", "n": 3}]
+    figure = figures.core_fractions({"name": "g", "status": "pass", "threshold": 0.05, "details": {"bins": bins}})
+    assert [t.get_text() for t in figure.axes[0].get_xticklabels()] == ["all", "0.5-1"]
+    assert "no bins" in texts(figures.core_fractions({"name": "g", "status": "pass", "details": {}}))
+
+
+def test_foreign_arcs_drawn_or_skipped():
+    entry = {"radii_px": (2, 5, 9), "core_fraction": np.array([[0.1, 0.4, 1.0]] * 3), "n": 3}
+    entry |= {"auc": [0.5, 0.6, 0.7], "concordance": [0.6, 1.0, 1.0]}
+    figure = figures.foreign_arcs([{**entry, "shift_px": s} for s in (0.0, 1.0, 23.0)])
+    assert "shifted by 23 px" in texts(figure) and "n = 3 pairs" in texts(figure)
+    assert "skipped" in texts(figures.foreign_arcs([]))
+
+
+def test_tables_of_thresholds_answers_and_the_gates_own_record():
+    rows = [{"lo": 0.5, "hi": 1.0, "expected": 0.79, "verdict": "refused"}]
+    assert "refused" in figures.fixed_threshold_table(rows)._repr_html_()
+    answers = {
+        "answers": [{"number": 3, "ask": "Which?", "text": "A.", "evidence": ["e: x = 1, must be > 2: not met"]}]
+    }
+    shown = figures.answers_table(answers)._repr_html_()
+    assert "Which?" in shown and "not met" in shown
+    assert "no question" in figures.answers_table(answers, 7)._repr_html_()
+    own = figures.operating_table()._repr_html_()
+    assert "clean" in own and "all twelve" in own and "PSF kernel" in own
+    assert "no study" in figures.operating_table({"table": []})._repr_html_()
