@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, ValidationError, model_validator
 
 from dhs.errors import UsageError
 
@@ -62,6 +62,9 @@ class SourcesConfig(Section):
     max_n: int = Field(2000, ge=1, description="a catalogue with more after its cuts is sampled, keyed by the seed")
 
 
+NegativeKind = Literal["azimuthal_shuffle", "companions", "lookalike", "scrambled_geometry"]
+
+
 class InjectionConfig(Section):
     """Paired injection: lens and source priors, rendering, acceptance."""
 
@@ -84,7 +87,12 @@ class InjectionConfig(Section):
     supersampling: int = Field(4, ge=1)
     max_attempts: int = Field(100, ge=1)
     pairs_per_part: int = Field(128, ge=1)
-    hard_negative_fraction: float = Field(0.6, ge=0, le=1, description="pairs for which a shuffle is tried")
+    hard_negative_fraction: float = Field(0.6, ge=0, le=1, description="pairs for which a hard negative is tried")
+    hard_negative_kinds: dict[NegativeKind, NonNegativeFloat] = Field(
+        {"azimuthal_shuffle": 0.4, "companions": 0.2, "lookalike": 0.2, "scrambled_geometry": 0.2},
+        min_length=1,
+        description="relative weights of the kinds",
+    )
 
 
 class SplitsConfig(Section):

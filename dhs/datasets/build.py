@@ -182,14 +182,14 @@ def pair_tables(context: Context, part: Part, epoch: int = 0) -> tuple[pa.Table,
                     **own,
                     "host_id": host.host_id,
                     "source_id": made.source.source_id,
-                    "kind": "azimuthal_shuffle",
+                    "kind": made.negative_kind,
                     "light": encode(made.negative, step),
                     "arc_snr_matched": made.negative_snr_matched,
                     "contrast": made.negative_contrast,
                 }
             )
     draws["accepted"] = len(pairs)
-    draws["negatives"] = len(negatives)
+    draws.update(f"made:{row['kind']}" for row in negatives)
     for rows in (pairs, negatives):
         rows.sort(key=lambda row: row["pair_id"])
     table = _table(pairs, stored(PAIR_SCHEMA))
@@ -378,7 +378,7 @@ def _manifest(context: Context, summaries: list[Summary], out: str) -> dict:
         host_ids[split] |= summary.host_ids
         source_ids[split] |= summary.source_ids
         late.update(r.id for r in summary.refused)
-    accepted, negatives = draws.pop("accepted", 0), draws.pop("negatives", 0)
+    accepted = draws.pop("accepted", 0)
     if accepted == 0:
         raise DhsError(f"{out}: no draw was accepted ({dict(draws)}). Relax injection.min_magnification or min_images.")
     hosts, sources = context.hosts, context.sources
@@ -412,14 +412,15 @@ def _manifest(context: Context, summaries: list[Summary], out: str) -> dict:
         },
         "draws": {
             "accepted": accepted,
-            "rejected": {k: v for k, v in sorted(draws.items()) if not k.startswith("negative:")},
+            "rejected": {k: v for k, v in sorted(draws.items()) if ":" not in k},
         },
-        "negatives": {
-            "azimuthal_shuffle": negatives,
-            "refused": {k.removeprefix("negative:"): v for k, v in sorted(draws.items()) if k.startswith("negative:")},
-        },
+        "negatives": {**_named(draws, "made:"), "refused": _named(draws, "negative:")},
         "content_hash": content.hexdigest(),
     }
+
+
+def _named(draws: Counter, prefix: str) -> dict[str, int]:
+    return {k.removeprefix(prefix): v for k, v in sorted(draws.items()) if k.startswith(prefix)}
 
 
 def _git_commit() -> str | None:

@@ -9,10 +9,10 @@ import numpy as np
 
 from dhs.config import InjectionConfig
 from dhs.encoding import quantise
-from dhs.injection import negatives
 from dhs.injection.colours import north_over_south
+from dhs.injection.hard import NoNegative, hard_negative
 from dhs.injection.lens import n_images
-from dhs.injection.light import half_light_radius, thin
+from dhs.injection.light import half_light_radius
 from dhs.injection.noise import Stream, generator
 from dhs.injection.population import Draw, Rejected, draw
 from dhs.injection.render import METHODS
@@ -45,8 +45,9 @@ class Pair:
     source_r50, arc_r50 : float
         Radius in arcsec that holds half of the source's light, about its centre; and half of the lensed light, before
         the PSF, about the lens.
+    negative_kind : str or None
     negative : ndarray or None, (3, 64, 64) float32
-        Light of the hard negative by azimuthal block shuffle.
+        Light of the hard negative.
     negative_snr_matched, negative_contrast : float
     rejected : Counter
         Draws rejected before this one, by reason; and, under ``negative:``, why there is no hard negative.
@@ -62,6 +63,7 @@ class Pair:
     snr_maxpix: float
     source_r50: float
     arc_r50: float
+    negative_kind: str | None
     negative: np.ndarray | None
     negative_snr_matched: float
     negative_contrast: float
@@ -126,16 +128,16 @@ def _accept(key, proposal, host, source, light, images, config, rejected) -> Pai
         raise Rejected("too_faint_to_store")
     variance = noise_variance(host)
     matched = snr_matched(arc, variance, host.lag1)
-    negative, negative_matched, contrast = None, float("nan"), float("nan")
+    kind, negative, negative_matched, contrast = None, None, float("nan"), float("nan")
     rng = generator(key, Stream.NEGATIVE) if config.hard_negative_fraction > 0 else None
     if rng is not None and rng.uniform() < config.hard_negative_fraction:
-        reason, other, contrast = _shuffled(light, unit[R_BAND], proposal, host, config, rng)
-        if reason is not None:
-            rejected[f"negative:{reason}"] += 1
-        else:
+        try:
+            kind, other, contrast = hard_negative(light, unit[R_BAND], proposal, source, host, config, rng)
             other = other * colour
             negative = quantise(other * (matched / snr_matched(other, variance, host.lag1)), step)
             negative_matched = snr_matched(negative, variance, host.lag1)
+        except NoNegative as reason:
+            rejected[f"negative:{reason}"] += 1
     lens = proposal.lens
     return Pair(
         draw=proposal,
@@ -148,29 +150,9 @@ def _accept(key, proposal, host, source, light, images, config, rejected) -> Pai
         snr_maxpix=peak,
         source_r50=source.half_light_arcsec,
         arc_r50=half_light_radius(light, lens.x, lens.y, PIXEL_SCALE / s),
+        negative_kind=kind,
         negative=negative,
         negative_snr_matched=negative_matched,
         negative_contrast=contrast,
         rejected=rejected,
     )
-
-
-def _shuffled(light, arc, proposal, host, config, rng) -> tuple[str | None, np.ndarray | None, float]:
-    """Reason for no hard negative or None, its light through each band's PSF, its azimuthal contrast.
-
-    Blocks are moved on a grid of two samples a pixel (of ``supersampling`` where that is odd): they are a PSF long.
-    """
-    s, lens = config.supersampling, proposal.lens
-    if negatives.contrast(arc, lens.x, lens.y) < negatives.MIN_CONTRAST:
-        return "arc_is_a_ring", None, float("nan")
-    factor = s // 2 if s % 2 == 0 else 1
-    coarse, step = s // factor, PIXEL_SCALE * factor / s
-    blocks = negatives.azimuthal_blocks(thin(light, factor), lens.x, lens.y, float(host.psf_fwhm.max()), step, rng)
-    how = METHODS[config.renderer]
-    other = how.observe(blocks, how.psf(host.psf, host.psf_fwhm, coarse), coarse)
-    contrast = negatives.contrast(other[R_BAND], lens.x, lens.y)
-    if contrast < negatives.MIN_CONTRAST:
-        return "result_is_a_ring", None, contrast
-    if negatives.overlap(arc, other[R_BAND]) > negatives.MAX_OVERLAP:
-        return "arc_unchanged", None, contrast
-    return None, other, contrast
