@@ -90,6 +90,11 @@ def _pairs(manifest: Mapping) -> dict[str, str]:
         per_split = part.get("per_split") or {}
         out[f"{name}_per_split"] = ", ".join(f"{text(per_split.get(s))} in {s}" for s in SPLITS)
         out[f"{name}_refused"] = text(part.get("refused"))
+    bench = manifest.get("benchmark") or {}
+    out["bench_machine"] = str(bench.get("machine", "a machine yet to be measured"))
+    out["bench_rate"] = text(round(bench["pairs_per_s_all_inclusive"], -1) if bench else None)
+    out["bench_hard_rate"] = text(round(bench["pairs_per_s_with_hard_negatives"], -1) if bench else None)
+    out["bench_kb"] = text(bench.get("kb_per_pair"), 1)
     catalogue = (manifest.get("hosts") or {}).get("known_lens_catalogue")
     out["known_lens_catalogue"] = str(catalogue) if catalogue else "no catalogue: not cross-matched"
     limits = (manifest.get("sources") or {}).get("limits") or []

@@ -32,6 +32,10 @@ CONSTANTS = {
     "1.2": "arcsec, asked for of bright, wide arcs",
     "0.99": "AUROC asked for in the overfitting test",
     "256": "pairs of the overfitting test",
+    "150": "electrons a nanomaggy, the value assumed in the published experiment",
+    "10,000": "unit of a figure's axis",
+    "32.375": "degrees, the survey's border",
+    "128": "slots of a part file",
 }
 
 
