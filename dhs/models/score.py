@@ -17,7 +17,10 @@ from dhs.datasets.schema import SCALARS, SCORE_SCHEMA, STRATIFIERS
 from dhs.errors import DhsError, InputRefused, UsageError
 from dhs.models import checkpoints, networks
 from dhs.models.data import part_files, read_part
-from dhs.models.preprocess import Preprocess
+from dhs.models.preprocess import Preprocess, radius_map
+from dhs.survey.facts import mag_from_flux
+
+APERTURE_PX = 12.0  # 3.1 arcsec
 
 
 class Scorer:
@@ -100,6 +103,12 @@ class Scorer:
         return out if len(out) else np.empty((0, self.network.fc.in_features), np.float32)
 
 
+def host_mag_r(stamps: np.ndarray) -> np.ndarray:
+    """(n,) float32 r magnitude within `APERTURE_PX` of the centre; NaN where the flux is not positive."""
+    inside = radius_map(stamps.shape[-1]).numpy() < APERTURE_PX
+    return mag_from_flux(stamps[:, 1, inside].sum(axis=1, dtype=np.float64)).astype(np.float32)
+
+
 def score_table(columns: dict, n: int) -> pa.Table:
     """A table of `SCORE_SCHEMA` from the columns at hand; strings left out are null, numbers NaN, pair_id -1."""
     arrays = []
@@ -118,6 +127,7 @@ def score_table(columns: dict, n: int) -> pa.Table:
 
 def _score_part(scorer: Scorer, file: str, negative_file: str | None, core_mask_px: float) -> list[pa.Table]:
     part, scalars = read_part(file, negative_file), storage.read_table(file, columns=list(SCALARS))
+    mag = host_mag_r(part.control)
     with_hard = np.argsort(part.hard_row, kind="stable")[(part.hard_row < 0).sum() :]
     kinds = [("positive", part.positive, None), ("control", part.control, None)]
     if negative_file is not None:
@@ -128,7 +138,7 @@ def _score_part(scorer: Scorer, file: str, negative_file: str | None, core_mask_
         rows = scalars if own is None else scalars.take(pa.array(with_hard))
         columns = {name: rows[name].to_numpy() for name in ("pair_id", *STRATIFIERS)}
         columns |= {name: rows[name].to_pylist() for name in ("host_id", "source_id", "split")}
-        columns |= {"kind": kind, "subkind": ""}
+        columns |= {"kind": kind, "subkind": "", "host_mag_r": mag if own is None else mag[with_hard]}
         if own is not None:
             subkinds = own["kind"].to_pylist()
             columns |= {"kind": [f"{kind}:{name}" for name in subkinds], "subkind": subkinds}
@@ -191,6 +201,7 @@ def score_hosts(
         for i, band in enumerate("grz"):
             columns[f"psf_fwhm_{band}_arcsec"] = [float(s.psf_fwhm[i]) for s in stamps]
             columns[f"sky_sigma_{band}"] = [float(s.sky_sigma[i]) for s in stamps]
+        columns["host_mag_r"] = host_mag_r(images)
         columns["logit"] = scorer.logits(images)
         columns["logit_core_masked"] = scorer.logits(images, core_mask_px)
         tables.append(score_table(columns, len(stamps)))
