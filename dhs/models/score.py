@@ -125,7 +125,7 @@ def score_table(columns: dict, n: int) -> pa.Table:
     return pa.table(arrays, schema=SCORE_SCHEMA)
 
 
-def _score_part(scorer: Scorer, file: str, negative_file: str | None, core_mask_px: float) -> list[pa.Table]:
+def _score_part(scorer: Scorer, file: str, negative_file: str | None, core_mask_px: float | None) -> list[pa.Table]:
     part, scalars = read_part(file, negative_file), storage.read_table(file, columns=list(SCALARS))
     mag = host_mag_r(part.control)
     with_hard = np.argsort(part.hard_row, kind="stable")[(part.hard_row < 0).sum() :]
@@ -145,15 +145,24 @@ def _score_part(scorer: Scorer, file: str, negative_file: str | None, core_mask_
             columns["arc_snr_matched"] = own["arc_snr_matched"].to_numpy()
             columns["source_id"] = own["source_id"].to_pylist()
         columns["logit"] = scorer.logits(stamps)
-        columns["logit_core_masked"] = scorer.logits(stamps, core_mask_px)
+        if core_mask_px is not None:
+            columns["logit_core_masked"] = scorer.logits(stamps, core_mask_px)
         tables.append(score_table(columns, len(stamps)))
     return tables
 
 
 def score_pairs(
-    scorer: Scorer, pairs: reader.Pairs, splits: Sequence[str] = ("test",), core_mask_px: float = 5.0
+    scorer: Scorer, pairs: reader.Pairs, splits: Sequence[str] = ("test",), core_mask_px: float | None = 5.0
 ) -> pa.Table:
     """Score positives, controls and hard negatives of some splits, one part in memory at a time.
+
+    Parameters
+    ----------
+    scorer : Scorer
+    pairs : Pairs
+    splits : sequence of str
+    core_mask_px : float or None
+        Core that ``logit_core_masked`` hides; None leaves that column NaN and saves its forward passes.
 
     Returns
     -------

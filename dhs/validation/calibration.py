@@ -209,21 +209,23 @@ def purity(tpr, fpr, prevalence: float):
         return tpr * prevalence / (tpr * prevalence + fpr * (1 - prevalence))
 
 
-def purity_at(scores, labels, threshold: float, prevalence: float, hosts=None, sources=None, **options) -> Metric:
-    """Purity of ``score > threshold`` at a prevalence, with a grouped bootstrap interval at that threshold."""
+def purity_at(scores, labels, threshold: float, prevalence: float, hosts=None, sources=None) -> Metric:
+    """Purity of ``score > threshold`` at a prevalence, at that threshold.
+
+    The interval is on the logit scale, where d logit(purity) = dTPR / TPR - dFPR / FPR.
+    """
     scores, labels = finite(scores), np.asarray(labels, dtype=bool)
     if labels.all() or not labels.any():
         return missing("one_class", len(labels))
     above = scores > threshold
-
-    def statistic(weights):
-        with np.errstate(invalid="ignore", divide="ignore"):
-            tpr = weights[:, labels & above].sum(axis=1) / weights[:, labels].sum(axis=1)
-            fpr = weights[:, ~labels & above].sum(axis=1) / weights[:, ~labels].sum(axis=1)
-        return purity(tpr, fpr, prevalence)
-
-    clusters = Clusters(np.arange(len(scores)) if hosts is None else hosts, sources, **options)
-    return clusters.metric(float(statistic(clusters.unit)[0]), statistic)
+    rate = {c: above[labels == c].mean() for c in (True, False)}
+    value = float(purity(rate[True], rate[False], prevalence))
+    influence = np.zeros(len(labels))
+    for c, sign in ((True, 1.0), (False, -1.0)):
+        if rate[c] > 0:
+            influence[labels == c] = sign * (above[labels == c] / rate[c] - 1) / (labels == c).sum()
+    clusters = Clusters(np.arange(len(scores)) if hosts is None else hosts, sources)
+    return clusters.linear(value, value * (1 - value) * influence)
 
 
 def purity_curve(scores, labels, prevalence: float, min_expected_fp: int = 10, n_points: int = 40) -> list[dict]:

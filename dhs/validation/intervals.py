@@ -6,7 +6,8 @@ once. Where hosts and sources both cluster the rows the variance is that of the 
 bootstrap minus that of a bootstrap over (host, source) cells (Cameron, Gelbach & Miller 2011, Journal of Business &
 Economic Statistics 29, 238, eq. 2.11). The interval is a t interval with as many degrees of freedom as the smaller
 axis has clusters, less one; a statistic between 0 and 1 is taken on the logit scale. How often it covers, with many
-clusters and with few, is measured by `dhs.validation.coverage`.
+clusters and with few, is measured by `dhs.validation.coverage`. A statistic that is a smooth function of row sums
+needs no bootstrap: `Clusters.linear` takes the variance from its influence values.
 
 Intervals are 95 % unless a function takes ``level``.
 """
@@ -103,6 +104,20 @@ class Clusters:
         """Clusters on the axis that has fewest."""
         return min(self.n_hosts, self.n_sources) if self.two_way else self.n_hosts
 
+    @property
+    def _axes(self) -> tuple[str, ...]:
+        return ("host", "source", "cell") if self.two_way else ("host",)
+
+    def _axis(self, axis: str) -> np.ndarray:
+        """Cluster of each row on one axis; -1 for rows that it does not resample."""
+        if axis == "host":
+            return self.hosts
+        known = self.sources >= 0
+        joint = self.sources if axis == "source" else self.hosts * self.n_sources + self.sources
+        codes = np.full(self.n, -1)
+        codes[known] = np.unique(joint[known], return_inverse=True)[1]
+        return codes
+
     def weights(self, axis: str = "host") -> Iterator[np.ndarray]:
         """Bootstrap weights over one axis, in chunks of (draws, n) float64; the same on every call.
 
@@ -111,12 +126,7 @@ class Clusters:
         axis : {"host", "source", "cell"}
             What is resampled; on the last two, rows without a source keep their weight.
         """
-        codes = self.hosts
-        if axis != "host":
-            known = self.sources >= 0
-            joint = self.sources if axis == "source" else self.hosts * self.n_sources + self.sources
-            codes = np.full(self.n, -1)
-            codes[known] = np.unique(joint[known], return_inverse=True)[1]
+        codes = self._axis(axis)
         number = int(codes.max()) + 1
         rng = np.random.Generator(np.random.Philox(key=[self.seed, ("host", "source", "cell").index(axis)]))
         step = max(1, min(self.n_bootstrap, CHUNK_VALUES // max(self.n, 1)))
@@ -145,9 +155,8 @@ class Clusters:
 
     def metrics(self, values, statistic: Callable[[np.ndarray], np.ndarray], bounds) -> list[Metric]:
         """Several statistics of the same draws: ``statistic`` maps (draws, n) to (statistics, draws)."""
-        axes = ("host", "source", "cell") if self.two_way else ("host",)
-        draws = [np.concatenate([statistic(w) for w in self.weights(axis)], axis=1) for axis in axes]
-        names = ("draws", "of_sources", "of_cells")[: len(axes)]
+        draws = [np.concatenate([statistic(w) for w in self.weights(axis)], axis=1) for axis in self._axes]
+        names = ("draws", "of_sources", "of_cells")[: len(draws)]
         return [
             self.attach(v, bounds=b, **{name: d[i] for name, d in zip(names, draws)})
             for i, (v, b) in enumerate(zip(values, bounds))
@@ -158,6 +167,36 @@ class Clusters:
 
         None below `MIN_CLUSTERS`; flagged below `FEW_CLUSTERS`.
         """
+        return self._finish(value, [_spread(d) for d in (draws, of_sources, of_cells) if d is not None], bounds)
+
+    def linear(self, value: float, influence: np.ndarray, bounds=(0.0, 1.0)) -> Metric:
+        """Interval from the first-order influence of each row on a statistic: no draw is needed.
+
+        The spread on an axis is the root of the sum, over its clusters, of the squared deviation of a cluster's summed
+        influence from the mean of all clusters.
+
+        Parameters
+        ----------
+        value : float
+        influence : ndarray, (n,)
+            Change of the statistic for a small change of the row's weight, times the weight; sums to 0.
+        bounds : pair of float
+        """
+        return self._finish(value, self._spreads(influence), bounds)
+
+    def spread(self, influence: np.ndarray) -> float | None:
+        """Standard error of a statistic from its rows' influence; None below `MIN_CLUSTERS`."""
+        return None if self.smallest < MIN_CLUSTERS else _combined(self._spreads(influence))
+
+    def _spreads(self, influence: np.ndarray) -> list[float]:
+        out = []
+        for axis in self._axes:
+            codes = self._axis(axis)
+            sums = np.bincount(codes[codes >= 0], influence[codes >= 0])
+            out.append(float(np.sqrt(((sums - sums.mean()) ** 2).sum())))
+        return out
+
+    def _finish(self, value: float, spreads: list[float], bounds) -> Metric:
         flags = ("two_way",) if self.two_way else ()
         low = high = None
         if not np.isfinite(value):
@@ -165,12 +204,17 @@ class Clusters:
         if self.smallest < MIN_CLUSTERS:
             flags = (*flags, "few_clusters", "no_interval")
         else:
-            spread = [_spread(d) for d in (draws, of_sources, of_cells) if d is not None]
-            if len(spread) == 3:
-                spread = [np.sqrt(max(spread[0] ** 2 + spread[1] ** 2 - spread[2] ** 2, *np.square(spread[:2])))]
-            low, high, more = _interval(value, spread[0], self.smallest, bounds)
+            low, high, more = _interval(value, _combined(spreads), self.smallest, bounds)
             flags = (*flags, *more)
         return Metric(float(value), low, high, self.n, self.n_hosts, self.n_sources, flags)
+
+
+def _combined(spreads: list[float]) -> float:
+    """Host and source variance less that of their cells, never below either."""
+    if len(spreads) == 1:
+        return spreads[0]
+    host, source, cell = np.square(spreads)
+    return float(np.sqrt(max(host + source - cell, host, source)))
 
 
 def _spread(draws: np.ndarray) -> float:

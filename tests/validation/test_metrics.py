@@ -87,6 +87,21 @@ def test_two_way_variance_of_a_balanced_mean_is_the_textbook_one():
     assert np.mean(widths) == pytest.approx((0.09 + 0.25) / 60 + 1 / 3600, rel=0.2)
 
 
+def test_linearised_intervals_are_the_bootstraps():
+    rng = np.random.default_rng(12)
+    host, source = rng.integers(0, 80, 500), rng.integers(0, 50, 500)
+    scores = np.r_[1.2 + 0.5 * rng.normal(size=50)[source] + rng.normal(size=500), rng.normal(size=500)]
+    scores += 0.5 * rng.normal(size=80)[np.r_[host, host]]
+    labels, weights = np.arange(1000) < 500, rng.uniform(0.5, 2, 1000)
+    clusters = np.r_[host, host], np.r_[source.astype(str), np.full(500, "")]
+    for function, first in ((metrics.auroc, (np.round(scores, 1), labels)), (metrics.mean, (scores,))):
+        for options in ({}, {"row_weights": weights}):
+            linear = function(*first, *clusters, **options)
+            drawn = function(*first, *clusters, n_bootstrap=1500, **options)
+            assert linear.value == drawn.value and linear.flags == drawn.flags == ("two_way",)
+            assert linear.ci_high - linear.ci_low == pytest.approx(drawn.ci_high - drawn.ci_low, rel=0.08)
+
+
 def test_row_weights_stand_for_repeated_rows(scored):
     scores, labels, weights = scored
     keep = weights > 0
