@@ -21,6 +21,7 @@ from dhs.models.preprocess import Preprocess, radius_map
 from dhs.survey.facts import mag_from_flux
 
 APERTURE_PX = 12.0  # 3.1 arcsec
+BLOCKS = {"layer1": 64, "layer2": 128, "layer3": 256, "layer4": 512}
 
 
 class Scorer:
@@ -101,6 +102,27 @@ class Scorer:
         body = torch.nn.Sequential(*list(self.network.children())[:-1], torch.nn.Flatten())
         out = self._run(body, stamps, core_mask_px)
         return out if len(out) else np.empty((0, self.network.fc.in_features), np.float32)
+
+    def blocks(self, stamps: np.ndarray) -> dict[str, np.ndarray]:
+        """Features of each residual block averaged over pixels: ``layer1`` (n, 64) to ``layer4`` (n, 512)."""
+        out = self._run(_pooled(self.network), stamps, None)
+        ends = np.cumsum([0, *BLOCKS.values()])
+        return {name: out[:, a:b] for name, a, b in zip(BLOCKS, ends, ends[1:])}
+
+
+def _pooled(network: torch.nn.Module) -> torch.nn.Module:
+    """A module that gives the mean over pixels of each residual block's output, side by side."""
+
+    class Pooled(torch.nn.Module):
+        def forward(self, x):
+            x = network.maxpool(network.relu(network.bn1(network.conv1(x))))
+            out = []
+            for name in BLOCKS:
+                x = getattr(network, name)(x)
+                out.append(x.mean(dim=(2, 3)))
+            return torch.cat(out, dim=1)
+
+    return Pooled()
 
 
 def host_mag_r(stamps: np.ndarray) -> np.ndarray:
