@@ -133,9 +133,10 @@ def evaluate(
     checkpoint: Checkpoint,
     out: Annotated[str, typer.Option(help="Folder for scores.parquet and evaluation.json.")],
     profile: Profile = "demo",
+    real: Annotated[str | None, typer.Option(help="Real lenses (cutouts or pictures) for the realism probe.")] = None,
 ):
     """Evaluate a checkpoint on the test split."""
-    typer.echo(str(dhs.evaluate(data_path, checkpoint, out, profile=profile)))
+    typer.echo(str(dhs.evaluate(data_path, checkpoint, out, profile=profile, real=real)))
 
 
 @app.command("real-lenses")

@@ -21,7 +21,7 @@ from dhs.datasets.schema import SCORE_SCHEMA
 from dhs.errors import DhsError
 from dhs.injection.noise import Stream, generator, shot_noise
 from dhs.survey.negatives import SurveyNegatives
-from dhs.validation import completeness, metrics, sections, worth
+from dhs.validation import completeness, metrics, realism, sections, worth
 from dhs.validation.expectation import radius_map
 from dhs.validation.gate import jsonable
 from dhs.validation.population import COLUMNS
@@ -205,6 +205,7 @@ def evaluate(
     out: str | Path,
     *,
     profile: str | Path | Profile = "demo",
+    real: str | None = None,
     engine: str = "processes",
     workers: int | None = None,
     scorer=None,
@@ -225,6 +226,8 @@ def evaluate(
     out : str or Path
         Folder; its files are replaced atomically.
     profile : str, Path or Profile
+    real : str, optional
+        Folder of real lenses for the realism probe; by default what ``DHS_DATA_DIR`` holds.
     engine, workers
         Who makes the survey negatives; changes no number.
     scorer : object with ``logits(stamps, core_mask_px=None)``, optional
@@ -278,11 +281,13 @@ def evaluate(
         "population": worth.population(test, weights, rates["tpr_at_fpr"]),
         "hard_negatives": sections.hard_negatives(test, operating),
         "baselines": _baselines(scored, val, test),
-        "realism": {
-            "status": "skip",
-            "reason": "a realism probe compares real lenses with injections into matched hosts; no real lens with a "
-            "matched host is in this run",
-        },
+        "realism": realism.section(
+            pairs,
+            scorer,
+            real=real,
+            seed=profile.seed,
+            n_permutations=min(realism.N_PERMUTATIONS, config.n_bootstrap // 5),
+        ),
         "real_lenses": {"file": "real_lenses.json", "reason": "written by dhs real-lenses into its own file"},
         "galleries": sections.galleries(test),
         "survey_negatives": {

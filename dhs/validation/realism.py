@@ -7,24 +7,27 @@ control: no pair of samples is alike, so the injections must be compared with th
 
 from __future__ import annotations
 
+import os
+
 import numpy as np
 from scipy.linalg import sqrtm
 from scipy.optimize import linear_sum_assignment
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedGroupKFold
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 
+from dhs import storage
+from dhs.datasets.reader import Pairs
 from dhs.errors import DhsError
 from dhs.validation import metrics
 from dhs.validation.metrics import Metric
-from dhs.validation.stamp_sets import StampSet, as_display, describe
+from dhs.validation.stamp_sets import StampSet, as_display, describe, of_folder, of_pairs
 
 MIN_STAMPS = 16  # of each set, after matching
 CALIPER = 1.0  # largest distance of a matched pair in any quantity, in standard deviations of the first set
 PENALTY = 0.01  # inverse strength of the probe's ridge penalty: features outnumber stamps
 N_PERMUTATIONS = 100
 N_FOLDS = 5
+DEFAULT_FOLDERS = ("hosts/ls_dr10_grz", "lenses/ls_dr10_png56")
 
 
 def match(first: np.ndarray, second: np.ndarray, caliper: float = CALIPER) -> tuple[np.ndarray, np.ndarray]:
@@ -51,16 +54,21 @@ def match(first: np.ndarray, second: np.ndarray, caliper: float = CALIPER) -> tu
     return i[keep], j[keep]
 
 
+def _rotated(x: np.ndarray) -> np.ndarray:
+    """Standardised features in as many dimensions as there are rows: a ridge penalty does not notice the rotation."""
+    spread = x.std(axis=0)
+    x = (x - x.mean(axis=0)) / np.where(spread > 0, spread, 1.0)
+    u, s, _ = np.linalg.svd(x, full_matrices=False)
+    return u * s
+
+
 def _held_out(x: np.ndarray, labels: np.ndarray, group: np.ndarray, seed: int) -> np.ndarray:
-    """Decision values of stamps whose host the probe has not seen."""
+    """Decision values of stamps whose host the probe has not seen, each fold's on the scale of its training rows."""
     out = np.empty(len(labels))
     for train, test in StratifiedGroupKFold(N_FOLDS, shuffle=True, random_state=seed).split(x, labels, group):
-        probe = make_pipeline(StandardScaler(), LogisticRegression(C=PENALTY, max_iter=500))
-        # Each fold's values are put on one scale: its own threshold is not part of the comparison.
-        probe.fit(x[train], labels[train])
-        values = probe.decision_function(x[test])
-        trained = probe.decision_function(x[train])
-        out[test] = (values - trained.mean()) / max(trained.std(), 1e-12)
+        fitted = LogisticRegression(C=PENALTY, max_iter=500).fit(x[train], labels[train])
+        trained = fitted.decision_function(x[train])
+        out[test] = (fitted.decision_function(x[test]) - trained.mean()) / max(trained.std(), 1e-12)
     return out
 
 
@@ -89,7 +97,7 @@ def probe(x_first, x_second, group_first, group_second, *, seed: int = 0, n_perm
     """
     if min(len(x_first), len(x_second)) < MIN_STAMPS:
         raise DhsError(f"{len(x_first)} and {len(x_second)} stamps: a probe needs {MIN_STAMPS} of each. Give more.")
-    x = np.concatenate([x_first, x_second]).astype(float)
+    x = _rotated(np.concatenate([x_first, x_second]).astype(float))
     labels = np.repeat([1, 0], [len(x_first), len(x_second)])
     group = np.concatenate([np.asarray(group_first, dtype=str), np.asarray(group_second, dtype=str)])
     auc = metrics.auroc(_held_out(x, labels, group, seed), labels, group)
@@ -105,7 +113,7 @@ def probe(x_first, x_second, group_first, group_second, *, seed: int = 0, n_perm
         scores = _held_out(x, shuffled, group, seed)
         null.append(metrics.auroc_statistic(scores, shuffled.astype(bool))(np.ones((1, len(x))))[0])
     p = (1 + sum(v >= auc.value for v in null)) / (1 + n_permutations)
-    return out | {"p_value": p, "null_95": float(np.quantile(null, 0.95)), "n_permutations": n_permutations}
+    return out | {"p_value": float(p), "null_95": float(np.quantile(null, 0.95)), "n_permutations": n_permutations}
 
 
 def frechet(x_first: np.ndarray, x_second: np.ndarray) -> float | None:
@@ -202,6 +210,37 @@ def compare(
         out["frechet_of_halves"] = own
     out["control"] = _control(a, control, scorer, seed)
     return out
+
+
+def section(
+    pairs: Pairs, scorer, *, real: str | None = None, seed: int = 0, n_permutations: int = N_PERMUTATIONS
+) -> dict:
+    """``realism`` of ``evaluation.json``: real lenses against the positives of the test split.
+
+    Parameters
+    ----------
+    pairs : Pairs
+    scorer : object
+        Its features are used where it has any.
+    real : str, optional
+        Folder of real lenses; by default the candidates and the display pictures under ``DHS_DATA_DIR``.
+    seed, n_permutations : int
+
+    Returns
+    -------
+    dict
+        The report of flux cutouts, ``status`` skip where there are too few, and under ``display`` that of pictures,
+        which carry no photometry and so never stand for it.
+    """
+    network = scorer if hasattr(scorer, "blocks") else None
+    root = os.environ.get("DHS_DATA_DIR")
+    folders = [real] if real else [storage.join(root, f) for f in DEFAULT_FOLDERS] if root else []
+    sets = [of_folder(f) for f in folders if storage.exists(f)]
+    injections = of_pairs(pairs) if sets else None
+    reports = {s.display: compare(s, injections, network, seed=seed, n_permutations=n_permutations) for s in sets}
+    reason = "no folder of real lenses was given, and DHS_DATA_DIR holds none"
+    out = reports.get(False, {"status": "skip", "reason": reason})
+    return out | ({"display": reports[True]} if True in reports else {})
 
 
 def _features(stamps: StampSet, scorer) -> np.ndarray:
