@@ -12,7 +12,7 @@ _WHERE = {
     "inject": "dhs.datasets.build",
     "preflight": "dhs.validation.preflight",
     "train": "dhs.models.train",
-    "score": "dhs.models.score",
+    "score": "dhs.validation.candidates",
     "evaluate": "dhs.validation.evaluate",
     "real_lenses": "dhs.validation.real_lenses",
     "signoff": "dhs.validation.signoff",

@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 import dhs
-from dhs.errors import EXIT_CONDITIONAL, EXIT_NO_GO, EXIT_OK, DhsError
+from dhs.errors import EXIT_CONDITIONAL, EXIT_NO_GO, EXIT_OK, DhsError, UsageError
 
 app = typer.Typer(
     name="dhs",
@@ -117,14 +117,35 @@ def train(
 @app.command()
 def score(
     checkpoint: Checkpoint,
-    out: Annotated[str, typer.Option(help="Parquet file to write.")],
+    out: Annotated[str, typer.Option(help="Parquet file of candidates; the rest is written beside it.")],
     data_path: Annotated[str | None, typer.Option(help="A pairs data set.")] = None,
     cutouts: Annotated[str | None, typer.Option(help="A folder of cutouts, or one.")] = None,
     profile: Profile = "demo",
+    evaluation: Annotated[str | None, typer.Option(help="evaluation.json, for calibrated probabilities.")] = None,
+    prevalence: Annotated[float | None, typer.Option(help="Share of lenses; the evaluation's by default.")] = None,
+    known_lenses: Annotated[str, typer.Option(help="auto, lenscat, none, or a CSV with RA and Dec.")] = "auto",
+    top: Annotated[int, typer.Option(min=1, help="Candidates in the table.")] = 1000,
+    shard: Annotated[str, typer.Option(help="This process and how many there are, e.g. 0/4.")] = "0/1",
+    precision: Annotated[str, typer.Option(help="float32 or bfloat16.")] = "float32",
 ):
-    """Score the test split of a pairs data set, or cutouts."""
-    table = dhs.score(checkpoint, out, data_path=data_path, cutouts=cutouts, profile=profile)
-    typer.echo(f"{out}: {table.num_rows} stamps scored")
+    """Score cutouts or the test split of a pairs data set: candidates, and a contact sheet to grade them."""
+    number, _, of = shard.partition("/")
+    if not (number.isdigit() and of.isdigit()):
+        raise UsageError(f"--shard {shard!r}: give it as 0/4, counted from 0")
+    table = dhs.score(
+        checkpoint,
+        out,
+        data_path=data_path,
+        cutouts=cutouts,
+        profile=profile,
+        evaluation=evaluation,
+        prevalence=prevalence,
+        known=known_lenses,
+        top=top,
+        shard=(int(number), int(of)),
+        precision=precision,
+    )
+    typer.echo(f"{out}: {table.num_rows} candidates" if table.num_rows else f"{out}: other shards are not done yet")
 
 
 @app.command()

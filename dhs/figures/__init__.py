@@ -34,8 +34,9 @@ from dhs.figures.scores import (
     score_distributions,
     strata,
 )
-from dhs.figures.stamps import by_pair, of_cutouts, of_survey_negatives, worst
+from dhs.figures.stamps import of_cutouts, of_survey_negatives, worst
 from dhs.figures.style import colour, skipped
+from dhs.validation.stamp_sets import by_pair
 
 __all__ = [
     "by_pair",

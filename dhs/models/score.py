@@ -11,10 +11,9 @@ import torch
 from tqdm.auto import tqdm
 
 from dhs import storage
-from dhs.config import Profile, load_profile
 from dhs.datasets import reader
 from dhs.datasets.schema import SCALARS, SCORE_SCHEMA, STRATIFIERS
-from dhs.errors import DhsError, InputRefused, UsageError
+from dhs.errors import DhsError, UsageError
 from dhs.models import checkpoints, networks
 from dhs.models.data import part_files, read_part
 from dhs.models.preprocess import Preprocess, radius_map
@@ -33,6 +32,8 @@ class Scorer:
         Written by `dhs.models.train.train`.
     batch_size : int
         Stamps at a time; the logits do not depend on it beyond rounding.
+    precision : {"float32", "bfloat16"}
+        Of the forward pass; the preprocessing stays in float32.
 
     Attributes
     ----------
@@ -47,14 +48,23 @@ class Scorer:
         Not a checkpoint, or one of another version.
     """
 
-    def __init__(self, checkpoint: str | Path, batch_size: int = 256):
+    def __init__(self, checkpoint: str | Path, batch_size: int = 256, precision: str = "float32"):
         state = checkpoints.load(checkpoint)
         self.config = checkpoints.config_of(state, checkpoint)
         self.preprocess = Preprocess.from_config(self.config)
         self.batch_size = batch_size
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         network = networks.build(self.preprocess.n_channels)
-        network.load_state_dict(state.pop("model"))
+        try:
+            network.load_state_dict(state.pop("model"))
+        except RuntimeError as error:
+            raise DhsError(
+                f"{checkpoint}: its weights do not fit its own configuration, {self.config.channels!r} input "
+                f"({str(error).splitlines()[-1].strip()}). Give the checkpoint of one training run."
+            ) from None
+        if precision not in ("float32", "bfloat16"):
+            raise UsageError(f"precision {precision!r}: choose float32 or bfloat16")
+        self.precision = precision
         self.network = network.eval().to(self.device, memory_format=torch.channels_last)
         self.state = {k: v for k, v in state.items() if k not in ("optimizer", "schedule")}
 
@@ -69,11 +79,14 @@ class Scorer:
                 "dhs.survey refuses such cutouts with a reason."
             )
         out = []
+        low = torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bfloat16")
         with torch.inference_mode():
             for start in range(0, len(stamps), self.batch_size):
                 batch = np.ascontiguousarray(stamps[start : start + self.batch_size], dtype=np.float32)
                 images = self.preprocess(torch.tensor(batch, device=self.device), core_mask_px)
-                out.append(network(images.contiguous(memory_format=torch.channels_last)).cpu().numpy())
+                with low:
+                    found = network(images.contiguous(memory_format=torch.channels_last))
+                out.append(found.float().cpu().numpy())
         return np.concatenate(out) if out else np.empty((0, 1), np.float32)
 
     def logits(self, stamps: np.ndarray, core_mask_px: float | None = None) -> np.ndarray:
@@ -147,7 +160,7 @@ def score_table(columns: dict, n: int) -> pa.Table:
     return pa.table(arrays, schema=SCORE_SCHEMA)
 
 
-def _score_part(scorer: Scorer, file: str, negative_file: str | None, core_mask_px: float | None) -> list[pa.Table]:
+def score_part(scorer: Scorer, file: str, negative_file: str | None, core_mask_px: float | None) -> list[pa.Table]:
     part, scalars = read_part(file, negative_file), storage.read_table(file, columns=list(SCALARS))
     mag = host_mag_r(part.control)
     with_hard = np.argsort(part.hard_row, kind="stable")[(part.hard_row < 0).sum() :]
@@ -194,104 +207,5 @@ def score_pairs(
     files = [f for split in splits for f in part_files(pairs, split)]
     tables = [SCORE_SCHEMA.empty_table()]
     for file, negative_file in tqdm(files, desc="score", unit="part", disable=None):
-        tables += _score_part(scorer, file, negative_file, core_mask_px)
+        tables += score_part(scorer, file, negative_file, core_mask_px)
     return pa.concat_tables(tables)
-
-
-def score_hosts(
-    scorer: Scorer, hosts, kind: str = "cutout", core_mask_px: float = 5.0, split: str = ""
-) -> tuple[pa.Table, list]:
-    """Score every stamp of a host set (`dhs.survey.hosts.open_hosts`), a batch in memory at a time.
-
-    Parameters
-    ----------
-    scorer : Scorer
-    hosts : HostSet
-    kind, split : str
-        Columns of the rows; ``subkind`` is the stamp's own ``meta["kind"]`` where it has one.
-    core_mask_px : float
-
-    Returns
-    -------
-    table : pyarrow.Table
-        Columns of `SCORE_SCHEMA`.
-    refusals : list of dhs.errors.Refusal
-        Cutouts that could not be read or used, those met on opening included.
-    """
-    tables, refusals = [SCORE_SCHEMA.empty_table()], list(hosts.refusals)
-    for start in tqdm(range(0, len(hosts.refs), scorer.batch_size), desc=kind, unit="batch", disable=None):
-        stamps = []
-        for index in range(start, min(start + scorer.batch_size, len(hosts.refs))):
-            try:
-                stamps.append(hosts.read(index))
-            except InputRefused as error:
-                refusals.append(error.refusal)
-        images = np.stack([s.image for s in stamps]) if stamps else np.empty((0, 3, 64, 64), np.float32)
-        columns = {"kind": kind, "split": split, "host_id": [s.host_id for s in stamps]}
-        columns["subkind"] = [str(s.meta.get("kind", "")) for s in stamps]
-        for i, band in enumerate("grz"):
-            columns[f"psf_fwhm_{band}_arcsec"] = [float(s.psf_fwhm[i]) for s in stamps]
-            columns[f"sky_sigma_{band}"] = [float(s.sky_sigma[i]) for s in stamps]
-        columns["host_mag_r"] = host_mag_r(images)
-        columns["logit"] = scorer.logits(images)
-        columns["logit_core_masked"] = scorer.logits(images, core_mask_px)
-        tables.append(score_table(columns, len(stamps)))
-    return pa.concat_tables(tables), refusals
-
-
-def score(
-    checkpoint: str | Path,
-    out: str | Path,
-    *,
-    data_path: str | Path | None = None,
-    cutouts: str | None = None,
-    profile: str | Path | Profile = "demo",
-    splits: Sequence[str] = ("test",),
-) -> pa.Table:
-    """Score a pairs data set or a folder of cutouts and write the scores.
-
-    Parameters
-    ----------
-    checkpoint : str or Path
-    out : str or Path
-        Parquet file, written atomically; refused cutouts go to ``quarantine.parquet`` beside it.
-    data_path : str or Path, optional
-        A pairs data set: positives, controls and hard negatives of ``splits``.
-    cutouts : str, optional
-        A host spec (``mock``, a folder of cutouts, one file), as for ``dhs inject --hosts``; known lenses are
-        kept. Exactly one of the two is given.
-    profile : str, Path or Profile
-        Its ``evaluate.core_radius_px`` is the core that ``logit_core_masked`` hides.
-    splits : sequence of str
-
-    Returns
-    -------
-    pyarrow.Table
-        What was written, columns of `SCORE_SCHEMA`.
-
-    Raises
-    ------
-    UsageError
-        Both inputs, or neither.
-    DhsError
-        A bad checkpoint or data set, or no cutout that could be scored.
-    """
-    if (data_path is None) == (cutouts is None):
-        raise UsageError("give either data_path (--data-path) or cutouts (--cutouts), one of the two")
-    profile = load_profile(profile)
-    scorer, radius = Scorer(checkpoint), profile.evaluate.core_radius_px
-    if data_path is not None:
-        table = score_pairs(scorer, reader.open_pairs(data_path), splits, radius)
-    else:
-        from dhs.survey.hosts import open_hosts
-
-        config = profile.hosts.model_copy(update={"spec": cutouts, "known_lenses": None, "allow_known_lenses": True})
-        table, refusals = score_hosts(scorer, open_hosts(config, profile.seed), core_mask_px=radius)
-        if refusals:
-            folder = str(out).rpartition("/")[0] or "."
-            storage.write_quarantine(storage.join(folder, "quarantine.parquet"), refusals)
-        if table.num_rows == 0:
-            first = refusals[0].message if refusals else "there is none"
-            raise DhsError(f"{cutouts}: no cutout could be scored ({first}). See quarantine.parquet beside {out}.")
-    storage.write_table(out, table)
-    return table

@@ -22,6 +22,7 @@ from dhs import storage
 from dhs.errors import DhsError, UsageError
 from dhs.survey.catalogues import known_lenses, read_catalogue
 from dhs.survey.facts import PIXEL_SCALE, STAMP
+from dhs.survey.lens_list import build
 
 COSMOS_URL = "https://zenodo.org/record/3242143/files/COSMOS_25.2_training_sample.tar.gz"
 CUTOUT_URL = "https://www.legacysurvey.org/viewer/fits-cutout"
@@ -42,7 +43,8 @@ def fetch(
     what : {"cosmos", "hosts", "lenses"}
         ``cosmos``: GalSim's COSMOS 25.2 training sample (several GB), unpacked. ``hosts``: one FITS cutout with
         inverse variance per row of ``catalogue``, from the Legacy Surveys cutout service. ``lenses``: the
-        positions of lenscat's table, from its installed package; no network.
+        positions of lenscat's table, from its installed package, and the curated list of ground-found lenses
+        (`dhs.survey.lens_list`), whose ``real_lenses.csv`` can be the catalogue of ``hosts``; no network.
     out : str or Path
         Local folder.
     catalogue : str, optional
@@ -69,7 +71,7 @@ def fetch(
         lenses, path = known_lenses("lenscat"), folder / "lenscat.csv"
         rows = "".join(f"{a:.6f},{d:.6f}\n" for a, d in zip(lenses.ra, lenses.dec))
         storage.write_bytes(path, f"RA,Dec\n{rows}".encode())
-        return [str(path)]
+        return [str(path), *build(need_second=False).write(folder)]
     if what == "cosmos":
         archive = download(url or COSMOS_URL, folder / "cosmos.tar.gz", sha256)
         with tarfile.open(archive) as tar:

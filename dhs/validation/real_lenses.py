@@ -138,12 +138,14 @@ def real_lenses(
     if spec is None:
         reason = f"no real cutout was given and DHS_DATA_DIR holds none. {HOW_TO_GET}"
         return _write(out, {"status": "skip", "reason": reason, "n_lenses": 0}, SCORE_SCHEMA.empty_table())
-    from dhs.models.score import Scorer, score_hosts
+    from dhs.models.score import Scorer
+    from dhs.models.shards import score_hosts
 
     hosts = _open(spec, profile)
     scorer = scorer or Scorer(checkpoint)
     radius = profile.evaluate.core_radius_px
-    table, refusals = score_hosts(scorer, hosts, "real_lens", radius, "real")
+    table, refusals = score_hosts(scorer, hosts, None, radius, "real_lens", "real")
+    refusals = [*hosts.refusals, *refusals]
     if table.num_rows == 0:
         raise DhsError(f"{spec}: no cutout could be scored ({refusals[0].message}). {refusals[0].remedy}")
     tables, reference = [table], _survey_logits(out)
@@ -160,7 +162,9 @@ def real_lenses(
         "recall_at_fpr": _recall(out, table["logit"].to_numpy()),
     }
     if negatives:
-        others, refused = score_hosts(scorer, _open(negatives, profile), "real_negative", radius, "real")
+        other_hosts = _open(negatives, profile)
+        others, refused = score_hosts(scorer, other_hosts, None, radius, "real_negative", "real")
+        refused = [*other_hosts.refusals, *refused]
         tables.append(others)
         data["real_negatives"] = _negatives(out, others, refused)
     return _write(out, data, pa.concat_tables(tables))

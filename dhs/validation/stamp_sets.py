@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from itertools import pairwise
 
 import numpy as np
+import pyarrow.compute as pc
 from PIL import Image, UnidentifiedImageError
 
 from dhs import storage
 from dhs.config import HostsConfig
 from dhs.datasets.reader import Pairs, rows, stamp
+from dhs.datasets.schema import BANDS
 from dhs.errors import DhsError, InputRefused, Refusal
 from dhs.survey.facts import STAMP
 from dhs.validation.expectation import radius_map
@@ -47,6 +50,50 @@ class StampSet:
 
     def where(self, mask: np.ndarray) -> StampSet:
         return StampSet(self.name, self.images[mask], self.group[mask], self.display)
+
+
+SHUFFLE = "hard_negative"
+_PAIR_COLUMNS = ["pair_id", "host_id", "control", "arc", "rng_key", "theta_e_arcsec", "arc_snr_matched"]
+_PAIR_COLUMNS += [f"{name}_{band}" for name in ("gain", "sky_sigma") for band in BANDS]
+
+
+def _read(pairs: Pairs, ids: list[int], columns: list[str], negatives: bool = False) -> dict[int, dict]:
+    dataset = pairs.dataset(negatives=negatives)
+    if dataset is None or not ids:
+        return {}
+    found = dataset.to_table(columns=columns, filter=pc.field("pair_id").isin(ids))
+    return {row["pair_id"]: row for row in rows(found)}
+
+
+def by_pair(pairs: Pairs, pair_ids: Iterable[int], kind: str = "positive") -> tuple[np.ndarray, list[dict]]:
+    """Stamps of some pairs.
+
+    Parameters
+    ----------
+    pairs : Pairs
+    pair_ids : iterable of int
+        Those that the set does not hold, or of which no hard negative was made, are left out.
+    kind : str
+        ``positive``, ``control``, ``arc``, or one that starts with ``hard_negative``.
+
+    Returns
+    -------
+    stamps : ndarray, (n, 3, 64, 64) float32
+        Nanomaggies.
+    rows : list of dict
+        The row of each.
+    """
+    ids = [int(i) for i in pair_ids]
+    found = _read(pairs, ids, _PAIR_COLUMNS)
+    if kind.startswith(SHUFFLE):
+        light = _read(pairs, ids, ["pair_id", "light", "rng_key"], negatives=True)
+        found = {i: {k: v for k, v in found[i].items() if k != "arc"} | light[i] for i in light if i in found}
+    chosen = [found[i] for i in ids if i in found]
+    if kind in ("control", "arc"):
+        images = [row[kind] for row in chosen]
+    else:
+        images = [stamp(row) for row in chosen]
+    return (np.stack(images) if images else np.empty((0, 3, 64, 64), np.float32)), chosen
 
 
 def of_pairs(pairs: Pairs, split: str = "test", kind: str = "positive", limit: int = 2000) -> StampSet:
