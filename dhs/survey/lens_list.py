@@ -89,8 +89,8 @@ class LensList:
         return paths
 
 
-def redshift(text: str) -> float:
-    """The redshift in a free-text field: the first number of it that lies in (0, 5]; NaN where there is none.
+def first_number(text: str) -> float:
+    """The redshift, or the radius, in a free-text field: its first number in (0, 5]; NaN where there is none.
 
     Fields such as ``0.49 | 0.49``, ``0.3?``, ``L``, ``not measured`` and ``-`` occur. A field with a colon is refused:
     it is no redshift.
@@ -201,7 +201,7 @@ def _merge(table: dict, positions: Catalogue, keep: list[int]) -> list[dict]:
     for g in dict.fromkeys(group.tolist()):
         members = [keep[i] for i in np.flatnonzero(group == g)]
         reference = " | ".join(dict.fromkeys(table["ref"][m] for m in members))
-        z = [v for v in (redshift(table["zlens"][m]) for m in members) if np.isfinite(v)]
+        z = [v for v in (first_number(table["zlens"][m]) for m in members) if np.isfinite(v)]
         out.append(
             {
                 "name": table["name"][members[0]],
@@ -224,7 +224,7 @@ def _second(path) -> tuple[Catalogue, np.ndarray | None]:
     """Positions of a table, and its Einstein radii where it has a column of them."""
     table = read_table(path)
     column = next((c for c in table if c.lower() in ("theta_ein", "theta_e_arcsec", "theta_e")), None)
-    theta = None if column is None else np.array([redshift(v) for v in table[column]])
+    theta = None if column is None else np.array([first_number(v) for v in table[column]])
     return read_catalogue(path), theta
 
 

@@ -21,7 +21,7 @@ from dhs.datasets.schema import SCORE_SCHEMA
 from dhs.errors import DhsError
 from dhs.injection.noise import Stream, generator, shot_noise
 from dhs.survey.negatives import SurveyNegatives
-from dhs.validation import completeness, metrics, realism, sections, worth
+from dhs.validation import completeness, failures, metrics, realism, sections, worth
 from dhs.validation.expectation import radius_map
 from dhs.validation.gate import jsonable
 from dhs.validation.population import COLUMNS
@@ -290,6 +290,7 @@ def evaluate(
         ),
         "real_lenses": {"file": "real_lenses.json", "reason": "written by dhs real-lenses into its own file"},
         "galleries": sections.galleries(test),
+        "failures": failures.section(test, operating, pairs, scorer),
         "survey_negatives": {
             "mock": bool(getattr(survey, "mock", True)),
             "n": negatives.num_rows,
