@@ -269,7 +269,7 @@ def evaluate(
     rates = sections.rates(test)
     operating = rates["tpr_at_fpr"][-1] if rates["tpr_at_fpr"] else None
     weights = _population_weights(pairs, test)
-    complete, cells, model = worth.completeness(test, operating, weights)
+    complete, cells, model = worth.completeness(test, worth.mapped_at(test, rates["tpr_at_fpr"]), weights)
     data = sections.discrimination(test) | rates
     data |= {
         "core_masked": sections.core_masked(test),

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.compute as pc
 from PIL import Image, UnidentifiedImageError
 
@@ -99,8 +100,8 @@ def by_pair(pairs: Pairs, pair_ids: Iterable[int], kind: str = "positive") -> tu
 def of_pairs(pairs: Pairs, split: str = "test", kind: str = "positive", limit: int = 2000) -> StampSet:
     """Positives (or controls) of a split, at most ``limit`` from its start."""
     images, group = [], []
-    for batch in pairs.batches(split):
-        for row in rows(batch):
+    for batch in pairs.batches(split, _PAIR_COLUMNS):
+        for row in rows(pa.Table.from_batches([batch])):
             if len(images) < limit:
                 images.append(stamp(row) if kind == "positive" else row[kind])
                 group.append(str(row["host_id"]))

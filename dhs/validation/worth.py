@@ -188,6 +188,14 @@ def population(scores: Scores, weights: np.ndarray | str, entries: list[dict]) -
     return out
 
 
+def mapped_at(scores: Scores, entries: list[dict]) -> dict | None:
+    """The entry of ``tpr_at_fpr`` to map completeness at: the smallest rate that leaves enough arcs found to map."""
+    known = [e for e in entries if e["threshold"].value is not None]
+    logits = scores["logit"][scores.kind("positive")]
+    enough = [e for e in known if (logits > e["threshold"].value).sum() >= comp.MIN_OF_EACH]
+    return enough[-1] if enough else known[-1] if known else None
+
+
 def completeness(scores: Scores, operating: dict | None, weights: np.ndarray | str) -> tuple[dict, list, object]:
     """Fraction of injected arcs found at one threshold: the section, the cells of the full grid, the smooth map.
 
@@ -195,7 +203,7 @@ def completeness(scores: Scores, operating: dict | None, weights: np.ndarray | s
     ----------
     scores : Scores
     operating : dict or None
-        The entry of ``tpr_at_fpr`` whose threshold is used.
+        The entry of ``tpr_at_fpr`` whose threshold is used, of `mapped_at`.
     weights : ndarray (positives,) or str
         Population weights, or why there are none.
 
