@@ -36,14 +36,29 @@ from dhs.figures.scores import (
 )
 from dhs.figures.stamps import of_cutouts, of_survey_negatives, worst
 from dhs.figures.style import colour, skipped
+from dhs.figures.worth import (
+    completeness_contours,
+    coverage,
+    failure_causes,
+    fixes,
+    lens_list,
+    missed_lenses,
+    purity_curve,
+    realism_gap,
+)
+from dhs.figures.zoom import zoom_gallery
 from dhs.validation.stamp_sets import by_pair
 
 __all__ = [
     "by_pair",
     "colour",
+    "completeness_contours",
     "completeness_map",
     "core_effect",
+    "coverage",
     "decision_banner",
+    "failure_causes",
+    "fixes",
     "gallery",
     "gate_of",
     "gate_overview",
@@ -51,15 +66,19 @@ __all__ = [
     "glued",
     "host_conditions",
     "leakage",
+    "lens_list",
+    "missed_lenses",
     "of_cutouts",
     "of_survey_negatives",
     "pair_build_up",
     "pair_grid",
     "pair_strip",
     "parameter_coverage",
+    "purity_curve",
     "radial_profiles",
     "rates",
     "real_lens_scores",
+    "realism_gap",
     "rejections",
     "reliability",
     "sample_sheet",
@@ -70,4 +89,5 @@ __all__ = [
     "table",
     "training_curves",
     "worst",
+    "zoom_gallery",
 ]
