@@ -228,7 +228,11 @@ def missed_lenses(real: Mapping):
         return pd.DataFrame({"missed real lenses": [f"skipped: {misses['reason']}"]})
     rows = [(e["host_id"], e.get("name") or "", f"{e['logit']:.1f}", "; ".join(e["why"])) for e in misses["stamps"]]
     table = pd.DataFrame(rows, columns=["stamp", "name", "logit", "what is known"])
-    return table.style.hide(axis="index").set_properties(**{"text-align": "left", "white-space": "normal"})
+    return (
+        table.style.format(escape="html")
+        .hide(axis="index")
+        .set_properties(**{"text-align": "left", "white-space": "normal"})
+    )
 
 
 def lens_list():
