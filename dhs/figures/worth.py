@@ -14,6 +14,7 @@ from dhs.figures.gates import axis_name
 from dhs.figures.numbers import text
 from dhs.figures.style import BLUE, GREEN, GREY, ORANGE, RED, absent, note, number, plot_interval, skipped, styled
 from dhs.survey.lens_list import build
+from dhs.validation.coverage import table as measured
 
 LEVELS = (0.1, 0.25, 0.5, 0.75, 0.9)
 SEEING_LEVELS = 3
@@ -171,14 +172,15 @@ def failure_causes(failures: Mapping) -> Figure:
 
 
 @styled
-def coverage(rows: Sequence[Mapping]) -> Figure:
+def coverage(rows: Sequence[Mapping] | None = None) -> Figure:
     """How often simulated 95 % intervals hold the truth, by number of clusters.
 
     Parameters
     ----------
-    rows : sequence of mapping
-        Of `dhs.validation.coverage.table`.
+    rows : sequence of mapping, optional
+        Of `dhs.validation.coverage.table`, the default.
     """
+    rows = measured() if rows is None else rows
     designs = list(dict.fromkeys((r["hosts"], r["sources"]) for r in rows))
     figure, axis = plt.subplots(figsize=(6.4, 0.9 + 0.34 * len(designs)))
     axis.axvspan(0.93, 0.97, color=GREY, alpha=0.25, lw=0, label="0.95 ± 0.02")

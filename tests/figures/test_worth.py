@@ -5,7 +5,7 @@ import pytest
 from matplotlib.text import Text
 
 import dhs.figures as figures
-from dhs.validation import completeness, coverage
+from dhs.validation import completeness
 from dhs.validation.metrics import Clusters
 
 
@@ -81,7 +81,7 @@ def test_failures_by_cause_and_what_would_help():
 
 
 def test_coverage_shows_every_design():
-    shown = texts(figures.coverage(coverage.table()))
+    shown = texts(figures.coverage())
     assert "60 hosts, 60 sources" in shown and "100 hosts, 10 sources" in shown
 
 
