@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: book test test-slow lint clean
+.PHONY: book test test-slow bench lint clean
 
 book: $(READY)
 	$(BIN)/dhs book --profile $(PROFILE)
@@ -17,8 +17,13 @@ test: $(READY)
 test-slow: $(READY)
 	$(BIN)/python -m pytest
 
+# side by side with peers, on an idle machine; peers that are not installed are left out (pip install caustics)
+bench: $(READY)
+	for name in $(basename $(notdir $(wildcard benchmarks/*.py))); do \
+	  $(BIN)/python benchmarks/$$name.py --json benchmarks/results/$$name.json || exit 1; done
+
 lint: $(READY)
-	$(BIN)/ruff check dhs tests notebooks
+	$(BIN)/ruff check dhs tests notebooks benchmarks
 	$(BIN)/lint-imports
 
 $(READY): pyproject.toml constraints.txt

@@ -12,6 +12,7 @@ _WHERE = {
     "inject": "dhs.datasets.build",
     "preflight": "dhs.validation.preflight",
     "train": "dhs.models.train",
+    "ablate": "dhs.validation.ablate",
     "score": "dhs.validation.candidates",
     "evaluate": "dhs.validation.evaluate",
     "real_lenses": "dhs.validation.real_lenses",

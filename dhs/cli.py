@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+import yaml
 
 import dhs
 from dhs.errors import EXIT_CONDITIONAL, EXIT_NO_GO, EXIT_OK, DhsError, UsageError
@@ -25,21 +26,30 @@ app = typer.Typer(
 Profile = Annotated[str, typer.Option(help="smoke, demo, paper, or a YAML file.")]
 DataPath = Annotated[str, typer.Option(help="A pairs data set: the folder that holds split=* .")]
 Checkpoint = Annotated[str, typer.Option(help="A checkpoint of `dhs train`.")]
-Engine = Annotated[str, typer.Option(help="processes or serial.")]
+Engine = Annotated[str, typer.Option(help="processes, serial or spark.")]
+Workers = Annotated[int | None, typer.Option(min=1, help="CPUs by default; changes no byte.")]
+Master = Annotated[str | None, typer.Option(help="Spark master, e.g. yarn; local[workers] by default.")]
 DECISION_CODES = {"GO": EXIT_OK, "CONDITIONAL-GO": EXIT_CONDITIONAL, "NO-GO": EXIT_NO_GO}
 
 
 @app.command()
 def inject(
     out: Annotated[str, typer.Option(help="Where the data set is written.")],
-    hosts: Annotated[str | None, typer.Option(help="mock, or a folder of cutouts.")] = None,
+    hosts: Annotated[
+        str | None, typer.Option(help="mock, a folder of cutouts, or a folder that holds the survey's coadd/.")
+    ] = None,
     sources: Annotated[str | None, typer.Option(help="auto, xdf, mock, or a GalSim RealGalaxyCatalog file.")] = None,
     n_pairs: Annotated[int | None, typer.Option(min=1, help="Accepted pairs over all splits.")] = None,
     seed: Annotated[int | None, typer.Option(min=0)] = None,
     profile: Profile = "demo",
     engine: Engine = "processes",
-    workers: Annotated[int | None, typer.Option(min=1, help="CPUs by default; changes no byte.")] = None,
+    workers: Workers = None,
+    master: Master = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue an interrupted run.")] = False,
+    host_catalogue: Annotated[
+        str | None, typer.Option(help="Targets in the coadds: Tractor or sweep files, or a table; tractor/ by default.")
+    ] = None,
+    host_select: Annotated[str | None, typer.Option(help="Cuts on that catalogue: lrg or none.")] = None,
     allow_known_lenses: Annotated[
         bool, typer.Option("--allow-known-lenses", help="Keep published lenses among the hosts, marked.")
     ] = False,
@@ -57,7 +67,10 @@ def inject(
         profile=profile,
         engine=engine,
         workers=workers,
+        master=master,
         resume=resume,
+        host_catalogue=host_catalogue,
+        host_select=host_select,
         allow_known_lenses=allow_known_lenses or None,
         known_lenses=known_lenses,
     )
@@ -90,28 +103,54 @@ def train(
     wandb_project: Annotated[str | None, typer.Option()] = None,
     wandb_run: Annotated[str | None, typer.Option()] = None,
     profile: Profile = "demo",
+    seed: Annotated[int | None, typer.Option(min=0)] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue from checkpoints/last.pt.")] = False,
-    arch: Annotated[str | None, typer.Option()] = None,
+    arch: Annotated[str | None, typer.Option(help="resnet18 or deeplens.")] = None,
     channels: Annotated[str | None, typer.Option(help="raw or raw+residual.")] = None,
+    pretrained: Annotated[str | None, typer.Option(help="auto, never, or a .pth file.")] = None,
+    option: Annotated[
+        list[str] | None, typer.Option("--set", help="Any key of the profile's train section, as KEY=VALUE.")
+    ] = None,
 ):
-    """Train the network; an option left out is the profile's."""
-    result = dhs.train(
-        data_path,
-        output_dir,
-        profile=profile,
-        resume=resume,
-        epochs=epochs,
-        batch_size=batch_size,
-        lr=lr,
-        weight_decay=weight_decay,
-        hard_negative_ratio=hard_negative_ratio,
-        core_dropout_prob=core_dropout_prob,
-        wandb_project=wandb_project,
-        wandb_run=wandb_run,
-        arch=arch,
-        channels=channels,
-    )
+    """Train a network; an option left out is the profile's. Several processes: torchrun -m dhs train ..."""
+    flags = {
+        "epochs": epochs,
+        "batch_size": batch_size,
+        "lr": lr,
+        "weight_decay": weight_decay,
+        "hard_negative_ratio": hard_negative_ratio,
+        "core_dropout_prob": core_dropout_prob,
+        "wandb_project": wandb_project,
+        "wandb_run": wandb_run,
+        "arch": arch,
+        "channels": channels,
+        "pretrained": pretrained,
+    }
+    options = {k: v for k, v in flags.items() if v is not None} | _options(option or [])
+    result = dhs.train(data_path, output_dir, profile=profile, seed=seed, resume=resume, **options)
     typer.echo(repr(result))
+
+
+def _options(pairs: list[str]) -> dict:
+    """Values of ``KEY=VALUE`` words, read as YAML."""
+    options = {}
+    for pair in pairs:
+        key, equals, value = pair.partition("=")
+        if not equals or not key.isidentifier():
+            raise UsageError(f"--set {pair!r}: give KEY=VALUE, e.g. --set core_dropout=scaled")
+        options[key] = yaml.safe_load(value)
+    return options
+
+
+@app.command()
+def ablate(
+    data_path: DataPath,
+    out: Annotated[str, typer.Option(help="Folder for ablation.parquet and the runs.")],
+    plan: Annotated[str, typer.Option(help="default, smoke, or a YAML file that lists the variants.")] = "default",
+    profile: Profile = "demo",
+):
+    """Train the variants of a plan and compare them pair by pair; a plan that was begun goes on."""
+    typer.echo(str(dhs.ablate(data_path, out, plan=plan, profile=profile)))
 
 
 @app.command()
@@ -127,6 +166,9 @@ def score(
     top: Annotated[int, typer.Option(min=1, help="Candidates in the table.")] = 1000,
     shard: Annotated[str, typer.Option(help="This process and how many there are, e.g. 0/4.")] = "0/1",
     precision: Annotated[str, typer.Option(help="float32 or bfloat16.")] = "float32",
+    engine: Engine = "processes",
+    workers: Workers = None,
+    master: Master = None,
 ):
     """Score cutouts or the test split of a pairs data set: candidates, and a contact sheet to grade them."""
     number, _, of = shard.partition("/")
@@ -144,6 +186,9 @@ def score(
         top=top,
         shard=(int(number), int(of)),
         precision=precision,
+        engine=engine,
+        workers=workers,
+        master=master,
     )
     typer.echo(f"{out}: {table.num_rows} candidates" if table.num_rows else f"{out}: other shards are not done yet")
 
@@ -188,10 +233,11 @@ def fetch(
     out: Annotated[str, typer.Option(help="Folder to fill.")],
     catalogue: Annotated[str | None, typer.Option(help="hosts: CSV with RA and Dec.")] = None,
     url: Annotated[str | None, typer.Option(help="Another address than the public one.")] = None,
-    sha256: Annotated[str | None, typer.Option(help="cosmos: expected checksum.")] = None,
+    sha256: Annotated[str | None, typer.Option(help="cosmos, lenses: expected checksum.")] = None,
+    parallel: Annotated[int, typer.Option(min=1, max=16, help="Downloads at a time.")] = 4,
 ):
     """Download data, only because you ask for it: checksummed and resumable."""
-    for path in dhs.fetch(what, out, catalogue=catalogue, url=url, sha256=sha256):
+    for path in dhs.fetch(what, out, catalogue=catalogue, url=url, sha256=sha256, parallel=parallel):
         typer.echo(path)
 
 

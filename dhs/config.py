@@ -38,7 +38,11 @@ class Section(BaseModel):
 class HostsConfig(Section):
     """Host galaxies: where they come from and which are refused."""
 
-    spec: str = Field("mock", description="mock, a folder of cutouts, one cutout file")
+    spec: str = Field("mock", description="mock, a folder of cutouts, one cutout file, a folder that holds coadd/")
+    catalogue: str | None = Field(
+        None, description="targets in coadds: a Tractor or sweep catalogue, a folder of them, a table; None: tractor/"
+    )
+    select: Literal["lrg", "none"] = Field("lrg", description="cuts on that catalogue: DESI's LRGs, or none")
     n_mock: int = Field(1500, ge=1, description="number of mock hosts when spec is mock")
     known_lenses: str | None = Field(
         "auto", description="auto (lenscat, if found), lenscat, a CSV with RA and Dec; None: no cross-match"
@@ -112,29 +116,61 @@ class PreflightConfig(Section):
 
 
 class TrainConfig(Section):
-    """Training: the seed's configuration is the default."""
+    """Training: the seed's plan is the default where its review kept it; what it corrected is an option beside it."""
 
-    arch: Literal["resnet18"] = "resnet18"
+    arch: Literal["resnet18", "deeplens"] = "resnet18"
     channels: Literal["raw", "raw+residual"] = "raw"
+    residual: Literal["azimuthal", "elliptical"] = Field(
+        "azimuthal", description="median of round rings, or of elliptical isophotes fitted to the stamp"
+    )
     pretrained: Literal["auto", "never"] | str = Field(
         "auto", description="auto: torchvision weights if they are in the local torch cache; never; or a .pth file"
     )
+    conv1: Literal["keep", "replace"] = Field("keep", description="replace: a new first layer, as the seed's plan")
+    freeze_batchnorm: bool = False
     epochs: int = Field(50, ge=1)
-    batch_size: int = Field(128, ge=2)
+    batch_size: int = Field(128, ge=2, description="stamps a step over all processes")
     lr: float = Field(1e-4, gt=0)
     weight_decay: float = Field(1e-4, ge=0)
     warmup_epochs: float = Field(0.0, ge=0)
     hard_negative_ratio: float = Field(0.3, ge=0, le=1, description="fraction of negatives that are hard")
+    negatives_per_positive: float = Field(1.0, ge=1, description="class ratio of an epoch")
+    controls: Literal["paired", "unpaired"] = Field(
+        "paired", description="unpaired: one half of the hosts gives positives, the other half negatives"
+    )
+    train_fraction: float = Field(1.0, gt=0, le=1, description="fraction of the training hosts that is used")
+    fresh_arcs: bool = Field(
+        False, description="inject other arcs into the training hosts every epoch, from the manifest"
+    )
     core_dropout_prob: float = Field(0.3, ge=0, le=1)
     core_dropout_radius_px: float = Field(5.0, ge=0)
+    core_dropout: Literal["fixed", "scaled"] = Field(
+        "fixed", description="scaled: radius theta_E - FWHM / 2 (r band), at most core_dropout_radius_px"
+    )
+    core_fill: Literal["sky", "noise", "control"] = Field("sky", description="what a dropped core is filled with")
     annulus_px: tuple[float, float] = (26.0, 32.0)
+    sigma_floor: float = Field(
+        0.5, ge=0, description="floor of the annulus's sigma, in sky sigmas of the row (from inverse variance)"
+    )
     stretch: Literal["asinh", "clip"] = "asinh"
     asinh_softening: float = Field(3.0, gt=0, description="in units of the sky sigma")
     augment: bool = True
+    rotation: Literal["quarter", "any"] = Field(
+        "quarter", description="any: RandomRotation(90), nearest neighbour and empty corners, as the seed's plan"
+    )
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
-    core_masked_every: int = 10
+    compile: bool = Field(False, description="torch.compile the network")
+    deterministic: bool = Field(False, description="refuse operations that do not repeat to the bit")
+    memory_gb: float = Field(2.0, ge=0, description="decoded stamps up to which splits are held in memory")
+    core_masked_every: int = Field(10, ge=0, description="epochs between core-masked and core-swap monitors")
+    monitor: Literal["auroc_val", "loss_val"] = Field("auroc_val", description="chooses the best epoch")
+    patience: int | None = Field(None, ge=1, description="epochs without a better monitor before the run ends")
+    grad_norm_limit: float = Field(1e4, gt=0, description="a larger gradient norm stops the run")
+    stall_seconds: float = Field(600.0, gt=0, description="a loader silent for so long stops the run")
+    checkpoint_steps: int = Field(500, ge=1, description="steps between checkpoints within an epoch")
     wandb_project: str | None = None
     wandb_run: str | None = None
+    wandb_mode: Literal["online", "offline", "disabled"] | None = Field(None, description="None: WANDB_MODE decides")
 
 
 class EvaluateConfig(Section):

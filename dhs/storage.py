@@ -2,35 +2,102 @@
 
 A path is a local path or a URI that ``pyarrow.fs`` understands (``s3://bucket/key``). Every write is whole or
 absent: locally through a temporary file and a rename, on an object store because an upload is atomic there.
+
+S3 takes credentials, region and endpoint from the standard places (``AWS_ACCESS_KEY_ID``, ``AWS_SECRET_ACCESS_KEY``,
+``AWS_REGION``, ``AWS_ENDPOINT_URL``, ``~/.aws``). ``AWS_NO_SIGN_REQUEST=YES`` asks without credentials;
+``s3://anonymous@bucket/key`` does so for one path.
 """
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 
-from dhs.errors import DhsError, Refusal
+from dhs.errors import DhsError, Refusal, UsageError
 
 QUARANTINE_SCHEMA = pa.schema(
     [("id", pa.string()), ("file", pa.string()), ("row", pa.int64()), ("stage", pa.string())]
     + [(name, pa.string()) for name in ("code", "message", "remedy")]
 )
+ATTEMPTS = 6  # of one request to an object store, with exponential back-off: a throttled store answers in the end
+_TRUE = ("1", "true", "yes")
+_S3_CAUSES = (
+    (("NO_SUCH_BUCKET",), "no such bucket. Create it, or check the name."),
+    (
+        ("ACCESS_DENIED", "INVALID_ACCESS_KEY", "INVALID_CLIENT_TOKEN", "SIGNATURE", "credential", "EXPIRED_TOKEN"),
+        "credentials are missing or refused. Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY; for a public bucket "
+        "write s3://anonymous@bucket/key.",
+    ),
+    (
+        ("SLOW_DOWN", "THROTTLING", "REQUEST_LIMIT", "SERVICE_UNAVAILABLE"),
+        "the store is throttling. Run again with fewer workers; --resume goes on where it stopped.",
+    ),
+    (("NETWORK_CONNECTION",), "the store does not answer. Check AWS_ENDPOINT_URL and the network, and run again."),
+)
+
+
+@lru_cache
+def _s3(anonymous: bool, endpoint: str, region: str | None, environment: tuple) -> pafs.S3FileSystem:
+    """One client for each way of asking; the rest of the environment is read by the client when it is made."""
+    scheme, _, address = endpoint.rpartition("://")
+    return pafs.S3FileSystem(
+        anonymous=anonymous,
+        endpoint_override=address.rstrip("/") or None,
+        scheme=scheme or "https",
+        region=region,
+        allow_delayed_open=True,  # a small object is one request
+        retry_strategy=pafs.AwsStandardS3RetryStrategy(max_attempts=ATTEMPTS),
+    )
 
 
 def resolve(path: str | Path) -> tuple[pafs.FileSystem, str]:
     """File system and path within it, of a local path or a URI."""
     text = str(path)
+    if text.startswith("s3://"):
+        inner = text.removeprefix("s3://").rstrip("/")
+        aws = {k: v for k, v in os.environ.items() if k.startswith("AWS_")}
+        anonymous = inner.startswith("anonymous@") or aws.get("AWS_NO_SIGN_REQUEST", "").lower() in _TRUE
+        endpoint = aws.get("AWS_ENDPOINT_URL_S3") or aws.get("AWS_ENDPOINT_URL", "")
+        region = aws.get("AWS_REGION") or aws.get("AWS_DEFAULT_REGION")
+        return _s3(anonymous, endpoint, region, tuple(sorted(aws.items()))), inner.removeprefix("anonymous@")
     if "://" in text:
-        return pafs.FileSystem.from_uri(text)
+        try:
+            return pafs.FileSystem.from_uri(text)
+        except (pa.ArrowInvalid, NotImplementedError) as error:
+            raise UsageError(
+                f"{text}: not a location that can be read ({error}). Give a path or s3://bucket/key."
+            ) from None
     return pafs.LocalFileSystem(), os.path.abspath(os.path.expanduser(text))
+
+
+@contextmanager
+def explained(path: str | Path) -> Iterator[None]:
+    """Errors of a file system as a `DhsError` that names the path, the cause and what to do."""
+    try:
+        yield
+    except (FileNotFoundError, NotADirectoryError):
+        raise DhsError(f"{path}: no such file. Check the path, or make the step that writes it.") from None
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            said = "no space left on the device. Free some and run again; nothing half-written was kept."
+        elif isinstance(error, PermissionError):
+            said = "permission denied. Choose a place you may read or write."
+        else:
+            said = next((said for words, said in _S3_CAUSES if any(w in str(error) for w in words)), None)
+        if said is None:
+            raise
+        raise DhsError(f"{path}: {said} ({error})") from error
 
 
 def join(path: str | Path, *parts: str) -> str:
@@ -40,32 +107,43 @@ def join(path: str | Path, *parts: str) -> str:
 
 def exists(path: str | Path) -> bool:
     fs, inner = resolve(path)
-    return fs.get_file_info(inner).type != pafs.FileType.NotFound
+    with explained(path):
+        return fs.get_file_info(inner).type != pafs.FileType.NotFound
 
 
 def list_files(folder: str | Path, suffixes: tuple[str, ...] = (), recursive: bool = False) -> list[str]:
     """Sorted paths of the files in a folder; hidden and temporary files are left out."""
     fs, inner = resolve(folder)
-    infos = fs.get_file_info(pafs.FileSelector(inner, recursive=recursive, allow_not_found=True))
-    prefix = str(folder).rstrip("/")
+    with explained(folder):
+        infos = fs.get_file_info(pafs.FileSelector(inner, recursive=recursive, allow_not_found=True))
     names = [i.path[len(inner.rstrip("/")) + 1 :] for i in infos if i.type == pafs.FileType.File]
     keep = [n for n in names if not n.rsplit("/", 1)[-1].startswith(".") and (not suffixes or n.endswith(suffixes))]
-    return [f"{prefix}/{name}" for name in sorted(keep)]
+    return [join(folder, name) for name in sorted(keep)]
+
+
+def list_folders(folder: str | Path) -> list[str]:
+    """Sorted names of the folders directly in a folder."""
+    fs, inner = resolve(folder)
+    with explained(folder):
+        infos = fs.get_file_info(pafs.FileSelector(inner, allow_not_found=True))
+    return sorted(i.base_name for i in infos if i.type == pafs.FileType.Directory and not i.base_name.startswith("."))
 
 
 def read_bytes(path: str | Path) -> bytes:
     fs, inner = resolve(path)
-    try:
-        with fs.open_input_file(inner) as stream:
-            return stream.read()
-    except FileNotFoundError:
-        raise DhsError(f"{path}: no such file. Check the path, or make the step that writes it.") from None
+    with explained(path), fs.open_input_file(inner) as stream:
+        return stream.read()
 
 
 def write_bytes(path: str | Path, data: bytes) -> None:
     """Write a file whole or not at all."""
     fs, inner = resolve(path)
-    if isinstance(fs, pafs.LocalFileSystem):
+    with explained(path):
+        if not isinstance(fs, pafs.LocalFileSystem):
+            # One write: a stream closed by an interrupt between two would leave half a file as if it were whole.
+            with fs.open_output_stream(inner) as stream:
+                stream.write(data)
+            return
         folder = os.path.dirname(inner)
         os.makedirs(folder, exist_ok=True)
         handle, temporary = tempfile.mkstemp(dir=folder, prefix=".tmp-")
@@ -79,9 +157,6 @@ def write_bytes(path: str | Path, data: bytes) -> None:
         except BaseException:
             os.unlink(temporary)
             raise
-    else:
-        with fs.open_output_stream(inner) as stream:
-            stream.write(data)
 
 
 def read_json(path: str | Path) -> dict:
@@ -95,8 +170,8 @@ def write_json(path: str | Path, value) -> None:
     write_bytes(path, (json.dumps(value, indent=1, sort_keys=True, allow_nan=False) + "\n").encode())
 
 
-def write_table(path: str | Path, table: pa.Table, row_group_size: int | None = None) -> None:
-    """Write one parquet file atomically; the bytes depend on the table and the pyarrow version alone.
+def table_bytes(table: pa.Table, row_group_size: int | None = None) -> bytes:
+    """A table as one parquet file; the bytes depend on the table and the pyarrow version alone.
 
     Row groups carry the least and greatest value of every column but binary ones, so that a reader can leave out
     groups that a filter excludes.
@@ -113,15 +188,19 @@ def write_table(path: str | Path, table: pa.Table, row_group_size: int | None = 
         use_dictionary=plain if blobs else True,
         write_statistics=plain if blobs else True,
     )
-    write_bytes(path, sink.getvalue().to_pybytes())
+    return sink.getvalue().to_pybytes()
+
+
+def write_table(path: str | Path, table: pa.Table, row_group_size: int | None = None) -> None:
+    """Write one parquet file atomically; see `table_bytes`."""
+    write_bytes(path, table_bytes(table, row_group_size))
 
 
 def read_table(path: str | Path, columns: list[str] | None = None) -> pa.Table:
     fs, inner = resolve(path)
     try:
-        return pq.read_table(inner, columns=columns, filesystem=fs, partitioning=None)
-    except FileNotFoundError:
-        raise DhsError(f"{path}: no such file. Check the path, or make the step that writes it.") from None
+        with explained(path):
+            return pq.read_table(inner, columns=columns, filesystem=fs, partitioning=None)
     except pa.ArrowInvalid as error:
         raise DhsError(f"{path}: not a readable parquet file ({error}). Delete it and run the step again.") from None
 

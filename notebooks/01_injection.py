@@ -21,6 +21,8 @@ run_dir: str = "runs/demo"  # folder of the run; made if it is not there
 profile: str = "demo"  # smoke, demo, paper, or a YAML file
 seed: int = 20260  # of the whole run
 n_shown: int = 6  # pairs in the grid
+n_checked: int = 24  # lenses of the comparison with lenstronomy
+n_population: int = 200  # pairs drawn from the population
 
 # %%
 from myst_nb import glue
@@ -35,8 +37,14 @@ table = pairs.table()
 pairs
 
 # %% tags=["remove-input"]
+from dhs.book.results import stored_benchmark
+
+benchmark = stored_benchmark("injection")
 for key, value in figures.glued(pairs.manifest, "pairs").items():
     glue(key, value, display=False)
+glue("bench_machine", benchmark.get("machine", "no machine: not measured"), display=False)
+glue("bench_rate", f"{benchmark.get('pairs_per_s_all_inclusive', float('nan')):.0f}", display=False)
+glue("bench_kb", f"{benchmark.get('kb_per_pair', float('nan')):.1f}", display=False)
 
 # %% [markdown]
 # The set holds {glue:text}`n_pairs` pairs: {glue:text}`n_train` for training, {glue:text}`n_val` for validation,
@@ -55,6 +63,73 @@ row = max(
 sources = open_sources(run.profile.sources, run.profile.seed)
 source = sources.read(sources.ids.index(row["source_id"]))
 figures.pair_build_up(row, source.image, source.pixel_scale)
+
+# %% [markdown]
+# ## How exact the renderer is
+#
+# Rays are shot once for all bands, and only where the source can land; each band's PSF is applied in Fourier space.
+# lenstronomy is the reference: `render_arc(..., method="lenstronomy")` makes the same arc with its ray shooting and
+# interpolation and a convolution on the sub-pixel grid.
+
+# %% tags=["hide-input"] mystnb={"figure": {"caption": "Fast renderer against lenstronomy, on the sources of this run. Left and middle: the draw with the greatest error and the difference. Right: greatest pixel error over the peak, flux error and centroid shift of every draw; dashed, the bound of 1e-3.", "name": "fig-agreement"}, "image": {"alt": "A lensed arc, a difference map of noise-like structure far below one thousandth, and three columns of points below a dashed line"}}
+from dhs.injection import checks
+
+agreement = checks.agreement(sources, n_checked, seed, run.profile.injection.supersampling)
+figures.renderer_agreement(agreement)
+
+# %% [markdown]
+# A finite number of rays a pixel is the larger error. It is set by the most compact sources: their light changes
+# within a sub-pixel.
+
+# %% tags=["hide-input"] mystnb={"figure": {"caption": "Error against 16 sub-pixels a side, for the sources of this run: median (solid) and worst (dotted) over lenses.", "name": "fig-convergence"}, "image": {"alt": "Four falling lines on logarithmic axes of error against number of sub-pixels, with the value of this run marked"}}
+convergence = checks.convergence(sources, n_checked, seed)
+figures.convergence(convergence, run.profile.injection.supersampling)
+
+# %% [markdown]
+# Against known answers: behind an isothermal sphere a point at $\beta$ has images at $\theta_E \pm \beta$ with
+# magnifications $\theta_E / \beta \pm 1$.
+
+# %% tags=["hide-input"] mystnb={"figure": {"caption": "Rendered over analytic for a small round source behind an isothermal sphere, in parts of 10,000.", "name": "fig-closure"}, "image": {"alt": "Four nearly flat lines within a few parts in ten thousand of zero, against source offset"}}
+figures.closure(checks.closure())
+
+# %% [markdown]
+# ## Electrons per nanomaggy
+#
+# The arc brings photon noise, and how much depends on the gain of the coadd. It is derived per stamp and band from the
+# sky noise: $\mathrm{gain} = \mathrm{sky\ brightness} / \sigma^2$. A published experiment on Poisson noise assumed
+# 150 electrons per nanomaggy. With that the arc's own noise exceeds the sky's several times over; with the derived gain
+# it stays below it; with an infinite one there is none.
+#
+# The check needs no sky brightness: in real fields whose inverse variance holds the photon noise of the objects, the
+# slope of variance against brightness is one over the gain.
+
+# %% tags=["hide-input"] mystnb={"figure": {"caption": "Left: derived gains of this set, and the value assumed before. Middle: the arc's shot noise over the sky noise in its brightest r pixel, for both. Right, where real DECam fields are at hand: their photon-transfer curves in r, with the slope measured (solid) and the one derived from the sky noise for a dark sky (dotted); a brighter night lies below its dotted line.", "name": "fig-gain"}, "image": {"alt": "Histogram of gains near ten to the four and above with a dashed line at 150, a scatter of noise ratios, and variance against brightness of real fields with lines"}}
+from dhs.survey.photon_transfer import field_curves
+
+figures.gain(table, field_curves())
+
+# %% [markdown]
+# ## Two priors
+#
+# The **response grid** is uniform in Einstein radius, with the source's flux scaled to a drawn SNR: it measures the
+# response evenly. The **population** takes velocity dispersions from their measured function, Einstein radii from them
+# and the redshifts, and keeps each source's own flux. Training and completeness use the grid; results are weighted to
+# the population beside it.
+
+# %% tags=["hide-input"] mystnb={"figure": {"caption": "Response grid (this set) and population (the same hosts and sources, drawn afresh).", "name": "fig-priors"}, "image": {"alt": "Four pairs of step histograms: the population has smaller Einstein radii and fainter arcs than the grid"}}
+from dhs.datasets.fresh import FreshPairs
+
+population = FreshPairs(run.profile, injection__prior="population", injection__n_pairs=n_population)
+figures.priors(table, population.table("train"))
+
+# %% [markdown]
+# ## Speed and size
+#
+# Measured by `python benchmarks/injection.py` beside its peers in one run, on {glue:text}`bench_machine`:
+# {glue:text}`bench_rate` pairs a second all-inclusive, {glue:text}`bench_kb` kB a pair.
+
+# %% tags=["hide-input"] mystnb={"figure": {"caption": "Times faster than peers, on one core, from the stored benchmark. Black: the aim.", "name": "fig-benchmark"}, "image": {"alt": "Three horizontal bars of speed ratios with their aims marked"}}
+figures.benchmark(benchmark)
 
 # %% [markdown]
 # ## Pairs across the set

@@ -11,7 +11,7 @@
 # ---
 
 # %% [markdown]
-# # Training: one ResNet-18, every monitor in plain sight
+# # Training: one network, every monitor in plain sight
 #
 # The network is trained on positives against paired controls and hard negatives. Validation picks the epoch; the
 # test split is not read here.
@@ -29,6 +29,8 @@ from myst_nb import glue
 import dhs
 import dhs.figures as figures
 from dhs import storage
+from dhs.models.attribution import attribute
+from dhs.validation.ablate import Ablation
 
 run = dhs.Run(run_dir, profile, seed)
 result = run.train(epochs=epochs or None)
@@ -36,7 +38,9 @@ result
 
 # %% tags=["remove-input"]
 config = yaml.safe_load(storage.read_bytes(run.path / "train" / "config.yaml"))
-for key, value in figures.glued({"history": result.history, "config": config}, "training").items():
+ablation = Ablation.find(run.path / "ablation", config["resolved"]["content_hash"])
+record = {"history": result.history, "config": config, "ablation": ablation and ablation.table}
+for key, value in figures.glued(record, "training").items():
     glue(key, value, display=False)
 
 # %% [markdown]
@@ -47,5 +51,29 @@ for key, value in figures.glued({"history": result.history, "config": config}, "
 # epoch: {glue:text}`best_epoch`, validation AUROC {glue:text}`best_val_auroc`. That epoch was chosen by this very
 # number, so it flatters a little; the test split of the next chapter had no part in the choice.
 
-# %% tags=["hide-input"] mystnb={"figure": {"caption": "Every monitor by epoch. The core-masked AUROC is measured at some epochs only.", "name": "fig-training"}, "image": {"alt": "Panels of loss, AUROC overall and by Einstein radius, core-masked AUROC, hard-negative accuracy, gradient norm and learning rate against epoch"}}
+# %% tags=["hide-input"] mystnb={"figure": {"caption": "Every monitor by epoch. Core-masked and core-swapped AUROC are measured at some epochs only.", "name": "fig-training"}, "image": {"alt": "Panels of loss, AUROC overall and by Einstein radius, recall, core-masked and core-swapped AUROC, hard-negative accuracy by kind, gradient norm, learning rate, throughput and pairs met against epoch"}}
 figures.training_curves(result.history)
+
+# %% [markdown]
+# ## What the network looks at
+#
+# The path of the integrated gradients {cite:p}`Sundararajan2017` starts at a pair's own control and ends at its
+# positive. So the contributions of all pixels add up to what the arc did to the logit; what the host alone does is
+# in neither. Validation pairs with a matched SNR that can be seen.
+
+# %% tags=["hide-input"] mystnb={"figure": {"caption": "Positive, control, noiseless arc, and the contribution of each pixel to the rise of the logit from control to positive, bands summed. Pairs from the largest rise to the smallest. Dotted: the Einstein radius.", "name": "fig-attribution"}, "image": {"alt": "Rows of four stamps: lens, control, arc, and a red and blue map of attributions with the Einstein radius as a dotted circle"}}
+seen = attribute(result.best, run.inject())
+figures.attributions(seen)
+
+# %% tags=["hide-input"] mystnb={"figure": {"caption": "Where attribution lies beside where the light of the arc lies, by radius in units of the Einstein radius. A network that reads the arc follows its light; one that reads the core lies to the left of it.", "name": "fig-attribution-profile"}, "image": {"alt": "Two curves of share against radius over Einstein radius with bands, arc light and absolute attribution"}}
+figures.attribution_profile(seen)
+
+# %% [markdown]
+# ## What each ingredient is worth
+#
+# `dhs ablate` trains each variant with several seeds for the same number of epochs and scores all of them on the same
+# test stamps. A bar is the interval of the paired difference over hosts and sources of the test split; the ticks are
+# single seeds. Where the ticks lie as far apart as the difference is large, the training's own chance explains it.
+
+# %% tags=["hide-input"] mystnb={"figure": {"caption": "Each variant of the training against the one it is compared with: differences of AUROC, of the core-swap effect (what AUROC loses when positives are given the core of their control), and of recall. To the right is more. Intervals hold for each difference by itself.", "name": "fig-ablation"}, "image": {"alt": "Points with intervals and seed ticks for each training variant in panels of AUROC, core-swap effect and recall differences, or the command that measures them"}}
+figures.ablation(ablation and ablation.table, run=str(run_dir))

@@ -6,7 +6,7 @@ import pyarrow as pa
 import pytest
 
 from dhs import storage
-from dhs.errors import DhsError, InputRefused, Refusal
+from dhs.errors import DhsError, InputRefused, Refusal, UsageError
 
 
 def test_a_failed_write_leaves_the_old_file_and_no_litter(tmp_path, monkeypatch):
@@ -17,10 +17,24 @@ def test_a_failed_write_leaves_the_old_file_and_no_litter(tmp_path, monkeypatch)
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "replace", fail)
-    with pytest.raises(OSError, match="No space"):
+    with pytest.raises(DhsError, match=r"file: no space left on the device. Free some and run again"):
         storage.write_bytes(path, b"new")
     assert path.read_bytes() == b"old"
     assert [p.name for p in path.parent.iterdir()] == ["file"]
+
+
+def test_a_place_that_may_not_be_written_is_named(tmp_path, monkeypatch):
+    def fail(*args, **kwargs):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(os, "replace", fail)
+    with pytest.raises(DhsError, match="permission denied. Choose a place"):
+        storage.write_bytes(tmp_path / "file", b"new")
+
+
+def test_other_schemes_are_refused():
+    with pytest.raises(UsageError, match="ftp://h/x: not a location"):
+        storage.resolve("ftp://h/x")
 
 
 def test_listing_is_sorted_and_skips_hidden_files(tmp_path):

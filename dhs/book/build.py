@@ -18,8 +18,7 @@ from pathlib import Path
 
 import yaml
 
-from dhs import storage
-from dhs.book import fingerprint
+from dhs import fingerprint, storage
 from dhs.book.run import Run
 from dhs.config import load_profile
 from dhs.errors import DhsError, UsageError
@@ -31,7 +30,10 @@ NOTEBOOKS = {  # each notebook and the steps it runs
     "04_evaluation": ("inject", "train", "evaluate"),
     "05_real_lenses": ("evaluate", "real_lenses"),
     "06_signoff": ("preflight", "real_lenses", "signoff"),
+    "07_scale": (),
 }
+
+EXTRAS = {"03_training": ("ablation/ablation.parquet",)}  # shown where the user has made them
 
 INLINE_BACKEND = "module://matplotlib_inline.backend_inline"
 LARGE_RUN = 50_000  # pairs; from here on hours and disk are projected before the start
@@ -166,6 +168,7 @@ def build(profile: str = "demo", *, runs: Path | None = None, seed: int | None =
         parameters = {"run_dir": str(run_dir), "profile": profile, "seed": config.seed}
         depends = {"script": fingerprint.files(script), "figures": _code_of(script), "parameters": parameters}
         depends["steps"] = {step: run.depends(step) for step in steps}
+        depends["extras"] = fingerprint.files(*(run.path / extra for extra in EXTRAS.get(name, ())))
         executed[name] = depends
         record = run.path / ".steps" / f"notebook-{name}.json"
         if target.exists() and record.exists() and storage.read_json(record) == depends:

@@ -8,8 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from dhs import storage
-from dhs.book import fingerprint
+from dhs import fingerprint, storage
 from dhs.config import Profile, digest, load_profile
 
 

@@ -14,7 +14,6 @@ import subprocess
 import time
 from collections import Counter
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -23,18 +22,18 @@ import pyarrow.parquet as pq
 
 from dhs import engines, storage
 from dhs.config import Profile, digest, load_profile, parse_profile
+from dhs.datasets import resume as resuming
 from dhs.datasets import splits
 from dhs.datasets.reader import Pairs, open_pairs
 from dhs.datasets.schema import BANDS, NEGATIVE_SCHEMA, PAIR_SCHEMA, PSF_IMAGE, SCHEMA_VERSION, SPLITS, stored
 from dhs.encoding import encode
-from dhs.errors import DhsError
+from dhs.errors import DhsError, InputRefused, Refusal
 from dhs.injection.noise import rng_key
 from dhs.injection.pair import ARC_LEVELS, CONTROL_LEVELS, Pair, make_pair
 from dhs.injection.sources import open_sources
 from dhs.survey.hosts import open_hosts
 from dhs.survey.stamp import HostStamp
 
-PACKAGES = ("dark-halo-scope", "numpy", "scipy", "pyarrow", "lenstronomy", "astropy", "photutils", "galsim")
 INVVAR_LEVELS = 32767  # quantisation steps of the greatest inverse variance
 PSF_LEVELS = 65536  # and of a PSF image's peak
 PAIRS_PER_WORKER = 250  # a second process takes as long to start as so many pairs to make
@@ -43,7 +42,7 @@ DRAWS_KEY = b"dhs_draws"
 
 @dataclass(frozen=True)
 class Part:
-    """One part file: its split, number, and the (pair_id, host index) slots it holds."""
+    """One part file: its split, number, and the (pair_id, host index) slots it holds, those of one brick together."""
 
     split: str
     number: int
@@ -52,6 +51,20 @@ class Part:
     @property
     def name(self) -> str:
         return f"split={self.split}/part-{self.number:05d}.parquet"
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What the manifest says of a part: its files' digests, rows, pairs made now, draws, and who is in it."""
+
+    part: Part
+    digests: tuple[str, str]
+    rows: int
+    made: int
+    draws: dict[str, int]
+    refused: tuple[Refusal, ...]
+    host_ids: frozenset[str]
+    source_ids: frozenset[str]
 
 
 @dataclass(frozen=True)
@@ -65,11 +78,12 @@ class Context:
     source_index: dict[str, np.ndarray]
 
 
-def open_context(profile_data: dict, out: str) -> Context:
+def open_context(profile_data: dict, out: str, hosts_index: str | None = None) -> Context:
+    """Open hosts and sources; ``hosts_index`` names the hosts as they were opened before."""
     profile = parse_profile(profile_data, "pairs configuration")
     sources = open_sources(profile.sources, profile.seed)
     index = splits.split_sources(sources.ids, profile.seed, profile.splits)
-    return Context(profile, out, open_hosts(profile.hosts, profile.seed), sources, index)
+    return Context(profile, out, open_hosts(profile.hosts, profile.seed, hosts_index), sources, index)
 
 
 def plan(context: Context) -> list[Part]:
@@ -83,21 +97,44 @@ def plan(context: Context) -> list[Part]:
         host = int(order[pair_id % len(refs)])
         slots[split[host]].append((pair_id, host))
     size = profile.injection.pairs_per_part
-    return [
-        Part(name, i // size, tuple(slots[name][i : i + size]))
-        for name in SPLITS
-        for i in range(0, len(slots[name]), size)
-    ]
+    bricks = [r.brickname for r in refs]
+    cut = {name: resuming.by_brick(slots[name], bricks, size) for name in SPLITS}
+    return [Part(name, number, part) for name in SPLITS for number, part in enumerate(cut[name])]
 
 
-def make_part(context: Context, part: Part) -> tuple[int, dict]:
-    """Make and write one part file and its hard negatives; return pairs made and draws by reason."""
+def make_part(context: Context, task: tuple[Part, bool]) -> Summary:
+    """Make and write one part file and its hard negatives; one that is there already, and whole, is only summed up."""
+    part, there = task
+    files = [storage.join(context.out, "negatives", part.name), storage.join(context.out, part.name)]
+    if there:
+        try:
+            return _summary(part, *(storage.read_bytes(f) for f in files), made=0)
+        except (DhsError, pa.ArrowInvalid, KeyError):
+            pass  # damaged, or half of a pair of files: made again
     table, negatives, draws = pair_tables(context, part)
-    storage.write_table(storage.join(context.out, "negatives", part.name), negatives)
-    # the pairs go last: a part that exists is a part that is whole
     meta = {**table.schema.metadata, DRAWS_KEY: json.dumps(draws, sort_keys=True).encode()}
-    storage.write_table(storage.join(context.out, part.name), table.replace_schema_metadata(meta))
-    return table.num_rows, draws
+    data = [storage.table_bytes(negatives), storage.table_bytes(table.replace_schema_metadata(meta))]
+    # the pairs go last: a part that exists is a part that is whole
+    for file, content in zip(files, data):
+        storage.write_bytes(file, content)
+    return _summary(part, *data, made=table.num_rows)
+
+
+def _summary(part: Part, negatives: bytes, pairs: bytes, made: int) -> Summary:
+    file = pq.ParquetFile(pa.BufferReader(pairs))
+    pq.ParquetFile(pa.BufferReader(negatives))
+    meta = file.schema_arrow.metadata
+    ids = file.read(columns=["host_id", "source_id"])
+    return Summary(
+        part=part,
+        digests=(hashlib.sha256(pairs).hexdigest(), hashlib.sha256(negatives).hexdigest()),
+        rows=file.metadata.num_rows,
+        made=made,
+        draws=json.loads(meta[DRAWS_KEY]),
+        refused=tuple(resuming.refusals_of(meta)),
+        host_ids=frozenset(ids["host_id"].to_pylist()),
+        source_ids=frozenset(ids["source_id"].to_pylist()),
+    )
 
 
 def pair_tables(context: Context, part: Part, epoch: int = 0) -> tuple[pa.Table, pa.Table, dict]:
@@ -113,15 +150,22 @@ def pair_tables(context: Context, part: Part, epoch: int = 0) -> tuple[pa.Table,
     Returns
     -------
     pairs, negatives : pyarrow.Table
-        Of the stored form of `PAIR_SCHEMA` and `NEGATIVE_SCHEMA`.
+        Of the stored form of `PAIR_SCHEMA` and `NEGATIVE_SCHEMA`, by ``pair_id``; hosts that were refused when they
+        were read stand in the metadata of the pairs.
     draws : dict of str to int
     """
     pairs, negatives, draws = [], [], Counter()
+    refused: dict[str, Refusal] = {}
     config, seed = context.profile.injection, context.profile.seed
     last, host, common = None, None, {}
     for pair_id, host_index in part.slots:
         if last != host_index:
-            last, host = host_index, context.hosts.read(host_index)
+            try:
+                last, host = host_index, context.hosts.read(host_index)
+            except InputRefused as error:
+                refused[error.refusal.id] = error.refusal
+                draws.update({"host_refused": 1})
+                continue
             common = _host_columns(host, context.profile)
         key = rng_key(seed, pair_id, epoch)
         made = make_pair(key, host, context.sources, context.source_index[part.split], config)
@@ -146,7 +190,11 @@ def pair_tables(context: Context, part: Part, epoch: int = 0) -> tuple[pa.Table,
             )
     draws["accepted"] = len(pairs)
     draws["negatives"] = len(negatives)
-    return _table(pairs, stored(PAIR_SCHEMA)), _table(negatives, stored(NEGATIVE_SCHEMA)), dict(draws)
+    for rows in (pairs, negatives):
+        rows.sort(key=lambda row: row["pair_id"])
+    table = _table(pairs, stored(PAIR_SCHEMA))
+    table = table.replace_schema_metadata({**table.schema.metadata, **resuming.refusals_meta(refused.values())})
+    return table, _table(negatives, stored(NEGATIVE_SCHEMA)), dict(draws)
 
 
 def _host_columns(host: HostStamp, profile: Profile) -> dict:
@@ -221,7 +269,10 @@ def inject(
     profile: str | Path | Profile = "demo",
     engine: str = "processes",
     workers: int | None = None,
+    master: str | None = None,
     resume: bool = False,
+    host_catalogue: str | None = None,
+    host_select: str | None = None,
     allow_known_lenses: bool | None = None,
     known_lenses: str | None = None,
 ) -> Pairs:
@@ -231,19 +282,26 @@ def inject(
     ----------
     out : str or Path
         Folder or ``s3://`` prefix: ``split=*/part-*.parquet``, ``negatives/``, ``manifest.json``, ``run.json``,
-        ``quarantine.parquet``.
+        ``quarantine.parquet``, and ``hosts.parquet`` (the hosts as they were chosen) unless they are mock.
     hosts, sources : str, optional
-        ``mock`` or a folder of cutouts; ``auto``, ``xdf``, ``mock`` or a GalSim ``RealGalaxyCatalog`` file.
+        ``mock``, a folder of cutouts, or a folder that holds the survey's ``coadd/``; ``auto``, ``xdf``, ``mock`` or a
+        GalSim ``RealGalaxyCatalog`` file.
     n_pairs : int, optional
         Accepted pairs over all splits.
     seed : int, optional
     profile : str, Path or Profile
         What the options above leave open.
-    engine : {"processes", "serial"}
+    engine : {"processes", "serial", "spark"}
     workers : int, optional
         CPUs by default. Changes no byte.
+    master : str, optional
+        Spark master; ``local[workers]`` by default.
     resume : bool
-        Continue an interrupted run of the same configuration; a finished one is returned as it is.
+        Continue an interrupted run of the same configuration, code and hosts; a finished one is returned as it is.
+    host_catalogue : str, optional
+        Targets in the coadds: Tractor or sweep catalogues, or a table of positions; ``tractor/`` by default.
+    host_select : {"lrg", "none"}, optional
+        Cuts on that catalogue.
     allow_known_lenses : bool, optional
         Keep hosts that are published lenses or candidates, marked ``host_is_candidate``.
     known_lenses : str, optional
@@ -264,29 +322,39 @@ def inject(
         hosts__spec=hosts,
         hosts__allow_known_lenses=allow_known_lenses,
         hosts__known_lenses=known_lenses,
+        hosts__catalogue=host_catalogue,
+        hosts__select=host_select,
         sources__spec=sources,
         injection__n_pairs=n_pairs,
     )
-    engines.check(engine, workers)
+    engines.check(engine, workers, master)
     out = str(out)
     identity = digest({k: v for k, v in config.model_dump(mode="json").items() if k in IDENTITY})
-    if already_done(out, identity, resume):
+    maker = resuming.made_by()
+    if resuming.already_done(out, identity, maker, resume):
         return open_pairs(out)
     asked, started = workers, time.time()
     data = config.model_dump(mode="json")
     context = open_context(data, out)
-    storage.write_quarantine(storage.join(out, "quarantine.parquet"), context.hosts.refusals + context.sources.refusals)
-    storage.write_json(storage.join(out, "run.json"), {"identity": identity, "finished": False})
+    storage.write_json(storage.join(out, "run.json"), {"identity": identity, "finished": False, **maker})
+    quarantine, refused = storage.join(out, "quarantine.parquet"), context.hosts.refusals + context.sources.refusals
+    storage.write_quarantine(quarantine, refused)
+    setup = (data, out, resuming.keep_hosts(context.hosts, out))
     parts = plan(context)
-    todo = [p for p in parts if not (resume and storage.exists(storage.join(out, p.name)))]
-    if workers is None:
-        workers = min(os.cpu_count() or 1, 1 + sum(len(p.slots) for p in todo) // PAIRS_PER_WORKER)
-    made = 0
-    for count, _ in engines.run(make_part, todo, open_context, (data, out), engine, workers, "injecting"):
-        made += count
-    manifest = _manifest(context, parts, out)
+    there = set(storage.list_files(out, (".parquet",), recursive=True)) if resume else set()
+    order = {part.name: i for i, part in enumerate(parts)}
+    todo = [(part, storage.join(out, part.name) in there) for part in parts]
+    sizes = [0 if done else len(part.slots) for part, done in todo]
+    if workers is None and engine == "processes":
+        workers = min(os.cpu_count() or 1, 1 + sum(sizes) // PAIRS_PER_WORKER)
+    options = {"master": master, "sizes": sizes, "unit": "pair"}
+    summaries = list(engines.run(make_part, todo, open_context, setup, engine, workers, "injecting", **options))
+    manifest = _manifest(context, sorted(summaries, key=lambda s: order[s.part.name]), out)
+    late = {r.id: r for s in summaries for r in s.refused}
+    storage.write_quarantine(quarantine, refused + list(late.values()))
+    made = sum(s.made for s in summaries)
     seconds = time.time() - started
-    run = {"identity": identity, "finished": True, "engine": engine, "workers": asked, "out": out}
+    run = {"identity": identity, "finished": True, "engine": engine, "workers": asked, "out": out, **maker}
     run |= {"seconds": seconds, "pairs_made": made, "pairs_per_s": made / seconds}
     storage.write_json(storage.join(out, "run.json"), run)
     storage.write_json(storage.join(out, "manifest.json"), manifest)
@@ -296,40 +364,20 @@ def inject(
 IDENTITY = ("seed", "hosts", "sources", "injection", "splits")
 
 
-def already_done(out: str, identity: str, resume: bool) -> bool:
-    """Whether ``out`` holds this very data set, finished; refuse to touch anything else."""
-    if not storage.list_files(out, recursive=True):
-        return False
-    run_file = storage.join(out, "run.json")
-    if not storage.exists(run_file):
-        raise DhsError(f"{out}: not empty, and not a pairs data set. Choose an empty folder for --out.")
-    run = storage.read_json(run_file)
-    if run["identity"] != identity:
-        raise DhsError(
-            f"{out}: holds pairs of another configuration or seed. Choose another --out; nothing was changed."
-        )
-    if not resume:
-        state = "finished" if run["finished"] else "unfinished"
-        raise DhsError(f"{out}: holds a {state} data set of this configuration. Add --resume, or choose another --out.")
-    return bool(run["finished"]) and storage.exists(storage.join(out, "manifest.json"))
-
-
-def _manifest(context: Context, parts: list[Part], out: str) -> dict:
+def _manifest(context: Context, summaries: list[Summary], out: str) -> dict:
     counts, draws = dict.fromkeys(SPLITS, 0), Counter()
     host_ids: dict[str, set] = {name: set() for name in SPLITS}
     source_ids: dict[str, set] = {name: set() for name in SPLITS}
-    content = hashlib.sha256()
-    for part in parts:
-        for path in (part.name, f"negatives/{part.name}"):
-            content.update(f"{path}:{storage.sha256(storage.join(out, path))}\n".encode())
-        fs, inner = storage.resolve(storage.join(out, part.name))
-        with fs.open_input_file(inner) as stream:
-            file = pq.ParquetFile(stream)
-            counts[part.split] += file.metadata.num_rows
-            draws.update(json.loads(file.schema_arrow.metadata[DRAWS_KEY]))
-            ids = file.read(columns=["host_id", "source_id"])
-        host_ids[part.split].update(ids["host_id"].to_pylist())
-        source_ids[part.split].update(ids["source_id"].to_pylist())
+    content, late = hashlib.sha256(), set()
+    for summary in summaries:
+        split, name = summary.part.split, summary.part.name
+        for path, digest_ in zip((name, f"negatives/{name}"), summary.digests):
+            content.update(f"{path}:{digest_}\n".encode())
+        counts[split] += summary.rows
+        draws.update(summary.draws)
+        host_ids[split] |= summary.host_ids
+        source_ids[split] |= summary.source_ids
+        late.update(r.id for r in summary.refused)
     accepted, negatives = draws.pop("accepted", 0), draws.pop("negatives", 0)
     if accepted == 0:
         raise DhsError(f"{out}: no draw was accepted ({dict(draws)}). Relax injection.min_magnification or min_images.")
@@ -339,7 +387,7 @@ def _manifest(context: Context, parts: list[Part], out: str) -> dict:
         "schema_version": SCHEMA_VERSION,
         "config": context.profile.model_dump(mode="json"),
         "seed": context.profile.seed,
-        "versions": {name: version(name) for name in PACKAGES},
+        "versions": resuming.made_by()["versions"],
         "git_commit": _git_commit(),
         "counts": counts,
         "hosts": {
@@ -348,8 +396,9 @@ def _manifest(context: Context, parts: list[Part], out: str) -> dict:
             "mock": hosts.mock,
             "n": len(hosts.refs),
             "per_split": {name: len(v) for name, v in host_ids.items()},
-            "refused": len(hosts.refusals),
+            "refused": len(hosts.refusals) + len(late),
             "known_lens_catalogue": hosts.known_lens_catalogue,
+            "selection": hosts.selection,
         },
         "sources": {
             "kind": sources.kind,

@@ -3,6 +3,7 @@
 Nothing here computes a result; a section that is missing or skipped is drawn as a panel that says why.
 """
 
+from dhs.figures.attention import ablation, attribution_profile, attributions
 from dhs.figures.gates import (
     decision_banner,
     gate_of,
@@ -13,6 +14,7 @@ from dhs.figures.gates import (
     signoff_table,
     table,
 )
+from dhs.figures.injection import benchmark, closure, convergence, gain, priors, renderer_agreement
 from dhs.figures.learning import training_curves
 from dhs.figures.numbers import glued
 from dhs.figures.pairs import (
@@ -24,6 +26,7 @@ from dhs.figures.pairs import (
     rejections,
     sample_sheet,
 )
+from dhs.figures.scale import measured_scale, scale_plan, scaling
 from dhs.figures.scores import (
     completeness_map,
     core_effect,
@@ -50,15 +53,22 @@ from dhs.figures.zoom import zoom_gallery
 from dhs.validation.stamp_sets import by_pair
 
 __all__ = [
+    "ablation",
+    "attribution_profile",
+    "attributions",
+    "benchmark",
     "by_pair",
+    "closure",
     "colour",
     "completeness_contours",
     "completeness_map",
+    "convergence",
     "core_effect",
     "coverage",
     "decision_banner",
     "failure_causes",
     "fixes",
+    "gain",
     "gallery",
     "gate_of",
     "gate_overview",
@@ -67,6 +77,7 @@ __all__ = [
     "host_conditions",
     "leakage",
     "lens_list",
+    "measured_scale",
     "missed_lenses",
     "of_cutouts",
     "of_survey_negatives",
@@ -74,6 +85,7 @@ __all__ = [
     "pair_grid",
     "pair_strip",
     "parameter_coverage",
+    "priors",
     "purity_curve",
     "radial_profiles",
     "rates",
@@ -81,7 +93,10 @@ __all__ = [
     "realism_gap",
     "rejections",
     "reliability",
+    "renderer_agreement",
     "sample_sheet",
+    "scale_plan",
+    "scaling",
     "score_distributions",
     "signoff_table",
     "skipped",

@@ -13,12 +13,15 @@ from dhs.figures.style import note, skipped, styled
 
 PANELS = {
     "loss": (lambda c: "loss" in c, "binary cross-entropy"),
-    "AUROC on validation": (lambda c: "auroc" in c and not _bin(c) and "core" not in c, "AUROC"),
-    "AUROC by θ_E": (lambda c: "auroc" in c and _bin(c), "AUROC"),
-    "core-masked AUROC": (lambda c: "core" in c, "AUROC"),
-    "accuracy on hard negatives": (lambda c: "hard" in c or "acc" in c, "fraction right"),
-    "gradient norm": (lambda c: "grad" in c, "norm [1]"),
-    "learning rate": (lambda c: c in ("lr", "learning_rate"), "learning rate [1]"),
+    "AUROC": (lambda c: c.startswith("auroc") and not _bin(c) and "core" not in c, "AUROC"),
+    "AUROC by θ_E, validation": (lambda c: c.startswith("auroc") and _bin(c), "AUROC"),
+    "recall on validation": (lambda c: c.startswith("tpr_fpr_"), "true-positive rate"),
+    "core masked, core swapped": (lambda c: "core" in c, "AUROC"),
+    "hard negatives": (lambda c: c.startswith("hard_negative_accuracy"), "fraction below logit 0"),
+    "gradient norm": (lambda c: c.startswith("grad_norm"), "norm [1]"),
+    "learning rate": (lambda c: c == "lr", "learning rate [1]"),
+    "throughput": (lambda c: c == "samples_per_s", "stamps [1/s]"),
+    "pairs met": (lambda c: c == "seen_ids", "distinct ids an epoch"),
 }
 
 
@@ -29,6 +32,10 @@ def _bin(column: str) -> bool:
 def _label(column: str) -> str:
     if _bin(column):
         return '{}-{}"'.format(*column.split("_")[-2:])
+    if column.startswith("tpr_fpr_"):
+        return f"FPR {column.removeprefix('tpr_fpr_')}"
+    if column.startswith("hard_negative_accuracy"):
+        return column.removeprefix("hard_negative_accuracy").strip("_").replace("_", " ") or "all kinds"
     return column.replace("_", " ").replace("auroc", "AUROC")
 
 
@@ -44,7 +51,7 @@ def training_curves(history: pd.DataFrame) -> Figure:
     """
     if not len(history):
         return skipped("history.csv has no epoch", "training")
-    figure, axes = plt.subplots(4, 2, figsize=(7.6, 9.6))
+    figure, axes = plt.subplots(5, 2, figsize=(7.6, 11.5))
     used = {"epoch"}
     epochs = history["epoch"] if "epoch" in history else np.arange(1, len(history) + 1)
     for axis, (title, (wanted, unit)) in zip(axes.flat, PANELS.items()):

@@ -51,9 +51,10 @@ def glued(artefact: Mapping, kind: str) -> dict[str, str]:
     Parameters
     ----------
     artefact : mapping
-        The manifest, ``preflight.json``, ``{"history": DataFrame, "config": mapping}`` of the training,
-        ``evaluation.json``, ``real_lenses.json`` or ``signoff.json``; empty where the run has none.
-    kind : {"pairs", "preflight", "training", "evaluation", "real_lenses", "signoff"}
+        The manifest, ``preflight.json``, ``{"history": DataFrame, "config": mapping, "ablation": DataFrame}`` of the
+        training, ``evaluation.json``, ``real_lenses.json``, ``signoff.json`` or the measurement of
+        `dhs.figures.scale`; empty where the run has none.
+    kind : {"pairs", "preflight", "training", "evaluation", "real_lenses", "signoff", "scale"}
 
     Returns
     -------
@@ -66,6 +67,7 @@ def glued(artefact: Mapping, kind: str) -> dict[str, str]:
         "evaluation": _evaluation,
         "real_lenses": _real_lenses,
         "signoff": _signoff,
+        "scale": _scale,
     }
     return makers[kind](artefact or {})
 
@@ -175,6 +177,30 @@ def _training(record: Mapping) -> dict[str, str]:
         "core_dropout_prob",
     ):
         out[name] = str(section.get(name, "not recorded"))
+    return out | _ablation(record.get("ablation"))
+
+
+ABLATIONS = ("unpaired", "no_hard_negatives", "no_core_dropout", "scaled_core_dropout", "raw_and_residual")
+ABLATIONS += ("sersic_sources", "seed_augmentation", "deeplens", "pretrained")
+
+
+def _ablation(table) -> dict[str, str]:
+    """AUROC difference of each variant of the default plan; ``table`` is a DataFrame or None."""
+    out = {}
+    for name in ABLATIONS:
+        key = f"ablation_{name}"
+        rows = (
+            [] if table is None else table[(table["variant"] == name) & (table["metric"] == "auroc")].to_dict("records")
+        )
+        if not rows or not math.isfinite(rows[0]["difference"]):
+            out[key] = (rows and rows[0]["reason"]) or "not measured in this run (dhs ablate)"
+            continue
+        row = rows[0]
+        seeds = ", ".join(f"{d:+.3f}" for d in row["difference_by_seed"])
+        interval = "no interval"
+        if math.isfinite(row["ci_low"]):
+            interval = f"{row['ci_low']:+.3f} to {row['ci_high']:+.3f}"
+        out[key] = f"AUROC {row['difference']:+.3f} ({interval}; by seed {seeds})"
     return out
 
 
@@ -305,3 +331,29 @@ def _entry(entry) -> str:
         return str(entry)
     keys = ("text", "message", "what", "experiment", "change", "explanation", "reason", "name")
     return next((str(entry[k]) for k in keys if entry.get(k)), "unnamed")
+
+
+def _scale(measured: Mapping) -> dict[str, str]:
+    """The stored measurement, and what it makes of 10^8 cutouts."""
+    target = 1e8
+    last = (measured.get("runs") or [{}])[-1]
+    get = {k: float(last.get(k) or math.nan) for k in ("pairs", "wall_s", "peak_gb", "pairs_per_cpu_s", "parts")}
+    size = float(last.get("bytes_per_pair") or math.nan)
+    held = float(measured.get("plan_bytes_per_pair") or math.nan)
+    return {
+        "scale_date": str(measured.get("date", "not measured")),
+        "scale_cores": text(measured.get("cores")),
+        "scale_pairs": text(last.get("pairs")),
+        "scale_minutes": text(get["wall_s"] / 60, 1),
+        "scale_peak_gb": text(get["peak_gb"], 2),
+        "scale_rate": text(get["pairs_per_cpu_s"], 1),
+        "scale_slope": text(measured.get("slope_wall"), 2),
+        "scale_spark": text(measured.get("spark_speedup"), 2),
+        "scale_kb": text(size / 1e3, 1),
+        "scale_tb": text(size * target / 1e12, 2),
+        "scale_objects": text(2e-6 * target * get["parts"] / get["pairs"], 2),
+        "scale_plan_gb": text(held * target / 1e9, 1),
+        "scale_core_hours": text(round(target / get["pairs_per_cpu_s"] / 3600))
+        if get["pairs_per_cpu_s"] > 0
+        else "not measured",
+    }

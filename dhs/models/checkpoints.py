@@ -2,8 +2,8 @@
 
 A checkpoint holds plain tensors, numbers and strings: ``model``, the ``train`` configuration, ``seed``,
 ``content_hash`` of the data it was trained on, ``weights`` (random or pretrained), ``epoch``, ``history``; and in
-``last.pt`` the state of optimiser and schedule. No generator state is needed: every random stream of a run is
-keyed by (seed, epoch).
+``last.pt`` the state of optimiser and schedule, and the ``progress`` of an unfinished epoch: the step it stands at
+and its monitors so far. No generator state is needed: every random stream of a run is keyed by (seed, epoch, step).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from dhs import storage
 from dhs.config import TrainConfig
 from dhs.errors import DhsError
 
-FORMAT = 1
+FORMAT = 2
 
 
 def save(path: str | Path, state: dict) -> None:

@@ -1,78 +1,145 @@
-"""Training samples from a pairs data set: each pair once an epoch, as a positive and one negative.
+"""Training samples from pairs: each pair once an epoch, as a positive and one negative.
 
-A split that fits in memory is held decoded; a larger one is streamed part by part in a seeded order through a
-window that is shuffled, so memory does not grow with it. Either way the samples of an epoch depend on
-(seed, epoch) alone for what they are, and every pair is met exactly once: the ids are counted.
+What gives pairs is anything with the interface of `dhs.datasets.reader.Pairs`: ``path``, ``table(split, columns)``
+and ``batches(split, columns, batch_size, negatives)``. Besides stored pairs there may be fresh ones, under the same
+ids with other arcs every epoch (`dhs.datasets.fresh.FreshPairs`).
+
+A split that fits in memory is held decoded; a larger one is streamed through a window that is shuffled, so memory
+does not grow with it. Either way the samples of an epoch depend on (seed, epoch) alone for what they are, whatever
+the number of processes, and every pair is met exactly once: the ids are counted.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from typing import Protocol
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.compute as pc
 
-from dhs import storage
 from dhs.datasets import reader
 from dhs.datasets.schema import STAMP_SHAPE
 from dhs.errors import DhsError
 
 MEMORY_LIMIT_BYTES = 2_000_000_000
 WINDOW_PAIRS = 4096
+READ_PAIRS = 256
 STAMP_BYTES = 4 * int(np.prod(STAMP_SHAPE))
-PAIR_COLUMNS = (
-    "pair_id",
-    "host_id",
-    "control",
-    "arc",
-    "gain_g",
-    "gain_r",
-    "gain_z",
-    "rng_key",
-    "theta_e_arcsec",
-)
+SIGMAS = tuple(f"sky_sigma_{band}" for band in "grz")
+SCALARS = ("pair_id", "host_id", "theta_e_arcsec", "psf_fwhm_r_arcsec", *SIGMAS)
+IMAGES = ("control", "arc", "gain_g", "gain_r", "gain_z", "rng_key")
+NEGATIVE_SCALARS = ("pair_id", "kind")
+HOSTS_STREAM = 2**62
+MISSING_FRESH = 0.01
+
+
+class PairSource(Protocol):
+    """What training reads pairs from; see `dhs.datasets.reader.Pairs`."""
+
+    path: str
+
+    def table(self, split: str, columns: Sequence[str], *, negatives: bool = False) -> pa.Table: ...
+
+    def batches(
+        self, split: str, columns: Sequence[str], batch_size: int, negatives: bool = False
+    ) -> Iterator[pa.RecordBatch]: ...
 
 
 @dataclass(frozen=True)
 class Part:
-    """The decoded stamps of one parquet part.
+    """Some decoded pairs of a split, in the order they are stored.
 
     Attributes
     ----------
-    pair_id : ndarray, (n,) int64
-    host_id : ndarray, (n,) str
-    theta_e : ndarray, (n,) float32
-        Arcsec.
+    scalars, hard_scalars : pyarrow.Table
+        Columns of the n pairs and of their m hard negatives.
     control, positive : ndarray, (n, 3, 64, 64) float32
         Nanomaggies.
     hard : ndarray, (m, 3, 64, 64) float32
-        Hard negatives.
-    hard_row : ndarray, (n,) int64
-        Row of ``hard`` that belongs to each pair; -1 where it has none.
+        Hard negatives; a pair may have none, one, or several.
+    hard_row : ndarray, (m,) int64
+        Row of the pair each hard negative belongs to.
     """
 
-    pair_id: np.ndarray
-    host_id: np.ndarray
-    theta_e: np.ndarray
+    scalars: pa.Table
+    hard_scalars: pa.Table
     control: np.ndarray
     positive: np.ndarray
     hard: np.ndarray
     hard_row: np.ndarray
 
+    def column(self, name: str) -> np.ndarray:
+        """(n,) values of a scalar column."""
+        return self.scalars[name].to_numpy(zero_copy_only=False)
+
+    def images(self, name: str) -> np.ndarray:
+        """(n, 3, 64, 64) of an image column."""
+        return _stack([row[name] for row in reader.rows(self.scalars.select([name]))])
+
+    @cached_property
+    def pair_id(self) -> np.ndarray:
+        return self.column("pair_id")
+
+    @cached_property
+    def sky_sigma(self) -> np.ndarray:
+        """(n, 3) float32, nanomaggies."""
+        return np.stack([self.column(name) for name in SIGMAS], axis=1).astype(np.float32)
+
+    @cached_property
+    def theta_e(self) -> np.ndarray:
+        """(n,) float32, arcsec."""
+        return self.column("theta_e_arcsec").astype(np.float32)
+
+    @cached_property
+    def psf_fwhm(self) -> np.ndarray:
+        """(n,) float32, r band, arcsec."""
+        return self.column("psf_fwhm_r_arcsec").astype(np.float32)
+
+    @cached_property
+    def hard_of(self) -> list[np.ndarray]:
+        """Indices into ``hard`` of each pair's hard negatives."""
+        order = np.argsort(self.hard_row, kind="stable")
+        counts = np.bincount(self.hard_row, minlength=len(self.control))
+        return np.split(order, np.cumsum(counts)[:-1])
+
 
 @dataclass(frozen=True)
 class Batch:
-    """Samples of one step: ``stamps`` (n, 3, 64, 64) nanomaggies, ``labels`` (n,), ``pair_id`` (n,), ``hard`` (n,)."""
+    """Samples of one step, positives first.
+
+    Attributes
+    ----------
+    stamps, control : ndarray, (n, 3, 64, 64) float32
+        Network input and each stamp's own control (itself for a control), nanomaggies.
+    labels : ndarray, (n,) float32
+    pair_id : ndarray, (n,) int64
+    hard : ndarray, (n,) bool
+    theta_e, psf_fwhm : ndarray, (n,) float32
+        Arcsec, of the pair.
+    sky_sigma : ndarray, (n, 3) float32
+    slot : ndarray, (n,) int64
+        Place in the step's global batch: random draws for it are taken there.
+    n_slots, n_stamps : int
+        Places and stamps the global batch has.
+    """
 
     stamps: np.ndarray
+    control: np.ndarray
     labels: np.ndarray
     pair_id: np.ndarray
     hard: np.ndarray
+    theta_e: np.ndarray
+    psf_fwhm: np.ndarray
+    sky_sigma: np.ndarray
+    slot: np.ndarray
+    n_slots: int
+    n_stamps: int
 
 
-def refuse_candidates(pairs: reader.Pairs, splits: tuple[str, ...]) -> None:
+def refuse_candidates(pairs: PairSource, splits: tuple[str, ...]) -> None:
     """Stop where a host of these splits is a lens or a candidate itself.
 
     Raises
@@ -91,47 +158,59 @@ def refuse_candidates(pairs: reader.Pairs, splits: tuple[str, ...]) -> None:
             )
 
 
-def part_files(pairs: reader.Pairs, split: str) -> list[tuple[str, str | None]]:
-    """Each part of a split with the part of the same name that holds its hard negatives, or None.
+def _negative_rows(pairs: PairSource, split: str, columns: Sequence[str]) -> Iterator[dict]:
+    names = [*dict.fromkeys((*columns, "light", "rng_key"))]
+    for batch in pairs.batches(split, names, batch_size=READ_PAIRS, negatives=True):
+        yield from reader.rows(pa.Table.from_batches([batch]))
+
+
+def _stack(images: list[np.ndarray]) -> np.ndarray:
+    return np.stack(images) if images else np.empty((0, *STAMP_SHAPE), np.float32)
+
+
+def read_parts(
+    pairs: PairSource,
+    split: str,
+    columns: Sequence[str] = SCALARS,
+    negative_columns: Sequence[str] = NEGATIVE_SCALARS,
+) -> Iterator[Part]:
+    """Decode a split, some pairs at a time: positives with their shot noise, controls, hard negatives.
+
+    Hard negatives are met in the order of their pairs, as they are stored.
 
     Raises
     ------
     DhsError
-        A part of hard negatives that no part of pairs belongs to.
+        A hard negative whose pair is not in the split.
     """
-    negatives = {f.rsplit("/", 1)[-1]: f for f in pairs.files(split, negatives=True)}
-    files = [(f, negatives.pop(f.rsplit("/", 1)[-1], None)) for f in pairs.files(split)]
-    if negatives:
-        raise DhsError(f"{min(negatives.values())}: no part of pairs of that name. Make the data set again.")
-    return files
-
-
-def read_part(file: str, negative_file: str | None) -> Part:
-    """Decode one part: positives with their shot noise, controls, and the hard negatives that share the host."""
-    table = storage.read_table(file, columns=list(PAIR_COLUMNS))
-    rows = reader.rows(table)
-    index = {row["pair_id"]: i for i, row in enumerate(rows)}
-    hard, hard_row = [], np.full(len(rows), -1)
-    if negative_file is not None:
-        for negative in reader.rows(storage.read_table(negative_file, columns=["pair_id", "light", "rng_key"])):
-            i = index.get(negative["pair_id"])
-            if i is None:
-                raise DhsError(
-                    f"{negative_file}: hard negative of pair {negative['pair_id']}, which is not in {file}. "
-                    "Make the data set again."
-                )
-            pair = {k: v for k, v in rows[i].items() if k != "arc"}
-            hard_row[i] = len(hard)
-            hard.append(reader.stamp(pair | negative))
-    return Part(
-        table["pair_id"].to_numpy(),
-        np.array(table["host_id"].to_pylist(), dtype=object),
-        table["theta_e_arcsec"].to_numpy(),
-        reader.images(table["control"]),
-        np.stack([reader.stamp(row) for row in rows]) if rows else np.empty((0, *STAMP_SHAPE), np.float32),
-        np.stack(hard) if hard else np.empty((0, *STAMP_SHAPE), np.float32),
-        hard_row,
-    )
+    negatives = _negative_rows(pairs, split, negative_columns)
+    waiting = next(negatives, None)
+    for batch in pairs.batches(split, [*dict.fromkeys((*columns, *IMAGES))], batch_size=READ_PAIRS):
+        if not batch.num_rows:
+            continue
+        table = pa.Table.from_batches([batch])
+        rows = reader.rows(table)
+        index = {row["pair_id"]: i for i, row in enumerate(rows)}
+        hard, hard_row, found = [], [], []
+        while waiting is not None and waiting["pair_id"] in index:
+            row = index[waiting["pair_id"]]
+            hard.append(reader.stamp({k: v for k, v in rows[row].items() if k != "arc"} | waiting))
+            hard_row.append(row)
+            found.append({name: waiting[name] for name in negative_columns})
+            waiting = next(negatives, None)
+        yield Part(
+            table.select(list(columns)),
+            pa.table({name: [row[name] for row in found] for name in negative_columns}),
+            _stack([row["control"] for row in rows]),
+            _stack([reader.stamp(row) for row in rows]),
+            _stack(hard),
+            np.array(hard_row, np.int64),
+        )
+    if waiting is not None:
+        raise DhsError(
+            f"{pairs.path}: hard negative of pair {waiting['pair_id']}, which is not where it should be in split "
+            f"{split!r}. Make the data set again."
+        )
 
 
 class Samples:
@@ -139,15 +218,24 @@ class Samples:
 
     Parameters
     ----------
-    pairs : Pairs
+    pairs : PairSource
     split : str
     hard_negative_ratio : float
         Fraction of an epoch's negatives that are hard, as far as the split has so many.
     seed : int
-    memory_limit : int
+    negatives_per_positive : float
+        Of each pair its negative is met every epoch, its positive in one epoch of so many.
+    unpaired : bool
+        One half of the hosts gives positives only, the other half negatives only.
+    fraction : float
+        Fraction of the hosts that is used; the same hosts for the same seed.
+    memory_limit : float
         Bytes of decoded stamps up to which the split is held in memory.
     window : int
         Pairs shuffled together when the split is streamed.
+    fresh : object, optional
+        Its ``for_epoch(n)`` gives the pairs of epoch n, instead of the stored ones. A pair for which no arc could be
+        placed in an epoch is missing from it.
 
     Raises
     ------
@@ -157,54 +245,82 @@ class Samples:
 
     def __init__(
         self,
-        pairs: reader.Pairs,
+        pairs: PairSource,
         split: str,
         hard_negative_ratio: float = 0.0,
         seed: int = 0,
-        memory_limit: int = MEMORY_LIMIT_BYTES,
+        *,
+        negatives_per_positive: float = 1.0,
+        unpaired: bool = False,
+        fraction: float = 1.0,
+        memory_limit: float = MEMORY_LIMIT_BYTES,
         window: int = WINDOW_PAIRS,
+        fresh=None,
     ):
-        self.split, self.seed, self.window = split, seed, window
-        self._files = part_files(pairs, split)
-        ids = [storage.read_table(f, columns=["pair_id"])["pair_id"].to_numpy() for f, _ in self._files]
-        self.pair_id = np.sort(np.concatenate(ids)) if ids else np.empty(0, np.int64)
-        if len(self.pair_id) == 0:
+        self.pairs, self.split, self.seed, self.window = pairs, split, seed, window
+        self._ratio = negatives_per_positive
+        table = pairs.table(split, columns=["pair_id", "host_id"]).sort_by("pair_id")
+        ids = table["pair_id"].to_numpy()
+        if len(ids) == 0:
             raise DhsError(f"{pairs.path}: split {split!r} has no pair. Make a larger data set (--n-pairs).")
-        if (repeated := self.pair_id[1:][np.diff(self.pair_id) == 0]).size:
+        if (repeated := ids[1:][np.diff(ids) == 0]).size:
             raise DhsError(f"{pairs.path}: pair {repeated[0]} is in split {split!r} twice. Make the data set again.")
-        negatives = pairs.dataset(split, negatives=True)
-        n_hard = self.n_hard = negatives.count_rows() if negatives is not None else 0
-        self._p_hard = min(1.0, hard_negative_ratio * len(self.pair_id) / n_hard) if n_hard else 0.0
-        self.in_memory = (2 * len(self.pair_id) + n_hard) * STAMP_BYTES <= memory_limit
-        self._held: dict[int, Part] = {}
+        rank = self._host_ranks(np.array(table["host_id"].to_pylist(), dtype=str))
+        used = rank < max(1, round(fraction * (rank.max() + 1)))
+        self.pair_id, rank = ids[used], rank[used]
+        self._positive = (rank % 2 == 0) | (not unpaired)
+        self._negative = (rank % 2 == 1) | (not unpaired)
+        hard = np.unique(pairs.table(split, columns=["pair_id"], negatives=True)["pair_id"].to_numpy())
+        self.n_hard = int(np.isin(self.pair_id[self._negative], hard).sum())
+        share = hard_negative_ratio * self._negative.sum() / self.n_hard if self.n_hard else 0.0
+        self._p_hard = min(1.0, share)
+        self.fresh = fresh
+        self.in_memory = fresh is None and (2 * len(ids) + self.n_hard) * STAMP_BYTES <= memory_limit
+        self._held: list[Part] = []
+
+    def _host_ranks(self, hosts: np.ndarray) -> np.ndarray:
+        """Rank of each pair's host in an order that the seed shuffles."""
+        names, code = np.unique(hosts, return_inverse=True)
+        rng = np.random.Generator(np.random.Philox(key=[self.seed, HOSTS_STREAM]))
+        return rng.permutation(len(names))[code]
+
+    @property
+    def stamps_per_pair(self) -> float:
+        """Stamps a pair gives an epoch, on average."""
+        return float(np.mean(self._positive) / self._ratio + np.mean(self._negative))
 
     def __len__(self) -> int:
-        return 2 * len(self.pair_id)
+        return round(self.stamps_per_pair * len(self.pair_id))
+
+    def _pairs_a_step(self, batch_size: int) -> int:
+        return max(round(batch_size / self.stamps_per_pair), 1)
 
     def steps(self, batch_size: int) -> int:
         """Batches an epoch has."""
-        return -(-len(self.pair_id) // max(batch_size // 2, 1))
+        return -(-len(self.pair_id) // self._pairs_a_step(batch_size))
 
-    def _part(self, index: int) -> Part:
-        if index in self._held:
-            return self._held[index]
-        part = read_part(*self._files[index])
-        if self.in_memory:
-            self._held[index] = part
-        return part
+    def parts(self, pairs: PairSource | None = None) -> Iterator[Part]:
+        """Decoded pairs of the split, held in memory once they were read if they fit."""
+        if self._held:
+            yield from self._held
+            return
+        held = []
+        for part in read_parts(pairs or self.pairs, self.split):
+            if self.in_memory:
+                held.append(part)
+            yield part
+        self._held = held
 
-    def parts(self, order: np.ndarray | None = None) -> Iterator[Part]:
-        """Decoded parts in an order of their own or the given one; the next is read while one is used."""
-        order = list(range(len(self._files)) if order is None else order)
-        with ThreadPoolExecutor(1) as pool:
-            future = pool.submit(self._part, order[0])
-            for following in [*order[1:], None]:
-                part = future.result()
-                if following is not None:
-                    future = pool.submit(self._part, following)
-                yield part
-
-    def epoch(self, epoch: int, batch_size: int) -> Iterator[Batch]:
+    def epoch(
+        self,
+        epoch: int,
+        batch_size: int,
+        *,
+        rank: int = 0,
+        world: int = 1,
+        skip: int = 0,
+        seen: np.ndarray | None = None,
+    ) -> Iterator[Batch]:
         """Batches of one epoch: of each pair its positive and one negative, both in the same batch.
 
         A pair's negative is a hard one with a probability that makes ``hard_negative_ratio`` of all negatives
@@ -216,51 +332,102 @@ class Samples:
         epoch : int
             With the seed it decides order and negatives.
         batch_size : int
-            Stamps a step, two a pair; the last batches of an epoch are of about equal size.
+            Stamps a step over all processes; the last batches of an epoch are of about equal size.
+        rank, world : int
+            This process takes every ``world``-th pair of a batch, from ``rank`` on.
+        skip : int
+            Steps left out at the start, because they were taken before.
+        seen : ndarray of int64, (pairs,), optional
+            Counts here how often each pair was met, in the order of ``pair_id``; given, nothing is checked.
 
         Raises
         ------
         DhsError
-            Some pair was not met exactly once (a part changed while it was read).
+            Some pair was not met exactly once (the data set changed while it was read).
         """
         rng = np.random.Generator(np.random.Philox(key=[self.seed, epoch]))
-        wants_hard = rng.random(len(self.pair_id)) < self._p_hard
-        order = rng.permutation(len(self._files))
-        seen = np.zeros(len(self.pair_id), np.int64)
-        size = max(batch_size // 2, 1)
-        window: list[tuple[Part, int]] = []
-        limit = len(self.pair_id) if self.in_memory else self.window
-        for part in self.parts(order):
-            window += [(part, row) for row in range(len(part.pair_id))]
-            if len(window) > limit:
+        n, size = len(self.pair_id), self._pairs_a_step(batch_size)
+        draws = {"hard": rng.random(n) < self._p_hard, "pick": rng.random(n)}
+        rare = rng.random(n).argsort().argsort() >= n / self._ratio
+        draws |= {"positive": self._positive & ~rare, "negative": self._negative}
+        counts = np.zeros(n, np.int64) if seen is None else seen
+        source = self.fresh.for_epoch(epoch) if self.fresh is not None else None
+        window: list[tuple[Part, int, int]] = []
+        limit, step = np.inf if self.in_memory else self.window, 0
+        parts = self.parts(source)
+        done = False
+        while not done:
+            part = next(parts, None)
+            if done := part is None:
                 rng.shuffle(window)
-                full = len(window) // size * size
-                for start in range(0, full, size):
-                    yield self._batch(window[start : start + size], wants_hard, seen)
+                groups = np.array_split(np.arange(len(window)), -(-len(window) // size)) if window else []
+                groups, window = [[window[i] for i in group] for group in groups], []
+            else:
+                place = np.minimum(np.searchsorted(self.pair_id, part.pair_id), n - 1)
+                used = np.flatnonzero(self.pair_id[place] == part.pair_id)
+                window += [(part, int(row), int(place[row])) for row in used]
+                if len(window) < limit:
+                    continue
+                rng.shuffle(window)
+                full = (len(window) - self.window // 2) // size * size
+                groups = [window[start : start + size] for start in range(0, full, size)]
                 window = window[full:]
-        rng.shuffle(window)
-        for chosen in np.array_split(np.arange(len(window)), -(-len(window) // size)) if window else []:
-            yield self._batch([window[i] for i in chosen], wants_hard, seen)
-        if not (seen == 1).all():
+            for group in groups:
+                own = np.arange(rank, len(group), world)
+                counts[[group[i][2] for i in own]] += 1
+                step += 1
+                if step > skip:
+                    yield _batch(group, own, draws)
+        if seen is None and world == 1:
+            self.check(counts, epoch)
+
+    def check(self, seen: np.ndarray, epoch: int) -> None:
+        """Stop unless every pair was met exactly once, counted over all processes.
+
+        Of fresh pairs up to one in a hundred may be missing from an epoch.
+        """
+        wrong = int((seen != 1).sum())
+        if self.fresh is not None and (seen <= 1).all() and wrong <= MISSING_FRESH * len(seen):
+            return
+        if wrong:
             raise DhsError(
-                f"split {self.split!r}, epoch {epoch}: {int((seen != 1).sum())} of {len(seen)} pairs were not met "
-                "exactly once. Was the data set changed during the run?"
+                f"split {self.split!r}, epoch {epoch}: {wrong} of {len(seen)} pairs were not met exactly once. "
+                "Was the data set changed during the run?"
             )
 
-    def _batch(self, chosen: list[tuple[Part, int]], wants_hard: np.ndarray, seen: np.ndarray) -> Batch:
-        ids = np.array([part.pair_id[row] for part, row in chosen])
-        position = np.searchsorted(self.pair_id, ids)
-        seen[position] += 1
-        hard = np.array([part.hard_row[row] >= 0 for part, row in chosen]) & wants_hard[position]
-        positives = [part.positive[row] for part, row in chosen]
-        negatives = [
-            part.hard[part.hard_row[row]] if is_hard else part.control[row]
-            for (part, row), is_hard in zip(chosen, hard)
-        ]
-        n = len(chosen)
-        return Batch(
-            np.stack(positives + negatives),
-            np.repeat(np.array([1, 0], np.float32), n),
-            np.tile(ids, 2),
-            np.concatenate([np.zeros(n, bool), hard]),
-        )
+
+def _batch(group: list[tuple[Part, int, int]], own: np.ndarray, draws: dict[str, np.ndarray]) -> Batch:
+    """The stamps that pairs ``own`` of a global batch give."""
+    place = np.array([p for _, _, p in group], np.int64)
+    gives = np.concatenate([draws["positive"][place], draws["negative"][place]])
+    stamps, controls, hards, slots = [], [], [], []
+    for label in (1, 0):
+        for i in own:
+            slot = i + (1 - label) * len(group)
+            if not gives[slot]:
+                continue
+            part, row, p = group[i]
+            choice = part.hard_of[row] if not label and draws["hard"][p] else ()
+            if label:
+                stamps.append(part.positive[row])
+            elif len(choice):
+                stamps.append(part.hard[choice[int(draws["pick"][p] * len(choice))]])
+            else:
+                stamps.append(part.control[row])
+            controls.append(part.control[row])
+            hards.append(len(choice) > 0)
+            slots.append(slot)
+    chosen = [group[slot % len(group)] for slot in slots]
+    return Batch(
+        _stack(stamps),
+        _stack(controls),
+        (np.array(slots) < len(group)).astype(np.float32),
+        np.array([part.pair_id[row] for part, row, _ in chosen], np.int64),
+        np.array(hards, bool),
+        np.array([part.theta_e[row] for part, row, _ in chosen], np.float32),
+        np.array([part.psf_fwhm[row] for part, row, _ in chosen], np.float32),
+        np.array([part.sky_sigma[row] for part, row, _ in chosen], np.float32).reshape(-1, 3),
+        np.array(slots, np.int64),
+        2 * len(group),
+        int(gives.sum()),
+    )

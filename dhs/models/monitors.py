@@ -1,18 +1,15 @@
-"""What is watched while a network trains: AUROC with a host-clustered interval, and where the numbers go."""
+"""What is watched while a network trains: AUROC with a host-clustered interval, recall, accuracy by kind."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from itertools import pairwise
 
 import numpy as np
-import pandas as pd
 from scipy import stats
 
-from dhs import storage
-from dhs.errors import DhsError, UsageError
+from dhs.config import EvaluateConfig
 
 MIN_CLUSTERS = 8
 
@@ -70,50 +67,66 @@ def clustered_auroc(positive: np.ndarray, negative: np.ndarray, positive_host, n
     return Auroc(value, float(low), float(high))
 
 
-class Tracker(Protocol):
-    """Where the monitors of an epoch go."""
+def supported_fprs(n_negatives: int, min_expected: int = 10) -> list[float]:
+    """False-positive rates a sample supports, largest first.
 
-    def log(self, row: dict) -> None: ...
-
-    def finish(self) -> None: ...
-
-
-class CsvTracker:
-    """Always there: one row per epoch, the file replaced atomically."""
-
-    def __init__(self, path: str, rows: Sequence[dict] = ()):
-        self.path, self.rows = path, list(rows)
-
-    def log(self, row: dict) -> None:
-        self.rows.append(row)
-        storage.write_bytes(self.path, pd.DataFrame(self.rows).to_csv(index=False).encode())
-
-    def finish(self) -> None:
-        """Nothing is left open between epochs."""
+    The smallest is the one with ``min_expected`` expected false positives; above it the decades and their thirds.
+    """
+    if n_negatives < min_expected:
+        return []
+    smallest = min_expected / n_negatives
+    grid = [round(m * 10.0**-k, 12) for k in range(1, 9) for m in (1, 0.3)]
+    rates = [f for f in grid if f > smallest * (1 + 1e-9)]
+    return [*rates, smallest] if smallest < 1 else []
 
 
-class WandbTracker:
-    """Weights & Biases, where a project was named and the package is installed."""
+def recall_at(positive: np.ndarray, negative: np.ndarray, fpr: float) -> float:
+    """Fraction of positives above the score of the first negative that the rate can no longer afford."""
+    ordered = np.sort(negative)[::-1]
+    first = min(int(np.floor(fpr * len(ordered) * (1 + 1e-9))), len(ordered) - 1)
+    return float((positive > ordered[first]).mean())
 
-    def __init__(self, project: str, name: str | None, config: dict, folder: str):
-        try:
-            import wandb
-        except ImportError:
-            raise UsageError(
-                "wandb_project is set but the package wandb is not installed. Install it with "
-                "pip install 'dark-halo-scope[wandb]', or leave wandb_project out: history.csv is always written."
-            ) from None
-        os.makedirs(folder, exist_ok=True)
-        try:
-            self._run = wandb.init(project=project, name=name, config=config, dir=folder)
-        except Exception as error:  # login, network and settings fail with exceptions of several packages
-            raise DhsError(
-                f"W&B would not start ({error}). Log in with `wandb login`, set WANDB_MODE=offline, "
-                "or leave wandb_project out."
-            ) from None
 
-    def log(self, row: dict) -> None:
-        self._run.log(row)
+def validation_monitors(scores: Mapping[str, np.ndarray], config: EvaluateConfig) -> dict[str, float]:
+    """One epoch's monitors of the validation split.
 
-    def finish(self) -> None:
-        self._run.finish()
+    Parameters
+    ----------
+    scores : mapping
+        ``positive, control`` (n,) logits of pairs, ``host`` and ``theta_e`` (n,) of each pair; ``hard`` (m,) logits of
+        hard negatives and ``kind`` (m,). Where they were measured, ``positive_masked, control_masked`` with the core
+        filled with sky and ``positive_swapped`` with the core taken from the control; else empty.
+    config : EvaluateConfig
+        Bins of theta_E and the false positives a rate needs.
+
+    Returns
+    -------
+    dict
+        ``loss_val``; ``auroc_val`` with its interval; ``auroc_theta_e_*``; ``tpr_fpr_*`` at the false-positive rates
+        the controls support; ``hard_negative_accuracy`` over all and by kind, at logit 0; ``auroc_core_masked``,
+        ``auroc_core_swap``, NaN in epochs without them.
+    """
+    positive, control, host = scores["positive"], scores["control"], scores["host"]
+    overall = clustered_auroc(positive, control, host, host)
+    row = {
+        # softplus(-x) and softplus(x) are the cross-entropies of a positive and of a negative
+        "loss_val": float(0.5 * (np.logaddexp(0, -positive).mean() + np.logaddexp(0, control).mean())),
+        "auroc_val": overall.value,
+        "auroc_val_low": overall.ci_low,
+        "auroc_val_high": overall.ci_high,
+    }
+    for low, high in pairwise(config.theta_e_edges):
+        chosen = (scores["theta_e"] >= low) & (scores["theta_e"] < high)
+        found = clustered_auroc(positive[chosen], control[chosen], host[chosen], host[chosen])
+        row[f"auroc_theta_e_{low:g}_{high:g}"] = found.value
+    for fpr in supported_fprs(len(control), config.min_expected_fp):
+        row[f"tpr_fpr_{fpr:.3g}"] = recall_at(positive, control, fpr)
+    hard, kinds = scores["hard"], scores["kind"]
+    row["hard_negative_accuracy"] = float((hard < 0).mean()) if len(hard) else float("nan")
+    for kind in np.unique(kinds):
+        row[f"hard_negative_accuracy_{kind}"] = float((hard[kinds == kind] < 0).mean())
+    masked = clustered_auroc(scores["positive_masked"], scores["control_masked"], host, host)
+    swapped = scores["positive_swapped"]
+    row["auroc_core_masked"] = masked.value
+    row["auroc_core_swap"] = clustered_auroc(swapped, control[: len(swapped)], host, host).value
+    return row

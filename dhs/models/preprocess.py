@@ -9,27 +9,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 
 from dhs.config import TrainConfig
 from dhs.errors import UsageError
+from dhs.models.residuals import azimuthal_residual, elliptical_residual, median, radius_map
+from dhs.survey.facts import PIXEL_SCALE
 
 MAD_TO_SIGMA = 1.4826
 CLIP_SIGMAS = (-10.0, 100.0)
-
-
-def radius_map(side: int, device: torch.device | str = "cpu") -> torch.Tensor:
-    """(side, side) distance of every pixel from the stamp's centre, pixels."""
-    offset = torch.arange(side, dtype=torch.float32, device=device) - (side - 1) / 2
-    return torch.hypot(offset[:, None], offset[None, :])
-
-
-def _median(values: torch.Tensor) -> torch.Tensor:
-    """Median over the last axis, the mean of the middle two where their number is even."""
-    ordered = values.sort(dim=-1).values
-    n = values.shape[-1]
-    return 0.5 * (ordered[..., (n - 1) // 2] + ordered[..., n // 2])
 
 
 def sky_statistics(stamps: torch.Tensor, annulus_px: tuple[float, float]) -> tuple[torch.Tensor, torch.Tensor]:
@@ -60,52 +48,88 @@ def sky_statistics(stamps: torch.Tensor, annulus_px: tuple[float, float]) -> tup
             "give an inner radius below its half width"
         )
     sky = stamps.flatten(-2)[..., inside]
-    level = _median(sky)
-    return level, MAD_TO_SIGMA * _median((sky - level[..., None]).abs())
+    level = median(sky)
+    return level, MAD_TO_SIGMA * median((sky - level[..., None]).abs())
 
 
-def normalise(stamps: torch.Tensor, annulus_px: tuple[float, float]) -> torch.Tensor:
+def normalise(
+    stamps: torch.Tensor,
+    annulus_px: tuple[float, float],
+    sky_sigma: torch.Tensor | None = None,
+    floor: float = 0.0,
+) -> torch.Tensor:
     """(stamp - sky level) / sky sigma, per sample and band.
 
-    A band whose sky sigma is 0 (an empty or constant band) carries no scale and becomes 0 throughout, so no
-    NaN reaches the network; the preflight gate on normalisation counts such bands.
+    Parameters
+    ----------
+    stamps : Tensor, (n, bands, y, x)
+        Nanomaggies.
+    annulus_px : (float, float)
+    sky_sigma : Tensor, (n, bands), optional
+        Noise per sky pixel from the inverse variance, nanomaggies; NaN where there is none.
+    floor : float
+        The annulus's sigma is taken for no smaller than ``floor * sky_sigma``, so that an annulus that is mostly
+        masked does not blow a stamp up.
+
+    Returns
+    -------
+    Tensor, (n, bands, y, x)
+        In sky sigmas. A band whose sigma is 0 all the same (an empty or constant band) carries no scale and
+        becomes 0 throughout, so no NaN reaches the network; the preflight gate on normalisation counts such bands.
     """
     level, sigma = sky_statistics(stamps, annulus_px)
+    if sky_sigma is not None and floor:
+        sigma = torch.maximum(sigma, floor * sky_sigma.nan_to_num(0.0, 0.0, 0.0))
     scale = torch.where(sigma > 0, 1 / sigma.clamp_min(torch.finfo(stamps.dtype).tiny), 0.0)
     return (stamps - level[..., None, None]) * scale[..., None, None]
 
 
-def core_mask(images: torch.Tensor, radius_px: float, which: torch.Tensor | None = None) -> torch.Tensor:
-    """Fill the central disc r < ``radius_px`` with the sky level, which is 0 in normalised units.
+def core(side: int, radius_px: float | torch.Tensor, device: torch.device | str = "cpu") -> torch.Tensor:
+    """Pixels r < ``radius_px``: (side, side) bool, or (n, 1, side, side) for a tensor of n radii."""
+    radius = radius_map(side, device)
+    return radius < (radius_px[:, None, None, None] if isinstance(radius_px, torch.Tensor) else radius_px)
+
+
+def core_mask(images: torch.Tensor, radius_px: float | torch.Tensor, noise: torch.Tensor | None = None) -> torch.Tensor:
+    """Fill the central disc r < ``radius_px`` with the sky level, which is 0 in normalised units, or with sky noise.
 
     Parameters
     ----------
     images : Tensor, (n, bands, y, x)
         Normalised, in sky sigmas.
-    radius_px : float
-    which : Tensor of bool, (n,), optional
-        Samples to mask; all by default.
+    radius_px : float or Tensor, (n,)
+        0 leaves a sample as it is.
+    noise : Tensor, (n, bands, y, x), optional
+        Unit white noise to fill the disc with.
     """
-    hidden = radius_map(images.shape[-1], images.device) < radius_px
-    if which is not None:
-        hidden = hidden & which[:, None, None, None]
-    return images.masked_fill(hidden, 0.0)
+    hidden = core(images.shape[-1], radius_px, images.device)
+    return images.masked_fill(hidden, 0.0) if noise is None else torch.where(hidden, noise, images)
 
 
-def residual(images: torch.Tensor) -> torch.Tensor:
-    """Images minus the azimuthal median of each ring one pixel wide, per sample and band.
+def core_swap(stamps: torch.Tensor, control: torch.Tensor, radius_px: float | torch.Tensor) -> torch.Tensor:
+    """Take the central disc r < ``radius_px`` from the control: the arc's light is gone there, the noise stays."""
+    return torch.where(core(stamps.shape[-1], radius_px, stamps.device), control, stamps)
 
-    Same shape and units as ``images``. What a host's round light puts in every ring is gone; an arc, which
-    fills a part of its rings, stays. A ring an arc fills by more than half is lost with it.
+
+def dropout_radius(theta_e: torch.Tensor, psf_fwhm: torch.Tensor, config: TrainConfig) -> torch.Tensor:
+    """Radius of a dropped core, pixels.
+
+    Parameters
+    ----------
+    theta_e, psf_fwhm : Tensor, (n,)
+        Einstein radius and r-band FWHM, arcsec.
+    config : TrainConfig
+        ``core_dropout`` ``fixed``: ``core_dropout_radius_px`` for all. ``scaled``: theta_E less half a FWHM, so
+        that the main image of an arc of this radius stays in sight, and no more than ``core_dropout_radius_px``.
+        A pair with theta_E below half a FWHM keeps its core.
+
+    Returns
+    -------
+    Tensor, (n,)
     """
-    ring = radius_map(images.shape[-1], images.device).long().flatten()
-    flat = images.flatten(-2)
-    out = torch.empty_like(flat)
-    for index in range(int(ring.max()) + 1):
-        pixels = (ring == index).nonzero()[:, 0]
-        values = flat[..., pixels]
-        out[..., pixels] = values - _median(values)[..., None]
-    return out.view_as(images)
+    if config.core_dropout == "fixed":
+        return torch.full_like(theta_e, config.core_dropout_radius_px)
+    return ((theta_e - 0.5 * psf_fwhm) / PIXEL_SCALE).nan_to_num(0.0).clamp(0.0, config.core_dropout_radius_px)
 
 
 def dihedral(images: torch.Tensor, turns: torch.Tensor, flips: torch.Tensor) -> torch.Tensor:
@@ -128,6 +152,25 @@ def dihedral(images: torch.Tensor, turns: torch.Tensor, flips: torch.Tensor) -> 
     return out
 
 
+def rotate(images: torch.Tensor, degrees: torch.Tensor) -> torch.Tensor:
+    """Rotate each image by any angle, nearest neighbour, corners filled with 0.
+
+    What torchvision's ``RandomRotation`` does to one image, for a batch: the seed's augmentation, kept for
+    comparison with `dihedral`.
+
+    Parameters
+    ----------
+    images : Tensor, (n, bands, side, side)
+    degrees : Tensor, (n,)
+        Counter-clockwise with row 0 on top, as in torchvision.
+    """
+    angle = torch.deg2rad(degrees)
+    cos, sin, zero = angle.cos(), angle.sin(), torch.zeros_like(angle)
+    turn = torch.stack([torch.stack([cos, -sin, zero], -1), torch.stack([sin, cos, zero], -1)], 1)
+    grid = torch.nn.functional.affine_grid(turn, list(images.shape), align_corners=False)
+    return torch.nn.functional.grid_sample(images, grid, mode="nearest", align_corners=False)
+
+
 @dataclass(frozen=True)
 class Preprocess:
     """What stands between a stamp and a network; built from a `TrainConfig` and stored with its checkpoint.
@@ -140,23 +183,39 @@ class Preprocess:
         ``asinh(x / softening)``, or a hard clip to -10 .. 100 sky sigmas divided by the softening.
     asinh_softening : float
         Sky sigmas.
+    residual : {"azimuthal", "elliptical"}
+    sigma_floor : float
+        As ``floor`` of `normalise`.
     """
 
     channels: str = "raw"
     annulus_px: tuple[float, float] = (26.0, 32.0)
     stretch: str = "asinh"
     asinh_softening: float = 3.0
+    residual: str = "azimuthal"
+    sigma_floor: float = 0.0
 
     @classmethod
     def from_config(cls, config: TrainConfig) -> Preprocess:
-        return cls(config.channels, tuple(config.annulus_px), config.stretch, config.asinh_softening)
+        return cls(
+            config.channels,
+            tuple(config.annulus_px),
+            config.stretch,
+            config.asinh_softening,
+            config.residual,
+            config.sigma_floor,
+        )
 
     @property
     def n_channels(self) -> int:
         return 6 if self.channels == "raw+residual" else 3
 
     def __call__(
-        self, stamps: torch.Tensor, core_mask_px: float | None = None, which: torch.Tensor | None = None
+        self,
+        stamps: torch.Tensor,
+        core_mask_px: float | torch.Tensor | None = None,
+        noise: torch.Tensor | None = None,
+        sky_sigma: torch.Tensor | None = None,
     ) -> torch.Tensor:
         """Network input of a batch.
 
@@ -164,28 +223,24 @@ class Preprocess:
         ----------
         stamps : Tensor, (n, 3, 64, 64) float32
             Nanomaggies.
-        core_mask_px : float, optional
-            Radius of the central disc to fill with sky.
-        which : Tensor of bool, (n,), optional
-            Samples the mask applies to; all by default.
+        core_mask_px : float or Tensor, (n,), optional
+            Radius of the central disc to fill.
+        noise : Tensor, (n, 3, 64, 64), optional
+            Unit noise the disc is filled with; sky level without it.
+        sky_sigma : Tensor, (n, 3), optional
+            As in `normalise`; without it there is no floor.
 
         Returns
         -------
         Tensor, (n, 3 or 6, 64, 64) float32
             Raw channels g, r, z, then residual channels g, r, z.
         """
-        images = normalise(stamps, self.annulus_px)
-        if core_mask_px:
-            images = core_mask(images, core_mask_px, which)
+        images = normalise(stamps, self.annulus_px, sky_sigma, self.sigma_floor)
+        if core_mask_px is not None:
+            images = core_mask(images, core_mask_px, noise)
         if self.channels == "raw+residual":
-            images = torch.cat([images, residual(images)], dim=1)
+            subtract = azimuthal_residual if self.residual == "azimuthal" else elliptical_residual
+            images = torch.cat([images, subtract(images)], dim=1)
         if self.stretch == "clip":
             return images.clamp(*CLIP_SIGMAS) / self.asinh_softening
         return torch.asinh(images / self.asinh_softening)
-
-
-def augment(images: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
-    """Random quarter turns and flips, one of the eight per sample."""
-    turns = torch.from_numpy(rng.integers(0, 4, len(images))).to(images.device)
-    flips = torch.from_numpy(rng.integers(0, 2, len(images)).astype(bool)).to(images.device)
-    return dihedral(images, turns, flips)

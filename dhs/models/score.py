@@ -10,17 +10,16 @@ import pyarrow as pa
 import torch
 from tqdm.auto import tqdm
 
-from dhs import storage
-from dhs.datasets import reader
 from dhs.datasets.schema import SCALARS, SCORE_SCHEMA, STRATIFIERS
 from dhs.errors import DhsError, UsageError
 from dhs.models import checkpoints, networks
-from dhs.models.data import part_files, read_part
+from dhs.models.data import PairSource, Part, read_parts
 from dhs.models.preprocess import Preprocess, radius_map
 from dhs.survey.facts import mag_from_flux
 
 APERTURE_PX = 12.0  # 3.1 arcsec
 BLOCKS = {"layer1": 64, "layer2": 128, "layer3": 256, "layer4": 512}
+HARD_COLUMNS = ("pair_id", "kind", "arc_snr_matched", "source_id")
 
 
 class Scorer:
@@ -54,7 +53,7 @@ class Scorer:
         self.preprocess = Preprocess.from_config(self.config)
         self.batch_size = batch_size
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        network = networks.build(self.preprocess.n_channels)
+        network = networks.build(self.preprocess.n_channels, self.config.arch)
         try:
             network.load_state_dict(state.pop("model"))
         except RuntimeError as error:
@@ -68,7 +67,7 @@ class Scorer:
         self.network = network.eval().to(self.device, memory_format=torch.channels_last)
         self.state = {k: v for k, v in state.items() if k not in ("optimizer", "schedule")}
 
-    def _run(self, network: torch.nn.Module, stamps: np.ndarray, core_mask_px: float | None) -> np.ndarray:
+    def _run(self, network: torch.nn.Module, stamps, core_mask_px, sky_sigma) -> np.ndarray:
         stamps = np.asarray(stamps)
         if stamps.ndim != 4 or stamps.shape[1] != 3 or stamps.shape[2] != stamps.shape[3]:
             raise DhsError(f"stamps have shape {stamps.shape}; (n, 3, 64, 64) in g, r, z nanomaggies is needed.")
@@ -82,14 +81,20 @@ class Scorer:
         low = torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bfloat16")
         with torch.inference_mode():
             for start in range(0, len(stamps), self.batch_size):
-                batch = np.ascontiguousarray(stamps[start : start + self.batch_size], dtype=np.float32)
-                images = self.preprocess(torch.tensor(batch, device=self.device), core_mask_px)
+                part = slice(start, start + self.batch_size)
+                batch = torch.tensor(np.ascontiguousarray(stamps[part], dtype=np.float32), device=self.device)
+                sigma = None
+                if sky_sigma is not None:
+                    sigma = torch.tensor(np.asarray(sky_sigma[part], np.float32), device=self.device)
+                images = self.preprocess(batch, core_mask_px, sky_sigma=sigma)
                 with low:
                     found = network(images.contiguous(memory_format=torch.channels_last))
                 out.append(found.float().cpu().numpy())
         return np.concatenate(out) if out else np.empty((0, 1), np.float32)
 
-    def logits(self, stamps: np.ndarray, core_mask_px: float | None = None) -> np.ndarray:
+    def logits(
+        self, stamps: np.ndarray, core_mask_px: float | None = None, sky_sigma: np.ndarray | None = None
+    ) -> np.ndarray:
         """Logits in float32, whatever precision the network was trained in.
 
         Parameters
@@ -98,6 +103,9 @@ class Scorer:
             Nanomaggies.
         core_mask_px : float, optional
             Radius of a central disc to fill with the sky level first.
+        sky_sigma : ndarray, (n, 3), optional
+            Noise per sky pixel from the inverse variance, for the floor of the normalisation; without it there is
+            none, which tells on stamps with a mostly masked annulus only.
 
         Returns
         -------
@@ -108,17 +116,24 @@ class Scorer:
         DhsError
             Another shape, or NaN or Inf in a stamp.
         """
-        return self._run(self.network, stamps, core_mask_px)[:, 0]
+        return self._run(self.network, stamps, core_mask_px, sky_sigma)[:, 0]
 
-    def features(self, stamps: np.ndarray, core_mask_px: float | None = None) -> np.ndarray:
+    def features(
+        self, stamps: np.ndarray, core_mask_px: float | None = None, sky_sigma: np.ndarray | None = None
+    ) -> np.ndarray:
         """(n, 512) float32 penultimate features, the input of the last layer."""
         body = torch.nn.Sequential(*list(self.network.children())[:-1], torch.nn.Flatten())
-        out = self._run(body, stamps, core_mask_px)
+        out = self._run(body, stamps, core_mask_px, sky_sigma)
         return out if len(out) else np.empty((0, self.network.fc.in_features), np.float32)
 
     def blocks(self, stamps: np.ndarray) -> dict[str, np.ndarray]:
-        """Features of each residual block averaged over pixels: ``layer1`` (n, 64) to ``layer4`` (n, 512)."""
-        out = self._run(_pooled(self.network), stamps, None)
+        """Features of each residual block averaged over pixels: ``layer1`` (n, 64) to ``layer4`` (n, 512).
+
+        Empty for a network that is no ResNet-18.
+        """
+        if self.config.arch != "resnet18":
+            return {}
+        out = self._run(_pooled(self.network), stamps, None, None)
         ends = np.cumsum([0, *BLOCKS.values()])
         return {name: out[:, a:b] for name, a, b in zip(BLOCKS, ends, ends[1:])}
 
@@ -160,41 +175,38 @@ def score_table(columns: dict, n: int) -> pa.Table:
     return pa.table(arrays, schema=SCORE_SCHEMA)
 
 
-def score_part(scorer: Scorer, file: str, negative_file: str | None, core_mask_px: float | None) -> list[pa.Table]:
-    part, scalars = read_part(file, negative_file), storage.read_table(file, columns=list(SCALARS))
-    mag = host_mag_r(part.control)
-    with_hard = np.argsort(part.hard_row, kind="stable")[(part.hard_row < 0).sum() :]
-    kinds = [("positive", part.positive, None), ("control", part.control, None)]
-    if negative_file is not None:
-        negatives = storage.read_table(negative_file, columns=["kind", "arc_snr_matched", "source_id"])
-        kinds.append(("hard_negative", part.hard, negatives))
-    tables = []
-    for kind, stamps, own in kinds:
-        rows = scalars if own is None else scalars.take(pa.array(with_hard))
+def score_part(scorer: Scorer, part: Part, core_mask_px: float | None) -> list[pa.Table]:
+    """Tables of the positives, controls and hard negatives of some decoded pairs."""
+    tables, mag = [], host_mag_r(part.control)
+    for kind, stamps in (("positive", part.positive), ("control", part.control), ("hard_negative", part.hard)):
+        hard = kind == "hard_negative"
+        rows = part.scalars.take(pa.array(part.hard_row)) if hard else part.scalars
+        sigma = part.sky_sigma[part.hard_row] if hard else part.sky_sigma
         columns = {name: rows[name].to_numpy() for name in ("pair_id", *STRATIFIERS)}
         columns |= {name: rows[name].to_pylist() for name in ("host_id", "source_id", "split")}
-        columns |= {"kind": kind, "subkind": "", "host_mag_r": mag if own is None else mag[with_hard]}
-        if own is not None:
+        columns |= {"kind": kind, "subkind": "", "host_mag_r": mag[part.hard_row] if hard else mag}
+        if hard:
+            own = part.hard_scalars
             subkinds = own["kind"].to_pylist()
             columns |= {"kind": [f"{kind}:{name}" for name in subkinds], "subkind": subkinds}
-            columns["arc_snr_matched"] = own["arc_snr_matched"].to_numpy()
+            columns["arc_snr_matched"] = np.array(own["arc_snr_matched"].to_pylist(), np.float32)
             columns["source_id"] = own["source_id"].to_pylist()
-        columns["logit"] = scorer.logits(stamps)
+        columns["logit"] = scorer.logits(stamps, sky_sigma=sigma)
         if core_mask_px is not None:
-            columns["logit_core_masked"] = scorer.logits(stamps, core_mask_px)
+            columns["logit_core_masked"] = scorer.logits(stamps, core_mask_px, sigma)
         tables.append(score_table(columns, len(stamps)))
     return tables
 
 
 def score_pairs(
-    scorer: Scorer, pairs: reader.Pairs, splits: Sequence[str] = ("test",), core_mask_px: float | None = 5.0
+    scorer: Scorer, pairs: PairSource, splits: Sequence[str] = ("test",), core_mask_px: float | None = 5.0
 ) -> pa.Table:
-    """Score positives, controls and hard negatives of some splits, one part in memory at a time.
+    """Score positives, controls and hard negatives of some splits, some pairs in memory at a time.
 
     Parameters
     ----------
     scorer : Scorer
-    pairs : Pairs
+    pairs : PairSource
     splits : sequence of str
     core_mask_px : float or None
         Core that ``logit_core_masked`` hides; None leaves that column NaN and saves its forward passes.
@@ -204,8 +216,9 @@ def score_pairs(
     pyarrow.Table
         Columns of `SCORE_SCHEMA`.
     """
-    files = [f for split in splits for f in part_files(pairs, split)]
     tables = [SCORE_SCHEMA.empty_table()]
-    for file, negative_file in tqdm(files, desc="score", unit="part", disable=None):
-        tables += score_part(scorer, file, negative_file, core_mask_px)
+    for split in splits:
+        parts = read_parts(pairs, split, SCALARS, HARD_COLUMNS)
+        for part in tqdm(parts, desc=f"score {split}", unit="part", disable=None):
+            tables += score_part(scorer, part, core_mask_px)
     return pa.concat_tables(tables)

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
+import torch
 from tqdm.auto import tqdm
 
-from dhs import storage
+from dhs import engines, storage
 from dhs.config import digest
 from dhs.datasets import reader
-from dhs.datasets.schema import SCORE_SCHEMA
+from dhs.datasets.schema import SCALARS, SCORE_SCHEMA
 from dhs.errors import DhsError, InputRefused, Refusal
-from dhs.models.data import part_files
-from dhs.models.score import Scorer, host_mag_r, score_part, score_table
+from dhs.models.data import read_parts
+from dhs.models.score import HARD_COLUMNS, Scorer, host_mag_r, score_part, score_table
 
 SHARD_STAMPS = 4096
 POSITION = pa.schema([("ra", pa.float64()), ("dec", pa.float64()), ("brickname", pa.string()), ("flags", pa.string())])
@@ -65,9 +67,10 @@ def score_hosts(
             columns[f"psf_fwhm_{band}_arcsec"] = [float(s.psf_fwhm[i]) for s in stamps]
             columns[f"sky_sigma_{band}"] = [float(s.sky_sigma[i]) for s in stamps]
         columns["host_mag_r"] = host_mag_r(images)
-        columns["logit"] = scorer.logits(images)
+        sigma = np.array([s.sky_sigma for s in stamps], np.float32)
+        columns["logit"] = scorer.logits(images, sky_sigma=sigma)
         if core_mask_px is not None:
-            columns["logit_core_masked"] = scorer.logits(images, core_mask_px)
+            columns["logit_core_masked"] = scorer.logits(images, core_mask_px, sigma)
         table = score_table(columns, len(stamps))
         places = ([s.ra for s in stamps], [s.dec for s in stamps], [s.brickname for s in stamps])
         for column, values in zip(POSITION, (*places, [";".join(s.flags) for s in stamps])):
@@ -97,23 +100,73 @@ def _batches(hosts, indices: Sequence[int], size: int) -> Iterator[tuple[list, l
             yield batch
 
 
+class _OnePart(reader.Pairs):
+    """A pairs data set of which one parquet part of one split is seen."""
+
+    def __init__(self, pairs: reader.Pairs, name: str):
+        self.__dict__.update(pairs.__dict__)
+        self.name = name
+
+    def files(self, split: str, negatives: bool = False) -> list[str]:
+        return [f for f in super().files(split, negatives) if f.rsplit("/", 1)[-1] == self.name]
+
+
+@dataclass(frozen=True)
+class _Work:
+    """What a worker holds; ``source`` is a host set or a pairs data set."""
+
+    scorer: Scorer
+    source: object
+    folder: str
+    core_mask_px: float | None
+
+
+def _open(checkpoint: str, precision: str, source, folder: str, core_mask_px: float | None) -> _Work:
+    # One thread each, whoever runs it: sums in another order would change the last bits of a logit.
+    torch.set_num_threads(1)
+    return _Work(Scorer(checkpoint, precision=precision), source, folder, core_mask_px)
+
+
+def _score_item(work: _Work, item: tuple) -> str:
+    """Score one part and write it; a quarantine beside it first, so that a finished part has had its refusals kept."""
+    number, path, what = item
+    if isinstance(work.source, reader.Pairs):
+        split, name = what
+        parts = read_parts(_OnePart(work.source, name), split, SCALARS, HARD_COLUMNS)
+        tables = [t for part in parts for t in score_part(work.scorer, part, work.core_mask_px)]
+        table, refusals = pa.concat_tables([SCORE_SCHEMA.empty_table(), *tables]), []
+    else:
+        table, refusals = score_hosts(work.scorer, work.source, range(*what), work.core_mask_px)
+    if refusals:
+        storage.write_quarantine(storage.join(work.folder, f"quarantine-{number:06d}.parquet"), refusals)
+    storage.write_table(path, table)
+    return path
+
+
 def score_shards(
-    scorer: Scorer,
     folder,
     *,
+    checkpoint="",
+    precision: str = "float32",
+    scorer: Scorer | None = None,
     hosts=None,
     pairs: reader.Pairs | None = None,
     splits: Sequence[str] = ("test",),
     core_mask_px: float | None = None,
     shard: tuple[int, int] = (0, 1),
-    about: dict | None = None,
+    engine: str = "processes",
+    workers: int | None = None,
+    master: str | None = None,
 ) -> list[str]:
     """Score a host set or a pairs data set into ``folder/part-*.parquet``; finished parts are not done again.
 
     Parameters
     ----------
-    scorer : Scorer
     folder : path
+    checkpoint : path
+    precision : {"float32", "bfloat16"}
+    scorer : Scorer, optional
+        Instead of the checkpoint's network; it stays in this process.
     hosts : HostSet, optional
     pairs : Pairs, optional
         One of the two.
@@ -122,9 +175,9 @@ def score_shards(
     core_mask_px : float, optional
         Core that ``logit_core_masked`` hides; left out by default, which halves the forward passes.
     shard : (int, int)
-        This process's number and how many there are: it does every part whose number leaves that remainder.
-    about : dict, optional
-        What else decides the scores; a folder begun with another is refused.
+        This call's number and how many there are: it does every part whose number leaves that remainder.
+    engine, workers, master
+        As in `dhs.engines.run`; they change no byte.
 
     Returns
     -------
@@ -137,25 +190,29 @@ def score_shards(
         The folder holds parts of other inputs, another checkpoint or other options.
     """
     if pairs is not None:
-        work = [f for split in splits for f in part_files(pairs, split)]
-        identity = [[f[0].rsplit("/", 2)[1:] for f in work], pairs.manifest.get("content_hash")]
+        work = [(split, f.rsplit("/", 1)[-1]) for split in splits for f in pairs.files(split)]
+        identity = [work, pairs.manifest.get("content_hash")]
     else:
-        work = [range(i, min(i + SHARD_STAMPS, len(hosts.refs))) for i in range(0, len(hosts.refs), SHARD_STAMPS)]
+        n = len(hosts.refs)
+        work = [(i, min(i + SHARD_STAMPS, n)) for i in range(0, n, SHARD_STAMPS)]
         identity = [digest("\n".join(f"{r.host_id} {r.file} {r.row}" for r in hosts.refs))]
-    _claim(folder, {"inputs": identity, "core_mask_px": core_mask_px, **(about or {})})
+    network = "" if scorer is not None else storage.sha256(checkpoint)
+    _claim(folder, {"inputs": identity, "core_mask_px": core_mask_px, "network": network, "precision": precision})
     paths = [storage.join(folder, f"part-{number:06d}.parquet") for number in range(len(work))]
-    mine = [n for n in range(len(work)) if n % shard[1] == shard[0]]
-    for number in tqdm(mine, desc="score", unit="part", disable=None):
-        path = paths[number]
-        if not storage.exists(path):
-            refusals: list[Refusal] = []
-            if pairs is not None:
-                table = pa.concat_tables(score_part(scorer, *work[number], core_mask_px))
-            else:
-                table, refusals = score_hosts(scorer, hosts, work[number], core_mask_px)
-            if refusals:
-                storage.write_quarantine(storage.join(folder, f"quarantine-{number:06d}.parquet"), refusals)
-            storage.write_table(path, table)
+    mine = [n for n in range(len(work)) if n % shard[1] == shard[0] and not storage.exists(paths[n])]
+    items = [(n, paths[n], work[n]) for n in mine]
+    source = hosts if pairs is None else pairs
+    if scorer is not None:
+        for item in tqdm(items, desc="score", unit="part", disable=None):
+            _score_item(_Work(scorer, source, str(folder), core_mask_px), item)
+        return paths
+    threads = torch.get_num_threads()
+    try:
+        setup = (str(checkpoint), precision, source, str(folder), core_mask_px)
+        for _ in engines.run(_score_item, items, _open, setup, engine, workers, "score", master=master):
+            pass
+    finally:
+        torch.set_num_threads(threads)
     return paths
 
 

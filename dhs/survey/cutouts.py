@@ -45,11 +45,11 @@ PLAUSIBLE_FWHM = (0.4, 4.0)  # arcsec
 class _Door:
     """Refuses one cutout, with its name in every message."""
 
-    def __init__(self, name: str, host_id: str = ""):
-        self.name, self.host_id = name, host_id or Path(name).stem
+    def __init__(self, name: str, row: int = -1):
+        self.name, self.row, self.host_id = name, row, Path(name).stem
 
     def refuse(self, code: str, message: str, remedy: str) -> InputRefused:
-        return InputRefused(Refusal(self.host_id, self.name, -1, "host", code, message, remedy))
+        return InputRefused(Refusal(self.host_id, self.name, self.row, "host", code, message, remedy))
 
 
 def read_cutout(path: str | Path) -> HostStamp:
@@ -148,6 +148,26 @@ _META = ("ra", "dec", "pixel_scale", "bands_requested", "has_g", "has_r", "has_z
 _KEYS = {"image_nmgy", "bands", "ra", "dec", "pixscale", "cutout", *_OPTIONAL, *(f"meta_{k}" for k in _META)}
 
 
+def stamp_of(content: dict, name: str, row: int = -1) -> HostStamp:
+    """A stamp from pixels already read, checked as a cutout is.
+
+    Parameters
+    ----------
+    content : dict
+        ``image`` (bands, y, x) nanomaggies, ``bands``, ``ra, dec`` degrees, ``pixel_scale`` arcsec; and, where known,
+        ``invvar, psf, psf_fwhm, exptime, z_phot, host_id, brickname, flags`` as in an npz cutout.
+    name : str
+        File, for messages and for ``HostStamp.file``.
+    row : int
+
+    Raises
+    ------
+    InputRefused
+        See `read_cutout`.
+    """
+    return _stamp(_Door(name, row), dict.fromkeys(_OPTIONAL) | content)
+
+
 def _scalar(door: _Door, raw: dict, key: str) -> float:
     """One finite number, or a refusal that names the key."""
     what = "missing_pixel_scale" if "pix" in key else "missing_position"
@@ -227,6 +247,7 @@ def _stamp(door: _Door, content: dict) -> HostStamp:
         z_phot=float(content["z_phot"]) if content["z_phot"] is not None else float("nan"),
         flags=tuple(sorted(flags)),
         file=door.name,
+        row=door.row,
     )
 
 

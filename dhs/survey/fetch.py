@@ -1,58 +1,64 @@
-"""``dhs fetch``: downloads, only because the user asks for them; nothing else in the package touches the network.
-
-A download goes to ``NAME.part`` and is renamed when it is whole, continues where it stopped, and is checked against
-a SHA-256 where one is known. A file that is already there is not asked for again.
-"""
+"""``dhs fetch``: downloads, only because the user asks for them; nothing else in the package touches the network."""
 
 from __future__ import annotations
 
-import hashlib
-import http.client
+import io
+import os
 import shutil
 import tarfile
-import time
-import urllib.error
+import tempfile
 import urllib.parse
-import urllib.request
+from dataclasses import replace
 from pathlib import Path
 
-from tqdm.auto import tqdm
+import numpy as np
 
 from dhs import storage
-from dhs.errors import DhsError, UsageError
+from dhs.errors import DhsError, InputRefused, Refusal, UsageError
+from dhs.survey import facts
 from dhs.survey.catalogues import known_lenses, read_catalogue
-from dhs.survey.facts import PIXEL_SCALE, STAMP
+from dhs.survey.cutouts import read_npz
+from dhs.survey.download import PARALLEL, NotThis, Wanted, download, download_all
+from dhs.survey.fits_cutouts import FitsRefused, open_fits
 from dhs.survey.lens_list import build
 
 COSMOS_URL = "https://zenodo.org/record/3242143/files/COSMOS_25.2_training_sample.tar.gz"
-CUTOUT_URL = "https://www.legacysurvey.org/viewer/fits-cutout"
+VIEWER_URL = "https://www.legacysurvey.org/viewer"
+LENSES_URL = "https://raw.githubusercontent.com/lenscat/lenscat/main/lenscat/data/catalog.csv"
 LAYER = "ls-dr10"
-ATTEMPTS = 4
-TIMEOUT_S = 60.0
-PAUSE_S = 1.0  # first pause between attempts; doubled each time
-TRANSIENT = (urllib.error.URLError, TimeoutError, ConnectionError, http.client.HTTPException)
+SIZE = facts.STAMP + 1  # odd, so that the galaxy lies on a pixel
 
 
 def fetch(
-    what: str, out: str | Path, *, catalogue: str | None = None, url: str | None = None, sha256: str | None = None
+    what: str,
+    out: str | Path,
+    *,
+    catalogue: str | None = None,
+    url: str | None = None,
+    sha256: str | None = None,
+    parallel: int = PARALLEL,
 ) -> list[str]:
-    """Download COSMOS galaxies or host cutouts, or export the table of known lenses.
+    """Download COSMOS galaxies, host cutouts with their PSFs, or the table of known lenses.
 
     Parameters
     ----------
     what : {"cosmos", "hosts", "lenses"}
-        ``cosmos``: GalSim's COSMOS 25.2 training sample (several GB), unpacked. ``hosts``: one FITS cutout with
-        inverse variance per row of ``catalogue``, from the Legacy Surveys cutout service. ``lenses``: the
-        positions of lenscat's table, from its installed package, and the curated list of ground-found lenses
-        (`dhs.survey.lens_list`), whose ``real_lenses.csv`` can be the catalogue of ``hosts``; no network.
+        ``cosmos``: GalSim's COSMOS 25.2 training sample (several GB), unpacked. ``hosts``: for each row of
+        ``catalogue`` one npz cutout with inverse variance and the coadd's PSF images, from the Legacy Surveys viewer;
+        the FITS files it is made of stay in ``fits/``, and positions without a usable cutout go to
+        ``quarantine.parquet``. ``lenses``: lenscat's table, from its installed package, else from its
+        repository; where the package is installed also the curated list of ground-found lenses
+        (`dhs.survey.lens_list`), whose ``real_lenses.csv`` can be the catalogue of ``hosts``.
     out : str or Path
-        Local folder.
+        Local folder. What is there and has the sum in ``SHA256SUMS`` is not asked for again.
     catalogue : str, optional
         For ``hosts``: CSV or TSV with RA and Dec in degrees.
     url : str, optional
-        Another address than the public one.
+        Another address than the public one; for ``hosts`` the viewer's, above ``fits-cutout`` and ``coadd-psf``.
     sha256 : str, optional
-        For ``cosmos``: the checksum to insist on.
+        For ``cosmos`` and ``lenses``: the checksum to insist on.
+    parallel : int
+        Downloads at a time.
 
     Returns
     -------
@@ -64,82 +70,150 @@ def fetch(
     UsageError
         Unknown ``what``, or ``hosts`` without a catalogue.
     DhsError
-        The server did not answer after several attempts, or a checksum differs.
+        The server did not answer after several attempts, a checksum differs, or no host could be fetched.
     """
     folder = Path(out)
     if what == "lenses":
-        lenses, path = known_lenses("lenscat"), folder / "lenscat.csv"
-        rows = "".join(f"{a:.6f},{d:.6f}\n" for a, d in zip(lenses.ra, lenses.dec))
-        storage.write_bytes(path, f"RA,Dec\n{rows}".encode())
-        return [str(path), *build(need_second=False).write(folder)]
+        return _lenses(folder, url, sha256)
     if what == "cosmos":
-        archive = download(url or COSMOS_URL, folder / "cosmos.tar.gz", sha256)
-        with tarfile.open(archive) as tar:
-            tar.extractall(folder, filter="data")
-        return sorted(str(p) for p in folder.rglob("*.fits"))
+        return _cosmos(folder, url or COSMOS_URL, sha256)
     if what == "hosts":
         if catalogue is None:
             raise UsageError("fetch hosts needs --catalogue: a CSV or TSV with RA and Dec of the galaxies in degrees.")
-        hosts = read_catalogue(catalogue)
-        places = tqdm(list(zip(hosts.ra, hosts.dec)), desc="cutouts", disable=None)
-        return [_cutout(url or CUTOUT_URL, folder, ra, dec) for ra, dec in places]
+        return _hosts(folder, catalogue, url or VIEWER_URL, parallel)
     raise UsageError(f"nothing to fetch called {what!r}: choose cosmos, hosts or lenses.")
 
 
-def _cutout(base: str, folder: Path, ra: float, dec: float) -> str:
-    query = {"ra": f"{ra:.6f}", "dec": f"{dec:.6f}", "size": STAMP, "layer": LAYER, "pixscale": PIXEL_SCALE}
-    address = f"{base}?{urllib.parse.urlencode({**query, 'bands': 'grz'})}&invvar"
-    return str(download(address, folder / f"cutout_{ra:.6f}_{dec:+.6f}.fits"))
+def _lenses(folder: Path, url: str | None, sha256: str | None) -> list[str]:
+    path = folder / "lenscat.csv"
+    if url is None:
+        try:
+            lenses = known_lenses("lenscat")
+            rows = "".join(f"{a:.6f},{d:.6f}\n" for a, d in zip(lenses.ra, lenses.dec))
+            storage.write_bytes(path, f"RA,Dec\n{rows}".encode())
+            return [str(path), *build(need_second=False).write(folder)]
+        except DhsError:
+            url = LENSES_URL
+    download(Wanted(url, path, sha256, _is_catalogue))
+    return [str(path)]
 
 
-def download(url: str, path: Path, sha256: str | None = None) -> Path:
-    """Fetch one address to one file, whole or not at all, continuing a partial download.
+def _is_catalogue(path: Path) -> None:
+    try:
+        read_catalogue(path)
+    except DhsError as error:
+        raise NotThis(str(error)) from None
+
+
+def _cosmos(folder: Path, url: str, sha256: str | None) -> list[str]:
+    archive = download(Wanted(url, folder / "cosmos.tar.gz", sha256, _is_archive))
+    target = folder / "cosmos"
+    if not target.exists():
+        aside = Path(tempfile.mkdtemp(dir=folder, prefix=".unpack-"))
+        try:
+            with tarfile.open(archive) as tar:
+                tar.extractall(aside, filter="data")
+            os.rename(aside, target)
+        except (tarfile.TarError, EOFError, OSError) as error:
+            shutil.rmtree(aside, ignore_errors=True)
+            raise DhsError(
+                f"{archive}: can't be unpacked ({error}). Delete it, or free some space; run again."
+            ) from None
+    return sorted(str(p) for p in target.rglob("*.fits"))
+
+
+def _is_archive(path: Path) -> None:
+    with open(path, "rb") as stream:
+        start = stream.read(2)
+    if start != b"\x1f\x8b":
+        raise NotThis("not a gzip archive")
+
+
+def _is_fits(path: Path) -> None:
+    data = path.read_bytes()
+    if not data.startswith(b"SIMPLE"):
+        raise NotThis(f"not a FITS file but {data[:40]!r}")
+    if len(data) % 2880:
+        raise NotThis("a FITS file cut short")
+
+
+def _hosts(folder: Path, catalogue: str, viewer: str, parallel: int) -> list[str]:
+    table = read_catalogue(catalogue)
+    names = [f"{ra:.6f}{dec:+.6f}" for ra, dec in zip(table.ra, table.dec)]
+    wanted: list[Wanted] = []
+    for name, ra, dec in zip(names, table.ra, table.dec):
+        place = {"ra": f"{ra:.6f}", "dec": f"{dec:.6f}", "layer": LAYER, "bands": "grz"}
+        cutout = urllib.parse.urlencode({**place, "size": SIZE, "pixscale": facts.PIXEL_SCALE})
+        psf = urllib.parse.urlencode(place)
+        fits = folder / "fits"
+        wanted += [
+            Wanted(f"{viewer}/fits-cutout?{cutout}&invvar", fits / f"cutout_{name}.fits", None, _is_fits),
+            Wanted(f"{viewer}/coadd-psf/?{psf}", fits / f"psf_{name}.fits", None, _is_fits),
+        ]
+    failed = list(download_all(wanted, "cutouts", parallel))
+    made, refusals = [], []
+    for row, name in enumerate(names):
+        path, error = folder / f"{name}.npz", failed[2 * row] or failed[2 * row + 1]
+        try:
+            if error is not None:
+                raise _refused(name, path, "not_fetched", str(error), "Run the command again.")
+            if not path.exists():
+                storage.write_bytes(path, host_npz(*(w.path for w in wanted[2 * row : 2 * row + 2]), name))
+            made.append(str(path))
+        except InputRefused as refused:
+            refusals.append(replace(refused.refusal, id=name, row=row))
+    storage.write_quarantine(folder / "quarantine.parquet", refusals)
+    if not made:
+        first = refusals[0].message if refusals else "the catalogue has no rows"
+        raise DhsError(
+            f"{catalogue}: none of {len(names)} hosts could be fetched; {folder}/quarantine.parquet says why. First: "
+            f"{first}"
+        )
+    return made
+
+
+def _refused(name: str, path: Path, code: str, message: str, remedy: str) -> InputRefused:
+    return InputRefused(Refusal(name, str(path), -1, "host", code, message, remedy))
+
+
+def host_npz(cutout: Path, psf: Path, name: str) -> bytes:
+    """One npz cutout (`dhs.survey.cutouts`) from the viewer's cutout and coadd-PSF files, checked as a host is.
 
     Raises
     ------
-    DhsError
-        After several attempts, on an answer that will not change, or where the checksum differs.
+    InputRefused
+        The position has no usable cutout or PSF.
     """
-    if path.exists():
-        _check(path, sha256)
-        return path
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(path.name + ".part")
-    for attempt in range(ATTEMPTS):
-        try:
-            _stream(url, part)
-            _check(part, sha256)
-            part.rename(path)
-            return path
-        except urllib.error.HTTPError as error:
-            if error.code < 500 and error.code != 429:
-                raise DhsError(f"{url}: the server answered {error.code} {error.reason}. Check the address.") from None
-            last: Exception = error
-        except TRANSIENT as error:
-            last = error
-        if attempt < ATTEMPTS - 1:
-            time.sleep(PAUSE_S * 2**attempt)
-    raise DhsError(f"{url}: no whole answer in {ATTEMPTS} attempts ({last}). What came is kept; run the command again.")
+    try:
+        content = open_fits(cutout.read_bytes())
+        content["psf"] = _psf_images(psf.read_bytes(), content["bands"])
+    except FitsRefused as error:
+        raise _refused(name, cutout, error.code, str(error), error.remedy) from None
+    keys = {"image": "image_nmgy", "pixel_scale": "pixscale", "brickname": "brickname"}
+    arrays = {keys.get(k, k): v for k, v in content.items() if v is not None} | {"host_id": name}
+    buffer = io.BytesIO()
+    np.savez(buffer, **{k: np.array(v) for k, v in arrays.items()})
+    read_npz(buffer.getvalue(), str(cutout))
+    return buffer.getvalue()
 
 
-def _stream(url: str, part: Path) -> None:
-    have = part.stat().st_size if part.exists() else 0
-    request = urllib.request.Request(url, headers={"Range": f"bytes={have}-"} if have else {})
-    with urllib.request.urlopen(request, timeout=TIMEOUT_S) as answer:
-        if answer.status != 206:
-            have = 0  # the server starts from the beginning
-        length = answer.headers.get("Content-Length")
-        with open(part, "ab" if have else "wb") as stream:
-            shutil.copyfileobj(answer, stream, 1 << 20)
-    if length is not None and part.stat().st_size < have + int(length):
-        raise ConnectionError(f"cut off at {part.stat().st_size} of {have + int(length)} bytes")
+def _psf_images(data: bytes, bands: list[str]) -> np.ndarray:
+    """(bands, k, k) PSF images of the viewer's ``coadd-psf``: one HDU a band, in the order asked for (g, r, z)."""
+    from astropy.io import fits
 
-
-def _check(path: Path, sha256: str | None) -> None:
-    if sha256 is None:
-        return
-    with open(path, "rb") as stream:
-        found = hashlib.file_digest(stream, "sha256").hexdigest()
-    if found != sha256.lower():
-        path.unlink()
-        raise DhsError(f"{path}: SHA-256 is {found}, expected {sha256}. The file was removed; run the command again.")
+    try:
+        with fits.open(io.BytesIO(data)) as hdus:
+            planes = [np.array(h.data, dtype=np.float32) for h in hdus if h.is_image and h.data is not None]
+            named = [str(h.header.get("BAND", "")).strip() for h in hdus if h.is_image and h.data is not None]
+    except Exception as error:  # astropy raises a dozen kinds on a damaged file
+        raise FitsRefused("bad_psf", f"the PSF file is not readable ({error})", "Delete it and fetch again.") from None
+    order = named if all(named) else list(facts.BAND_NAMES)
+    if len(planes) != len(order) or set(order) < set(bands):
+        raise FitsRefused("bad_psf", f"PSFs of {len(planes)} bands", "Choose a position the survey has in g, r and z.")
+    side = min(min(plane.shape) for plane in planes)
+    half = (side - 1) // 2  # an even side has no centre pixel
+    cut = {}
+    for band, plane in zip(order, planes):
+        y, x = (n // 2 for n in plane.shape)
+        cut[band] = plane[y - half : y + half + 1, x - half : x + half + 1]
+    return np.stack([cut[band] for band in bands])

@@ -1,178 +1,220 @@
-"""`open_hosts`: host galaxies, mock or from a folder of cutouts, checked before a run starts."""
+"""`open_hosts`: host galaxies, mock, from cutouts or cut out of survey coadds, checked before a run starts."""
 
 from __future__ import annotations
 
+import json
 from collections import Counter
-from dataclasses import replace
+from dataclasses import asdict, fields, replace
 
 import numpy as np
+import pyarrow as pa
 
 from dhs import storage
 from dhs.config import HostsConfig
 from dhs.errors import DhsError, InputRefused, Refusal
-from dhs.survey.catalogues import Catalogue, known_lenses
+from dhs.survey.catalogues import known_lenses
+from dhs.survey.coadds import BrickRefused, Coadds
 from dhs.survey.cutouts import SUFFIXES, read_cutout
 from dhs.survey.mock import MockHosts
 from dhs.survey.refs import HostRef, HostSet
+from dhs.survey.selection import DUPLICATE_ARCSEC, duplicates, near_lenses
+from dhs.survey.stamp import HostStamp
+from dhs.survey.survey_hosts import survey_refs
 
-__all__ = ["CutoutHosts", "HostRef", "HostSet", "open_hosts"]
+__all__ = ["HostRef", "HostSet", "Hosts", "index_table", "open_hosts"]
 
-DUPLICATE_ARCSEC = 1.0
+INDEX_KEY = b"dhs_hosts"
+_TYPES = {"str": pa.string(), "float": pa.float64(), "int": pa.int64(), "bool": pa.bool_()}
+INDEX_SCHEMA = pa.schema([(f.name, _TYPES[f.type]) for f in fields(HostRef)])
 
 
-class CutoutHosts:
-    """Cutout files as hosts; a `dhs.survey.refs.HostSet`. Every file is read once, up front, to be checked.
+class Hosts:
+    """Cutout files, or positions in survey coadds, as hosts; a `dhs.survey.refs.HostSet`.
 
-    Parameters
+    Attributes
     ----------
+    kind : {"folder", "file", "bricks"}
     spec : str
-        A folder, or one file; local or in an object store.
-    catalogue : Catalogue or None
-        Known lenses.
-    match_radius_arcsec : float
-    allow_known_lenses : bool
-        Keep hosts that are known lenses, with the flag ``host_is_candidate``, instead of refusing them.
-
-    Raises
-    ------
-    DhsError
-        No such file or folder, no cutout in it, or none left after the cuts.
-    InputRefused
-        ``spec`` is one file, and it is refused.
+    mock : bool
+        The cutouts were written by the mock generator.
+    refs : list of HostRef
+    refusals : list of Refusal
+        Met on opening.
+    known_lens_catalogue : str or None
+    selection : dict or None
+        How hosts were chosen from a survey catalogue, cut by cut, and how they compare with real deflectors.
+    bricks_opened : int
+        How often this object opened a brick; reading in the order of bricks opens each once.
     """
 
-    mock = False
-
-    def __init__(self, spec: str, catalogue: Catalogue | None, match_radius_arcsec: float, allow_known_lenses: bool):
-        self.spec = str(spec)
-        single = self.spec.endswith(SUFFIXES)
-        self.kind = "file" if single else "folder"
-        self.known_lens_catalogue = None if catalogue is None else f"{catalogue.label} ({len(catalogue)} rows)"
-        self.refusals: list[Refusal] = []
-        self._candidates: set[str] = set()
-        files = _cutout_files(self.spec, single)
-        refs = self._scan(files)
-        refs = self._without_duplicates(refs)
-        self.refs = self._cross_match(refs, catalogue, match_radius_arcsec, allow_known_lenses)
-        if not self.refs:
-            if single and self.refusals:
-                raise InputRefused(self.refusals[0])
-            reasons = ", ".join(f"{n} {code}" for code, n in Counter(r.code for r in self.refusals).most_common())
-            first = self.refusals[0]
-            raise DhsError(
-                f"{self.spec}: none of its {len(files)} cutouts can be a host ({reasons}). "
-                f"First: {first.file}: {first.message}. {first.remedy}"
-            )
+    def __init__(self, kind, spec, refs, refusals=(), mock=False, known_lens_catalogue=None, selection=None):
+        self.kind, self.spec, self.mock = kind, spec, mock
+        self.refs, self.refusals = list(refs), list(refusals)
+        self.known_lens_catalogue, self.selection = known_lens_catalogue, selection
+        self.bricks_opened = 0
+        self._brick: tuple[str, Coadds | BrickRefused] | None = None
 
     def __len__(self) -> int:
         return len(self.refs)
 
-    def read(self, i: int):
-        """Stamp of host i, with the flag ``host_is_candidate`` where it is a known lens."""
+    def read(self, i: int) -> HostStamp:
+        """Stamp of host i, with the flag ``host_is_candidate`` where it is a known lens.
+
+        Raises
+        ------
+        InputRefused
+            The stamp can't be used; of a folder of cutouts such files were already left out on opening.
+        """
         ref = self.refs[i]
-        stamp = read_cutout(ref.file)
-        if ref.host_id in self._candidates:
+        stamp = self._cut(ref) if self.kind == "bricks" else replace(read_cutout(ref.file), host_id=ref.host_id)
+        if ref.known_lens:
             stamp = replace(stamp, flags=tuple(sorted({*stamp.flags, "host_is_candidate"})))
-        return replace(stamp, host_id=ref.host_id)
+        return stamp
 
-    def _scan(self, files: list[str]) -> list[HostRef]:
-        refs, seen = [], set()
-        for file in files:
+    def _cut(self, ref: HostRef) -> HostStamp:
+        if self._brick is None or self._brick[0] != ref.brickname:
+            self.bricks_opened += 1
             try:
-                s = read_cutout(file)
-            except InputRefused as error:
-                self.refusals.append(error.refusal)
-                continue
-            if s.host_id in seen:
-                self._refuse(s, "duplicate_id", f"host id {s.host_id!r} is taken by an earlier file", "Rename it.")
-                continue
-            seen.add(s.host_id)
-            if "mock" in s.flags:
-                # A folder of written mocks is mock, whatever it is called.
-                self.mock = True
-            refs.append(HostRef(s.host_id, s.ra, s.dec, s.brickname, s.brick_ra, s.brick_dec, s.file, s.row))
-        return refs
+                self._brick = (ref.brickname, Coadds(self.spec, ref.brickname))
+            except BrickRefused as error:
+                self._brick = (ref.brickname, error)
+        coadds = self._brick[1]
+        if isinstance(coadds, BrickRefused):
+            raise InputRefused(Refusal(ref.host_id, ref.file, ref.row, "host", coadds.code, str(coadds), coadds.remedy))
+        return coadds.stamp(ref)
 
-    def _without_duplicates(self, refs: list[HostRef]) -> list[HostRef]:
-        """The first of hosts within `DUPLICATE_ARCSEC` of one another stays."""
-        from scipy.spatial import cKDTree
+    def __getstate__(self) -> dict:
+        return {**self.__dict__, "_brick": None}
 
-        from dhs.survey.catalogues import unit_vectors
 
-        if len(refs) < 2:
-            return refs
-        radius = 2.0 * np.sin(np.radians(DUPLICATE_ARCSEC / 3600.0) / 2.0)
-        tree = cKDTree(unit_vectors([r.ra for r in refs], [r.dec for r in refs]))
-        dropped: dict[int, int] = {}
-        for first, second in sorted(tree.query_pairs(radius)):
-            if first not in dropped:
-                dropped.setdefault(second, first)
-        for second, first in sorted(dropped.items()):
-            self._refuse(
-                refs[second],
-                "duplicate",
-                f"within {DUPLICATE_ARCSEC:g} arcsec of {refs[first].host_id} ({refs[first].file})",
-                "Keep one cutout a galaxy.",
-            )
-        return [r for i, r in enumerate(refs) if i not in dropped]
+def index_table(hosts: Hosts) -> pa.Table:
+    """The references of hosts with what the set is: from it a worker opens the set without looking at every file."""
+    rows = [asdict(ref) for ref in hosts.refs]
+    told = ("kind", "spec", "mock", "known_lens_catalogue", "selection")
+    meta = {INDEX_KEY: json.dumps({name: getattr(hosts, name) for name in told}, sort_keys=True).encode()}
+    return pa.Table.from_pylist(rows, schema=INDEX_SCHEMA).replace_schema_metadata(meta)
 
-    def _cross_match(self, refs, catalogue: Catalogue | None, radius: float, allow: bool) -> list[HostRef]:
-        if catalogue is None or not refs or self.mock:
-            return refs
-        index, separation = catalogue.match([r.ra for r in refs], [r.dec for r in refs], radius)
-        kept = []
-        for ref, match, distance in zip(refs, index, separation):
-            if match < 0 or allow:
-                kept.append(ref)
-            if match >= 0 and allow:
-                self._candidates.add(ref.host_id)
-            elif match >= 0:
-                self._refuse(
-                    ref,
-                    "known_lens",
-                    f"a known lens or candidate of {catalogue.label} lies {distance:.1f} arcsec away",
-                    "Leave it out, or keep and mark it with --allow-known-lenses.",
-                )
-        return kept
 
-    def _refuse(self, ref, code: str, message: str, remedy: str) -> None:
-        self.refusals.append(Refusal(ref.host_id, ref.file, ref.row, "host", code, message, remedy))
+def _read_index(path: str) -> Hosts:
+    table = storage.read_table(path)
+    return Hosts(refs=[HostRef(**row) for row in table.to_pylist()], **json.loads(table.schema.metadata[INDEX_KEY]))
+
+
+def _scan(files: list[str]) -> tuple[list[HostRef], list[Refusal], bool]:
+    """References of the usable cutouts, what was refused, and whether they are mock."""
+    refs, refusals, mock = [], [], False
+    for file in files:
+        try:
+            s = read_cutout(file)
+        except InputRefused as error:
+            refusals.append(error.refusal)
+            continue
+        # A folder of written mocks is mock, whatever it is called.
+        mock |= "mock" in s.flags
+        refs.append(HostRef(s.host_id, s.ra, s.dec, s.brickname, s.brick_ra, s.brick_dec, s.file, s.row, s.z_phot))
+    return refs, refusals, mock
+
+
+def _refusal(ref, code: str, message: str, remedy: str) -> Refusal:
+    return Refusal(ref.host_id, ref.file, ref.row, "host", code, message, remedy)
+
+
+def _without_duplicates(refs: list[HostRef], refusals: list[Refusal]) -> list[HostRef]:
+    """The first of hosts of one id, and of hosts within `DUPLICATE_ARCSEC` of one another, stays."""
+    first_of: dict[str, int] = {}
+    for i, ref in enumerate(refs):
+        if first_of.setdefault(ref.host_id, i) != i:
+            message = f"host id {ref.host_id!r} is taken by an earlier one"
+            refusals.append(_refusal(ref, "duplicate_id", message, "Give each host an id of its own."))
+    refs = [refs[i] for i in first_of.values()]
+    dropped = duplicates(np.array([r.ra for r in refs]), np.array([r.dec for r in refs]))
+    for second, first in dropped.items():
+        message = f"within {DUPLICATE_ARCSEC:g} arcsec of {refs[first].host_id} ({refs[first].file})"
+        refusals.append(_refusal(refs[second], "duplicate", message, "Keep one host a galaxy."))
+    return [r for i, r in enumerate(refs) if i not in dropped]
+
+
+def _without_lenses(refs, refusals, catalogue, config: HostsConfig) -> list[HostRef]:
+    """Hosts that are no known lens or candidate; on request they stay and are marked."""
+    near = near_lenses([r.ra for r in refs], [r.dec for r in refs], catalogue, config.match_radius_arcsec)
+    if config.allow_known_lenses:
+        return [replace(r, known_lens=i in near) for i, r in enumerate(refs)]
+    for i, distance in near.items():
+        message = f"a known lens or candidate of {catalogue.label} lies {distance:.1f} arcsec away"
+        remedy = "Leave it out, or keep and mark it with --allow-known-lenses."
+        refusals.append(_refusal(refs[i], "known_lens", message, remedy))
+    return [r for i, r in enumerate(refs) if i not in near]
 
 
 def _cutout_files(spec: str, single: bool) -> list[str]:
     if not storage.exists(spec):
-        raise DhsError(f"{spec}: no such file or folder. Give `mock`, a folder of cutouts or one cutout file.")
+        raise DhsError(
+            f"{spec}: no such file or folder. Give `mock`, a folder of cutouts, one cutout file, or a folder that "
+            "holds the survey's coadd/."
+        )
     if single:
         return [spec]
     files = storage.list_files(spec, SUFFIXES)
     if not files:
-        raise DhsError(f"{spec}: holds no cutouts. Put files ending in {', '.join(SUFFIXES)} there.")
+        raise DhsError(
+            f"{spec}: holds no cutouts. Put files ending in {', '.join(SUFFIXES)} there, or a survey's coadd/."
+        )
     return files
 
 
-def open_hosts(config: HostsConfig, seed: int) -> HostSet:
+def _not_one(spec: str, n: int, single: bool, refusals: list[Refusal]) -> DhsError:
+    if single:
+        return InputRefused(refusals[0])
+    reasons = ", ".join(f"{n} {code}" for code, n in Counter(r.code for r in refusals).most_common())
+    first = refusals[0]
+    return DhsError(
+        f"{spec}: none of its {n} candidates can be a host ({reasons}). "
+        f"First: {first.file}: {first.message}. {first.remedy}"
+    )
+
+
+def open_hosts(config: HostsConfig, seed: int, index: str | None = None) -> HostSet:
     """Open the hosts a configuration asks for.
 
     Parameters
     ----------
     config : HostsConfig
-        ``spec``: ``mock``, a folder of cutouts, or one cutout file.
+        ``spec``: ``mock``, a folder of cutouts, one cutout file, or a folder that holds the survey's ``coadd/``.
     seed : int
         Of mock hosts.
+    index : str, optional
+        File that holds an `index_table`: hosts that were opened before, taken as they were found then.
 
     Returns
     -------
     HostSet
-        Refused cutouts are in ``refusals``. Mock hosts are not matched with known lenses: their positions mean
-        nothing.
+        What was refused is in ``refusals``. Cutouts are all read once, to be checked; stamps in coadds are checked when
+        they are cut. Mock hosts are not matched with known lenses: their positions mean nothing.
 
     Raises
     ------
     DhsError
-        No such file or folder, nothing left after the cuts, or an unusable catalogue of known lenses.
+        No such file or folder, nothing left after the cuts, or an unusable catalogue.
+    InputRefused
+        ``spec`` is one file, and it is refused.
     """
     if config.spec == "mock":
         return MockHosts(config.n_mock, seed)
-    return CutoutHosts(
-        config.spec, known_lenses(config.known_lenses), config.match_radius_arcsec, config.allow_known_lenses
-    )
+    if index is not None:
+        return _read_index(index)
+    single = config.spec.endswith(SUFFIXES)
+    lenses, selection, mock = known_lenses(config.known_lenses), None, False
+    if not single and (config.catalogue or storage.exists(storage.join(config.spec, "coadd"))):
+        kind = "bricks"
+        refs, refusals, selection = survey_refs(config)
+    else:
+        kind = "file" if single else "folder"
+        refs, refusals, mock = _scan(_cutout_files(config.spec, single))
+    n = len(refs) + len(refusals)
+    refs = _without_duplicates(refs, refusals)
+    if not mock:
+        refs = _without_lenses(refs, refusals, lenses, config)
+    if not refs:
+        raise _not_one(config.spec, n, single, refusals)
+    label = None if lenses is None else f"{lenses.label} ({len(lenses)} rows)"
+    return Hosts(kind, config.spec, refs, refusals, mock, label, selection)

@@ -254,7 +254,7 @@ class MockHosts:
 
     kind = spec = "mock"
     mock = True
-    known_lens_catalogue = None
+    known_lens_catalogue = selection = None
 
     def __init__(self, n: int, seed: int):
         self.n, self.seed = n, seed

@@ -153,7 +153,7 @@ class SurveyNegatives:
     """
 
     kind, spec, mock = "survey_negatives", "mock", True
-    known_lens_catalogue = None
+    known_lens_catalogue = selection = None
 
     def __init__(self, n: int, seed: int):
         self.n, self.seed = n, seed

@@ -19,8 +19,13 @@ class HostRef:
     ra, dec, brick_ra, brick_dec : float
         Degrees.
     file : str
+        Cutout it is in; the survey's root where it is cut from coadds.
     row : int
-        -1 where a file holds one host.
+        Of the catalogue it was selected from; -1 where a file holds one host.
+    z_phot : float
+        Photometric redshift of the catalogue; NaN where it has none.
+    known_lens : bool
+        A published lens or candidate that was kept on request.
     """
 
     host_id: str
@@ -31,10 +36,15 @@ class HostRef:
     brick_dec: float
     file: str = ""
     row: int = -1
+    z_phot: float = float("nan")
+    known_lens: bool = False
 
 
 class HostSet(Protocol):
-    """Hosts, mock or real. ``read(i)`` gives the stamp of ``refs[i]``, the same one each time."""
+    """Hosts, mock or real. ``read(i)`` gives the stamp of ``refs[i]``, the same one each time.
+
+    ``selection`` says how they were chosen from a survey catalogue, and how they compare with real deflectors.
+    """
 
     kind: str
     spec: str
@@ -42,5 +52,6 @@ class HostSet(Protocol):
     refs: list[HostRef]
     refusals: list[Refusal]
     known_lens_catalogue: str | None
+    selection: dict | None
 
     def read(self, i: int) -> HostStamp: ...

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from dhs import storage
+from dhs import engines, storage
 from dhs.config import Profile, load_profile
 from dhs.datasets import reader
 from dhs.errors import DhsError, UsageError
@@ -43,6 +43,9 @@ def score(
     core_masked: bool = False,
     shard: tuple[int, int] = (0, 1),
     precision: str = "float32",
+    engine: str = "processes",
+    workers: int | None = None,
+    master: str | None = None,
     scorer: Scorer | None = None,
 ) -> pa.Table:
     """Score stamps into shards, and the best of them into a candidate table and a contact sheet.
@@ -74,6 +77,8 @@ def score(
         Number of this process and how many share the work. The tables are written by the call that finds every part
         done.
     precision : {"float32", "bfloat16"}
+    engine, workers, master
+        As in `dhs.engines.run`; they change no byte.
     scorer : Scorer, optional
         Instead of the checkpoint's network.
 
@@ -94,8 +99,9 @@ def score(
     if not 0 <= shard[0] < shard[1]:
         raise UsageError(f"shard {shard[0]} of {shard[1]}: count from 0")
     profile = load_profile(profile)
-    identity = storage.sha256(checkpoint) if scorer is None else ""
-    scorer = scorer or Scorer(checkpoint, precision=precision)
+    engines.check(engine, workers, master)
+    if scorer is None:
+        Scorer(checkpoint, precision=precision)  # refuses a bad one before anything is written
     calibrator, prevalence = _calibrator(evaluation, prevalence)
     stem, hosts = str(out).removesuffix(".parquet"), None
     folder = f"{stem}.shards"
@@ -108,8 +114,20 @@ def score(
         if hosts.refusals and shard[0] == 0:
             storage.write_quarantine(storage.join(folder, "quarantine-opening.parquet"), hosts.refusals)
     radius = profile.evaluate.core_radius_px if core_masked else None
-    options = {"core_mask_px": radius, "shard": shard, "about": {"checkpoint": identity, "precision": precision}}
-    parts = score_shards(scorer, folder, hosts=hosts, pairs=pairs, splits=splits, **options)
+    parts = score_shards(
+        folder,
+        checkpoint=checkpoint,
+        precision=precision,
+        scorer=scorer,
+        hosts=hosts,
+        pairs=pairs,
+        splits=splits,
+        core_mask_px=radius,
+        shard=shard,
+        engine=engine,
+        workers=workers,
+        master=master,
+    )
     if not all(map(storage.exists, parts)):
         return candidate_table([], None, None, None)
     best, n = _best(parts, top)
@@ -121,7 +139,7 @@ def score(
     about = {
         "dhs_n_scored": str(n),
         "dhs_prevalence": str(prevalence),
-        "dhs_checkpoint": options["about"]["checkpoint"],
+        "dhs_checkpoint": storage.sha256(checkpoint) if scorer is None else "",
     }
     table = table.replace_schema_metadata(about)
     write_candidates(table, stem)

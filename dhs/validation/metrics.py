@@ -11,6 +11,7 @@ import numpy as np
 from scipy import stats
 
 from dhs.errors import DhsError
+from dhs.models.monitors import supported_fprs
 from dhs.validation.intervals import FEW_CLUSTERS, MIN_CLUSTERS, Clusters, Metric, missing, plain
 
 __all__ = [
@@ -30,6 +31,7 @@ __all__ = [
     "plain",
     "proportion",
     "recall_curve",
+    "recall_statistic",
     "supported_fprs",
     "tpr_at_fpr",
     "wilson",
@@ -143,19 +145,6 @@ def auroc_statistic(scores: np.ndarray, labels: np.ndarray) -> Callable[[np.ndar
     return statistic
 
 
-def supported_fprs(n_negatives: int, min_expected: int = 10) -> list[float]:
-    """False-positive rates a sample supports, largest first.
-
-    The smallest is the one with ``min_expected`` expected false positives; above it the decades and their thirds.
-    """
-    if n_negatives < min_expected:
-        return []
-    smallest = min_expected / n_negatives
-    grid = [round(m * 10.0**-k, 12) for k in range(1, 9) for m in (1, 0.3)]
-    rates = [f for f in grid if f > smallest * (1 + 1e-9)]
-    return [*rates, smallest] if smallest < 1 else []
-
-
 def recall_curve(
     scores, labels, fprs, hosts=None, sources=None, *, n_bootstrap: int = 500, seed: int = 0, row_weights=None
 ) -> list[tuple[Metric, Metric]]:
@@ -163,24 +152,10 @@ def recall_curve(
     scores, labels = finite(scores), np.asarray(labels, dtype=bool)
     if labels.all() or not labels.any():
         return [(missing("one_class", len(labels)), missing("one_class", len(labels))) for _ in fprs]
-    positive, negative = np.flatnonzero(labels), np.flatnonzero(~labels)
-    positive = positive[np.argsort(-scores[positive], kind="stable")]
-    negative = negative[np.argsort(-scores[negative], kind="stable")]
+    statistics = [recall_statistic(scores, labels, fpr) for fpr in fprs]
 
     def statistic(weights: np.ndarray) -> np.ndarray:
-        of_negatives = np.cumsum(weights[:, negative], axis=1)
-        found = np.zeros((len(weights), len(positive) + 1))
-        np.cumsum(weights[:, positive], axis=1, out=found[:, 1:])
-        row, out = np.arange(len(weights)), []
-        for fpr in fprs:
-            beyond = of_negatives > fpr * of_negatives[:, -1:] * (1 + 1e-9)
-            first = np.argmax(beyond, axis=1)
-            threshold = np.where(beyond[row, first], scores[negative][first], -np.inf)
-            above = np.searchsorted(-scores[positive], -threshold, "left")
-            with np.errstate(invalid="ignore", divide="ignore"):
-                recall = found[row, above] / found[:, -1]
-            out += [recall, np.where(np.isfinite(recall), threshold, np.nan)]
-        return np.stack(out)
+        return np.concatenate([each(weights) for each in statistics])
 
     clusters = Clusters(_each(scores) if hosts is None else hosts, sources, n_bootstrap, seed, row_weights)
     bounds = ((0.0, 1.0), (-np.inf, np.inf)) * len(fprs)
@@ -213,6 +188,27 @@ def tpr_at_fpr(scores, labels, fpr: float, hosts=None, sources=None, **options) 
         A score is NaN or infinite.
     """
     return recall_curve(scores, labels, [fpr], hosts, sources, **options)[0]
+
+
+def recall_statistic(scores: np.ndarray, labels: np.ndarray, fpr: float) -> Callable[[np.ndarray], np.ndarray]:
+    """Recall at a false-positive rate, and its threshold, as a function of weights (draws, n); gives (2, draws)."""
+    positive, negative = np.flatnonzero(labels), np.flatnonzero(~labels)
+    positive = positive[np.argsort(-scores[positive], kind="stable")]
+    negative = negative[np.argsort(-scores[negative], kind="stable")]
+
+    def both(weights: np.ndarray) -> np.ndarray:
+        of_negatives = np.cumsum(weights[:, negative], axis=1)
+        beyond = of_negatives > fpr * of_negatives[:, -1:] * (1 + 1e-9)
+        first = np.argmax(beyond, axis=1)
+        threshold = np.where(beyond[np.arange(len(first)), first], scores[negative][first], -np.inf)
+        found = np.zeros((len(weights), len(positive) + 1))
+        np.cumsum(weights[:, positive], axis=1, out=found[:, 1:])
+        above = np.searchsorted(-scores[positive], -threshold, "left")
+        with np.errstate(invalid="ignore", divide="ignore"):
+            recall = found[np.arange(len(above)), above] / found[:, -1]
+        return np.stack([recall, np.where(np.isfinite(recall), threshold, np.nan)])
+
+    return both
 
 
 def mean(

@@ -20,6 +20,7 @@ KINDS = {
     "04_evaluation": "evaluation",
     "05_real_lenses": "real_lenses",
     "06_signoff": "signoff",
+    "07_scale": "scale",
 }
 
 # Numbers that are not results of a run, and may be typed. Anything else with a decimal point, a per cent sign or

@@ -5,7 +5,7 @@ import os
 
 import pytest
 
-from dhs.book import fingerprint
+from dhs import fingerprint
 from dhs.book.build import NOTEBOOKS, _code_of, execute, pages, project_root
 from dhs.book.run import STEPS
 from dhs.errors import DhsError, UsageError

@@ -29,6 +29,9 @@ def cli(*args, **env):
         (["preflight", "--data-path", "no/such/pairs", "--out", "x"], 3, "no manifest.json"),
         (["fetch", "galaxies", "--out", "x"], 2, "cosmos, hosts or lenses"),
         (["train", "--data-path", "no/such", "--output-dir", "x", "--epochs", "0"], 2, "epochs"),
+        (["train", "--data-path", "no/such", "--output-dir", "x", "--set", "chanels=raw"], 2, "'channels'"),
+        (["train", "--data-path", "no/such", "--output-dir", "x", "--set", "augment"], 2, "KEY=VALUE"),
+        (["ablate", "--data-path", "no/such", "--out", "x", "--plan", "defualt"], 2, "no plan 'defualt'"),
     ],
 )
 def test_mistakes_are_one_line_and_an_exit_code(tmp_path, args, code, said):

@@ -2,11 +2,13 @@
 
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
 import dhs.figures as figures
 from dhs.datasets.reader import stamp
+from dhs.models.attribution import Attribution
 
 
 def texts(figure: Figure) -> str:
@@ -104,11 +106,51 @@ def test_real_lens_rates_are_counted_against_the_negatives(scores):
 def test_training_curves_show_each_monitor(history):
     figure = figures.training_curves(history)
     drawn = texts(figure)
-    for title in ("loss", "core-masked AUROC", "gradient norm", "learning rate"):
+    for title in ("loss", "core masked, core swapped", "gradient norm", "learning rate"):
         assert title in drawn
-    masked = next(a for a in figure.axes if a.get_title(loc="left") == "core-masked AUROC")
+    masked = next(a for a in figure.axes if a.get_title(loc="left") == "core masked, core swapped")
     np.testing.assert_array_equal(masked.lines[0].get_xdata(), [5])
     assert "not monitored" in drawn
+
+
+def test_training_curves_name_rates_kinds_and_bins(history):
+    history = history.assign(**{"tpr_fpr_0.03": 0.2, "hard_negative_accuracy_azimuthal_shuffle": 0.7, "seen_ids": 40})
+    drawn = texts(figures.training_curves(history))
+    for label in ("FPR 0.03", "azimuthal shuffle", '0.5-1"', "pairs met"):
+        assert label in drawn
+
+
+def ablation_table():
+    common = {"question": "?", "status": "done", "reason": "", "ci_low": np.nan, "ci_high": np.nan, "against": ""}
+    rows = [common | {"variant": "reference", "metric": "auroc", "difference": np.nan, "difference_by_seed": []}]
+    found = {"difference": -0.02, "difference_by_seed": [-0.03, -0.01], "ci_low": -0.04, "ci_high": 0.0}
+    for metric in ("auroc", "core_swap_effect", "tpr_fpr_0.03", "tpr_fpr_0.005"):
+        rows.append(common | found | {"variant": "unpaired", "against": "half", "metric": metric})
+    skipped = {"status": "skip", "reason": "no pretrained weights", "difference": np.nan, "difference_by_seed": []}
+    return pd.DataFrame([*rows, common | skipped | {"variant": "pretrained", "metric": "auroc"}])
+
+
+def test_ablation_draws_every_seed_and_interval_and_says_what_was_skipped():
+    figure = figures.ablation(ablation_table())
+    drawn = texts(figure)
+    assert "unpaired (against half)" in drawn and "skipped" in drawn and "recall at FPR 0.005" in drawn
+    lines = {tuple(np.round(line.get_xdata(), 3)) for line in figure.axes[0].lines}
+    assert {(-0.04, 0.0), (-0.02,), (-0.03, -0.01)} <= lines
+    assert "dhs ablate --data-path runs/x/pairs --out runs/x/ablation" in texts(figures.ablation(None, run="runs/x"))
+
+
+def test_attributions_show_the_rise_and_its_place():
+    radius = np.hypot(*(np.mgrid[:64, :64] - 31.5)) * 0.262
+    light = np.exp(-0.5 * ((radius - 1.5) / 0.2) ** 2) * np.ones((5, 3, 1, 1))
+    maps = light * np.linspace(0.1, 0.5, 5)[:, None, None, None]
+    rise = maps.sum((1, 2, 3))
+    found = Attribution(np.arange(5), np.full(5, 1.5), light, 0 * light, light, maps, rise - 1, np.full(5, -1.0))
+    drawn = texts(figures.attributions(found, n=3))
+    assert f"{rise[4]:+.1f}" in drawn and "control: -1.0" in drawn and 'θ_E 1.50"' in drawn
+    arc, network = figures.attribution_profile(found).axes[0].lines[:2]
+    np.testing.assert_allclose(arc.get_ydata(), network.get_ydata(), atol=1e-9)
+    assert abs(arc.get_xdata()[np.argmax(arc.get_ydata())] - 1.0) <= 0.125
+    assert np.sum(arc.get_ydata()) > 0.99
 
 
 def test_signoff_pictures():

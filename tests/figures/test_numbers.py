@@ -1,5 +1,6 @@
 """Numbers for prose carry their interval and sizes, and what is missing says so."""
 
+import pandas as pd
 import pytest
 
 from dhs.figures import glued
@@ -71,3 +72,13 @@ def test_preflight_counts(report):
 def test_training_reads_the_best_epoch(history):
     shown = glued({"history": history, "config": {"resolved": {"weights": "random"}}}, "training")
     assert shown["best_epoch"] == "5" and shown["best_val_auroc"].startswith("0.920") and shown["weights"] == "random"
+
+
+def test_ablations_are_told_with_interval_and_seeds_or_why_not():
+    row = {"variant": "unpaired", "metric": "auroc", "difference": -0.02, "ci_low": -0.04, "ci_high": 0.001}
+    row |= {"difference_by_seed": [-0.03, -0.01], "reason": ""}
+    skip = row | {"variant": "pretrained", "difference": float("nan"), "reason": "no weights"}
+    shown = glued({"ablation": pd.DataFrame([row, skip])}, "training")
+    assert shown["ablation_unpaired"] == "AUROC -0.020 (-0.040 to +0.001; by seed -0.030, -0.010)"
+    assert shown["ablation_pretrained"] == "no weights"
+    assert shown["ablation_deeplens"] == "not measured in this run (dhs ablate)"

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.ndimage import correlate
 
-from dhs.injection.noise import Stream, generator, rng_key, shot_noise
+from dhs.injection.noise import Stream, generator, rng_key, shot_noise, updated_invvar
 from dhs.injection.snr import snr_matched, snr_maxpix
 
 
@@ -64,3 +64,21 @@ def test_streams_depend_on_key_purpose_and_attempt_alone():
     assert first(key, Stream.DRAW, 3) == first("7:12", Stream.DRAW, 3)
     values = {first(rng_key(s, p), stream, a) for s in (7, 8) for p in (0, 1) for stream in Stream for a in (0, 1)}
     assert len(values) == 2 * 2 * len(Stream) * 2
+
+
+def test_an_infinite_gain_brings_no_noise():
+    light = np.full((3, 4, 4), 0.01)
+    assert not shot_noise(light, [np.inf] * 3, np.random.default_rng(1)).any()
+
+
+def test_inverse_variance_is_updated_for_the_light_that_was_added():
+    """1 / invvar' = 1 / invvar + light / gain, and the noise of many stamps agrees."""
+    rng, gain = np.random.default_rng(2), np.array([3e4, 4e4, 5e4])
+    invvar = np.full((3, 6, 6), 1 / 0.003**2, np.float32)
+    invvar[1, 2, 3] = 0.0
+    light = rng.uniform(-0.001, 0.5, (3, 6, 6))
+    updated = updated_invvar(invvar, light, gain)
+    assert updated[1, 2, 3] == 0
+    noise = np.stack([shot_noise(light, gain, rng) + rng.normal(0, 0.003, light.shape) for _ in range(4000)])
+    good = invvar > 0
+    assert np.mean(noise.var(axis=0)[good] * updated[good]) == pytest.approx(1.0, abs=0.02)

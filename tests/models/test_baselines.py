@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
-from conftest import write_synthetic_pairs
 from sklearn.metrics import roc_auc_score
+from synthetic import write_synthetic_pairs
 
 from dhs.config import TrainConfig
 from dhs.datasets import reader

@@ -25,7 +25,7 @@ class RunsCode:
     ("content", "message"),
     [
         (b"", "not a readable checkpoint"),
-        ({"format": 1, "model": RunsCode()}, "not a readable checkpoint"),
+        ({"format": 2, "model": RunsCode()}, "not a readable checkpoint"),
         ({"weights": 1}, "not a checkpoint that `dhs train` of this version wrote"),
         ({"format": 99, "model": {}}, "not a checkpoint that `dhs train` of this version wrote"),
         (torch.zeros(2), "not a checkpoint that `dhs train` of this version wrote"),

@@ -1,13 +1,11 @@
-import sys
-from types import SimpleNamespace
-
 import numpy as np
-import pandas as pd
 import pytest
+import torch
 from sklearn.metrics import roc_auc_score
 
-from dhs.errors import DhsError, UsageError
-from dhs.models.monitors import CsvTracker, WandbTracker, clustered_auroc
+from dhs.config import EvaluateConfig
+from dhs.models.monitors import clustered_auroc, recall_at, validation_monitors
+from dhs.validation import metrics
 
 
 @pytest.mark.parametrize("decimals", [6, 0])
@@ -50,35 +48,42 @@ def test_no_interval_below_eight_hosts_or_without_spread():
     assert np.isnan(clustered_auroc(np.empty(0), np.ones(3), np.empty(0), np.arange(3)).value)
 
 
-def test_csv_tracker_keeps_earlier_rows(tmp_path):
-    path = tmp_path / "new" / "history.csv"
-    tracker = CsvTracker(str(path), [{"epoch": 1, "loss": 0.5}])
-    tracker.log({"epoch": 2, "loss": 0.25})
-    assert pd.read_csv(path).to_dict("list") == {"epoch": [1, 2], "loss": [0.5, 0.25]}
+def test_recall_is_that_of_the_evaluation():
+    rng = np.random.default_rng(5)
+    positive, negative = rng.normal(1, 1, 300).round(1), rng.normal(0, 1, 400).round(1)
+    scores, labels = np.concatenate([positive, negative]), np.repeat([True, False], [300, 400])
+    for fpr in metrics.supported_fprs(400):
+        expected = metrics.tpr_at_fpr(scores, labels, fpr, n_bootstrap=20)[0].value
+        assert recall_at(positive, negative, fpr) == pytest.approx(expected)
 
 
-def test_wandb_asked_for_but_not_installed_says_how_to_install(tmp_path, monkeypatch):
-    monkeypatch.setitem(sys.modules, "wandb", None)
-    with pytest.raises(UsageError, match=r"pip install 'dark-halo-scope\[wandb\]', or leave wandb_project out"):
-        WandbTracker("project", None, {}, str(tmp_path))
-
-
-def test_wandb_gets_the_rows_and_is_closed(tmp_path, monkeypatch):
-    calls = []
-    run = SimpleNamespace(log=lambda row: calls.append(row), finish=lambda: calls.append("finished"))
-    fake = SimpleNamespace(init=lambda **options: calls.append(options) or run)
-    monkeypatch.setitem(sys.modules, "wandb", fake)
-    tracker = WandbTracker("project", "name", {"lr": 1}, str(tmp_path))
-    tracker.log({"epoch": 1})
-    tracker.finish()
-    assert calls[0] == {"project": "project", "name": "name", "config": {"lr": 1}, "dir": str(tmp_path)}
-    assert calls[1:] == [{"epoch": 1}, "finished"]
-
-
-def test_wandb_that_will_not_start_says_what_to_do(tmp_path, monkeypatch):
-    def init(**options):
-        raise RuntimeError("api_key not configured")
-
-    monkeypatch.setitem(sys.modules, "wandb", SimpleNamespace(init=init))
-    with pytest.raises(DhsError, match=r"api_key not configured.*WANDB_MODE=offline"):
-        WandbTracker("project", None, {}, str(tmp_path))
+def test_monitors_of_a_validation_split_against_scikit_learn_and_torch():
+    rng = np.random.default_rng(6)
+    n = 120
+    scores = {
+        "positive": rng.normal(1, 1, n),
+        "control": rng.normal(0, 1, n),
+        "host": np.arange(n),
+        "theta_e": rng.uniform(0.5, 3.0, n),
+        "hard": np.array([-1.0, -2.0, 3.0, -1.0]),
+        "kind": np.array(["ring", "ring", "ring", "companion"], dtype=object),
+        "positive_masked": rng.normal(0.5, 1, n),
+        "control_masked": rng.normal(0, 1, n),
+        "positive_swapped": rng.normal(0.8, 1, n),
+    }
+    row = validation_monitors(scores, EvaluateConfig())
+    labels, both = np.repeat([1, 0], n), np.concatenate([scores["positive"], scores["control"]])
+    loss = torch.nn.functional.binary_cross_entropy_with_logits(torch.tensor(both), torch.tensor(labels).double())
+    assert row["loss_val"] == pytest.approx(float(loss))
+    assert row["auroc_val"] == pytest.approx(roc_auc_score(labels, both))
+    swapped = np.concatenate([scores["positive_swapped"], scores["control"]])
+    assert row["auroc_core_swap"] == pytest.approx(roc_auc_score(labels, swapped))
+    wide = scores["theta_e"] >= 2.5
+    both = np.concatenate([scores["positive"][wide], scores["control"][wide]])
+    assert row["auroc_theta_e_2.5_3"] == pytest.approx(roc_auc_score(np.repeat([1, 0], wide.sum()), both))
+    assert row["hard_negative_accuracy"] == 0.75
+    assert row["hard_negative_accuracy_ring"] == pytest.approx(2 / 3) and row["hard_negative_accuracy_companion"] == 1
+    assert [k for k in row if k.startswith("tpr_fpr_")] == ["tpr_fpr_0.1", "tpr_fpr_0.0833"]
+    without = {"positive_masked": np.empty(0), "control_masked": np.empty(0), "positive_swapped": np.empty(0)}
+    row = validation_monitors(scores | without, EvaluateConfig())
+    assert np.isnan(row["auroc_core_masked"]) and np.isnan(row["auroc_core_swap"])

@@ -92,3 +92,48 @@ def test_a_bad_weights_file_is_refused_by_name(tmp_path, content, message):
 def test_a_missing_weights_file_is_refused(tmp_path):
     with pytest.raises(DhsError, match="no such file"):
         networks.make(TrainConfig(pretrained=str(tmp_path / "none.pth")), 3, seed=0)
+
+
+def test_deeplens_has_the_layers_of_its_paper():
+    network = networks.build(3, "deeplens")
+    convolutions = [m for m in network.modules() if isinstance(m, torch.nn.Conv2d)]
+    shortcuts = [b.shortcut for b in network.stages if b.shortcut is not None]
+    assert len(convolutions) - len(shortcuts) == 46 and len(network.stages) == 15
+    assert [s.stride for s in shortcuts] == [(2, 2)] * 4
+    assert network.conv1.weight.shape == (32, 3, 7, 7) and network.fc.in_features == 512
+    widths = []
+    for block in network.stages[::3]:
+        block.register_forward_hook(lambda m, x, y: widths.append(tuple(y.shape[1:])))
+    assert network.eval()(torch.zeros(2, 3, 64, 64)).shape == (2, 1)
+    assert widths == [(32, 64, 64), (64, 32, 32), (128, 16, 16), (256, 8, 8), (512, 4, 4)]
+
+
+def test_deeplens_passes_its_input_on_where_a_block_is_silent():
+    block = networks.Bottleneck(32, 32)
+    torch.nn.init.zeros_(block.body[-1].weight)
+    torch.nn.init.zeros_(block.body[-1].bias)
+    image = torch.randn(2, 32, 8, 8)
+    assert torch.equal(block(image), image)
+
+
+def test_no_weights_file_fits_deeplens(weights):
+    with pytest.raises(DhsError, match="no weights fit arch deeplens"):
+        networks.make(TrainConfig(arch="deeplens", pretrained=str(weights)), 3, seed=0)
+    assert networks.make(TrainConfig(arch="deeplens"), 3, seed=0)[1] == "random"
+
+
+def test_the_seeds_replaced_first_layer_keeps_the_rest_pretrained(weights):
+    network, word = networks.make(TrainConfig(pretrained=str(weights), conv1="replace"), 3, seed=0)
+    stored = torch.load(weights, weights_only=True)
+    assert word.endswith(", conv1 random")
+    assert not torch.equal(network.conv1.weight, stored["conv1.weight"])
+    assert torch.equal(network.layer1[0].conv1.weight, stored["layer1.0.conv1.weight"])
+
+
+def test_missing_weights_are_said_so(tmp_path, monkeypatch, caplog):
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    networks.make(TrainConfig(pretrained="auto"), 3, seed=0)
+    assert "training starts from random ones" in caplog.text and str(tmp_path) in caplog.text
+    caplog.clear()
+    networks.make(TrainConfig(pretrained="never"), 3, seed=0)
+    assert not caplog.text

@@ -1,20 +1,22 @@
 import numpy as np
 import pytest
 import torch
-from scipy import ndimage, stats
+from scipy import stats
+from torchvision.transforms import functional
 
 from dhs.config import TrainConfig
 from dhs.errors import UsageError
 from dhs.models.preprocess import (
     Preprocess,
-    augment,
     core_mask,
+    core_swap,
     dihedral,
+    dropout_radius,
     normalise,
-    radius_map,
-    residual,
+    rotate,
     sky_statistics,
 )
+from dhs.models.residuals import radius_map
 
 ANNULUS = (26.0, 32.0)
 
@@ -68,29 +70,57 @@ def test_annulus_outside_the_stamp_is_refused(stamps):
 def test_core_mask_fills_the_disc_of_the_chosen_samples_only(stamps):
     images = normalise(stamps, ANNULUS)
     which = torch.tensor([True, False] * 3)
-    masked = core_mask(images, 5.0, which)
+    masked = core_mask(images, 5.0 * which)
     core = radius_map(64) < 5
     assert core.sum() == 80
     assert (masked[which][..., core] == 0).all()
     assert torch.equal(masked[..., ~core], images[..., ~core])
     assert torch.equal(masked[~which], images[~which])
+    noise = torch.randn(images.shape, generator=torch.Generator().manual_seed(0))
+    filled = core_mask(images, 5.0, noise)
+    assert torch.equal(filled[..., core], noise[..., core]) and torch.equal(filled[..., ~core], images[..., ~core])
 
 
-def test_residual_agrees_with_scipy_label_medians(stamps):
-    images = normalise(stamps, ANNULUS)
-    y, x = np.mgrid[:64, :64] - 31.5
-    ring = np.floor(np.hypot(x, y)).astype(int)
-    image = images[2, 1].numpy()
-    medians = ndimage.median(image, ring, np.arange(ring.max() + 1))
-    np.testing.assert_allclose(residual(images)[2, 1], image - medians[ring], atol=1e-4)
+def test_core_swap_takes_the_core_of_the_control(stamps):
+    control = stamps.flip(0)
+    radii = torch.tensor([0.0, 2.0, 5.0, 5.0, 8.0, 30.0])
+    swapped = core_swap(stamps, control, radii)
+    for i, r in enumerate(radii):
+        core = radius_map(64) < r
+        assert torch.equal(swapped[i, :, core], control[i, :, core])
+        assert torch.equal(swapped[i, :, ~core], stamps[i, :, ~core])
 
 
-def test_residual_removes_what_is_constant_on_rings_and_keeps_an_arc():
-    y, x = np.mgrid[:64, :64] - 31.5
-    ring = np.floor(np.hypot(x, y))
-    arc = np.exp(-0.5 * ((np.hypot(x, y) - 8) / 1.0) ** 2) * (np.arctan2(y, x) > 2.2)
-    image = torch.from_numpy(100 * np.exp(-ring / 3) + arc).float()[None, None]
-    np.testing.assert_allclose(residual(image)[0, 0], arc, atol=1e-5)
+def test_scaled_dropout_keeps_the_arc_and_the_fixed_one_does_not():
+    theta_e, fwhm = torch.tensor([0.5, 1.0, 1.31, 3.0]), torch.tensor([1.2, 1.2, 1.0, 1.2])
+    fixed = dropout_radius(theta_e, fwhm, TrainConfig())
+    assert fixed.tolist() == [5.0] * 4 and (fixed * 0.262)[1] > theta_e[1]
+    scaled = dropout_radius(theta_e, fwhm, TrainConfig(core_dropout="scaled"))
+    np.testing.assert_allclose(scaled, [0.0, 0.4 / 0.262, 0.81 / 0.262, 5.0], rtol=1e-5)
+    nothing = dropout_radius(torch.tensor([float("nan")]), fwhm[:1], TrainConfig(core_dropout="scaled"))
+    assert nothing.tolist() == [0.0]
+
+
+def test_sigma_floor_holds_a_mostly_masked_annulus(stamps):
+    sigma = torch.tensor([[0.002, 0.003, 0.006]]).expand(6, 3)
+    torch.testing.assert_close(normalise(stamps, ANNULUS, sigma, 0.5), normalise(stamps, ANNULUS))
+    masked = stamps.clone()
+    outer = (radius_map(64) > 26).nonzero()
+    masked[0, 1, outer[::2, 0], outer[::2, 1]] = masked[0, 1, outer[1::2, 0], outer[1::2, 1]] = 0.0
+    masked[0, 1, outer[:200, 0], outer[:200, 1]] = 1e-7
+    floored = normalise(masked, ANNULUS, sigma, 0.5)[0, 1]
+    torch.testing.assert_close(floored, masked[0, 1] / 0.0015, rtol=1e-3, atol=1e-3)
+    missing = normalise(stamps, ANNULUS, torch.full((6, 3), float("nan")), 0.5)
+    torch.testing.assert_close(missing, normalise(stamps, ANNULUS))
+
+
+@pytest.mark.parametrize("degrees", [-75.0, 13.0, 45.0, 90.0])
+def test_rotation_agrees_with_torchvision(stamps, degrees):
+    ours = rotate(stamps, torch.full((6,), degrees))
+    theirs = functional.rotate(stamps, degrees)
+    assert (ours == theirs).float().mean() > 0.995, "the nearest of two equally near pixels may differ"
+    corner = ours[:, :, :3, :3]
+    assert (corner == 0).all() == (degrees != 90.0)
 
 
 @pytest.mark.parametrize("turns", range(4))
@@ -106,18 +136,11 @@ def test_dihedral_agrees_with_numpy_drawn_with_y_upwards(stamps, turns, flip):
         assert dihedral(image, torch.tensor([1]), torch.tensor([False]))[0, 0, 50, 32] == 1
 
 
-def test_augmentation_meets_all_eight_and_moves_no_value(stamps):
-    images = stamps[:1].expand(400, -1, -1, -1)
-    out = augment(images, np.random.default_rng(0))
-    counts = np.unique(out.flatten(1).numpy(), axis=0, return_counts=True)[1]
-    assert len(counts) == 8 and counts.min() > 25
-    torch.testing.assert_close(out.flatten(1).sort().values, images.flatten(1).sort().values, rtol=0, atol=0)
-
-
 @pytest.mark.parametrize("channels", ["raw", "raw+residual"])
 @pytest.mark.parametrize("stretch", ["asinh", "clip"])
-def test_preprocessing_commutes_with_quarter_turns_and_flips(stamps, channels, stretch):
-    preprocess = Preprocess(channels, stretch=stretch)
+@pytest.mark.parametrize("residual", ["azimuthal", "elliptical"])
+def test_preprocessing_commutes_with_quarter_turns_and_flips(stamps, channels, stretch, residual):
+    preprocess = Preprocess(channels, stretch=stretch, residual=residual)
     turns, flips = torch.tensor([0, 1, 2, 3, 1, 2]), torch.tensor([True, False] * 3)
     torch.testing.assert_close(
         preprocess(dihedral(stamps, turns, flips)),
@@ -127,8 +150,9 @@ def test_preprocessing_commutes_with_quarter_turns_and_flips(stamps, channels, s
     )
 
 
-def test_a_masked_core_leaves_nothing_behind_in_any_channel(stamps):
-    preprocess = Preprocess("raw+residual")
+@pytest.mark.parametrize("residual", ["azimuthal", "elliptical"])
+def test_a_masked_core_leaves_nothing_behind_in_any_channel(stamps, residual):
+    preprocess = Preprocess("raw+residual", residual=residual)
     other = stamps.clone()
     other[..., radius_map(64) < 5] += 3.0
     torch.testing.assert_close(preprocess(stamps, core_mask_px=5.0), preprocess(other, core_mask_px=5.0))
@@ -145,6 +169,10 @@ def test_asinh_keeps_the_order_of_bright_pixels_where_the_clip_flattens_them(sta
 
 
 def test_preprocess_comes_from_the_configuration():
-    config = TrainConfig(channels="raw+residual", annulus_px=(20, 30), stretch="clip", asinh_softening=2)
-    assert Preprocess.from_config(config) == Preprocess("raw+residual", (20.0, 30.0), "clip", 2.0)
+    config = TrainConfig(
+        channels="raw+residual", annulus_px=(20, 30), stretch="clip", asinh_softening=2, residual="elliptical"
+    )
+    assert Preprocess.from_config(config) == Preprocess(
+        "raw+residual", (20.0, 30.0), "clip", 2.0, "elliptical", config.sigma_floor
+    )
     assert Preprocess.from_config(config).n_channels == 6

@@ -3,7 +3,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from conftest import write_synthetic_pairs
+from synthetic import write_synthetic_pairs
 
 from dhs import storage
 from dhs.datasets import reader
@@ -150,7 +150,7 @@ class SyntheticHosts:
             None,
             None,
             sigma,
-            sigma / 9,
+            sigma / 900,
             sigma,
             meta={"kind": "ring"},
         )
@@ -165,7 +165,7 @@ def test_scores_of_a_host_set_leave_out_what_cannot_be_read(trained, stamps):
     assert set(frame["kind"]) == {"survey_negative"} and set(frame["subkind"]) == {"ring"}
     assert set(frame["pair_id"]) == {-1} and frame["theta_e_arcsec"].isna().all()
     np.testing.assert_allclose(frame["psf_fwhm_r_arcsec"], 2)
-    np.testing.assert_allclose(frame["sky_sigma_r"], 2 / 9, rtol=1e-6)
+    np.testing.assert_allclose(frame["sky_sigma_r"], 2 / 900, rtol=1e-6)
     assert [r.code for r in refusals] == ["nan"]
     assert frame["ra"].eq(0).all() and frame["brickname"].eq("b").all()
 
@@ -178,7 +178,7 @@ def test_shards_are_written_once_and_together_hold_every_stamp(scorer, stamps, t
     monkeypatch.setattr("dhs.models.shards.SHARD_STAMPS", 6)
     hosts = SyntheticHosts(stamps)
     for number in (1, 0):
-        paths = score_shards(scorer, tmp_path, hosts=hosts, shard=(number, 2))
+        paths = score_shards(tmp_path, scorer=scorer, hosts=hosts, shard=(number, 2))
     assert len(paths) == 4 and all(storage.exists(p) for p in paths)
     tables = [storage.read_table(p) for p in paths]
     assert all(t.schema.equals(CUTOUT_SCHEMA) for t in tables)
@@ -189,13 +189,22 @@ def test_shards_are_written_once_and_together_hold_every_stamp(scorer, stamps, t
     assert [p.rsplit("/", 1)[-1] for p in storage.list_files(tmp_path)].count("quarantine-000000.parquet") == 1
     before = (tmp_path / "part-000001.parquet").stat().st_mtime_ns
     (tmp_path / "part-000002.parquet").unlink()
-    score_shards(scorer, tmp_path, hosts=hosts)
+    score_shards(tmp_path, scorer=scorer, hosts=hosts)
     assert (tmp_path / "part-000001.parquet").stat().st_mtime_ns == before and storage.exists(paths[2])
 
 
 def test_a_folder_begun_with_other_inputs_is_refused(tiny, scorer, stamps, tmp_path):
-    score_shards(scorer, tmp_path, pairs=tiny)
+    score_shards(tmp_path, scorer=scorer, pairs=tiny)
     with pytest.raises(DhsError, match="other inputs, another checkpoint or other options"):
-        score_shards(scorer, tmp_path, hosts=SyntheticHosts(stamps))
+        score_shards(tmp_path, scorer=scorer, hosts=SyntheticHosts(stamps))
     with pytest.raises(DhsError, match="other inputs"):
-        score_shards(scorer, tmp_path, pairs=tiny, about={"checkpoint": "another"})
+        score_shards(tmp_path, scorer=scorer, pairs=tiny, core_mask_px=3.0)
+
+
+def test_every_engine_writes_the_same_shards(tiny, trained, tmp_path):
+    found = []
+    for engine in ("serial", "processes"):
+        options = {"engine": engine, "workers": 2, "splits": ("val", "test")}
+        paths = score_shards(tmp_path / engine, checkpoint=trained.last, pairs=tiny, **options)
+        found.append([storage.read_bytes(p) for p in paths])
+    assert found[0] == found[1] and len(found[0]) == 2

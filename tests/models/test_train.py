@@ -1,4 +1,9 @@
 import itertools
+import os
+import signal
+import subprocess
+import sys
+import threading
 from importlib.metadata import version
 
 import numpy as np
@@ -6,14 +11,16 @@ import pandas as pd
 import pytest
 import torch
 import yaml
-from conftest import write_synthetic_pairs
 from sklearn.metrics import roc_auc_score
+from synthetic import write_synthetic_pairs
 
 from dhs.datasets import reader
 from dhs.errors import DhsError, UsageError
-from dhs.models import checkpoints, monitors
+from dhs.models import checkpoints, trackers
+from dhs.models.data import Samples
 from dhs.models.score import Scorer
-from dhs.models.train import Trainer, lr_factor, train
+from dhs.models.train import TrainResult, train
+from dhs.models.trainer import Trainer, lr_factor
 
 EXACT = {"profile": "smoke", "batch_size": 20, "lr": 1e-3, "precision": "float32", "core_masked_every": 2}
 FILES = ("history.csv", "config.yaml", "checkpoints/best.pt", "checkpoints/last.pt")
@@ -35,9 +42,15 @@ def test_history_has_every_monitor(tiny, trained):
     ]
     assert np.isfinite(history[columns]).all().all()
     assert history["hard_negative_accuracy"].between(0, 1).all()
+    np.testing.assert_array_equal(
+        history["hard_negative_accuracy_azimuthal_shuffle"], history["hard_negative_accuracy"]
+    )
+    assert history["tpr_fpr_0.417"].between(0, 1).all(), "24 controls support a rate of 10 / 24"
+    assert (history["grad_norm_max"] >= history["grad_norm"]).all() and (history["loader_wait_s"] >= 0).all()
     assert np.isfinite(history["auroc_theta_e_2_2.5"]).all()
     assert np.isnan(history["auroc_theta_e_0.5_1"]).all(), "the synthetic set has no such ring"
-    assert history["auroc_core_masked"].isna().tolist() == [True, False], "every 2 epochs"
+    for name in ("auroc_core_masked", "auroc_core_swap"):
+        assert history[name].isna().tolist() == [True, False], "every 2 epochs"
     assert (history["lr"].diff().dropna() < 0).all() and (history["samples_per_s"] > 0).all()
 
 
@@ -78,24 +91,19 @@ def test_result_prints_as_a_table(trained):
 
 
 def test_a_resumed_run_is_the_uninterrupted_one_to_the_bit(tiny, trained, tmp_path, monkeypatch):
-    finish = monitors.CsvTracker.log
+    finish = trackers.CsvTracker.log
 
     def stop_after_first(self, row):
         finish(self, row)
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(monitors.CsvTracker, "log", stop_after_first)
+        patch.setattr(trackers.CsvTracker, "log", stop_after_first)
         with pytest.raises(KeyboardInterrupt):
             train(tiny.path, tmp_path, epochs=2, **EXACT)
     assert checkpoints.load(tmp_path / "checkpoints" / "last.pt")["epoch"] == 1
     resumed = train(tiny.path, tmp_path, resume=True, epochs=2, **EXACT)
-    first, second = (checkpoints.load(result.last)["model"] for result in (trained, resumed))
-    assert all(torch.equal(first[name], second[name]) for name in first)
-    timing = ["seconds", "samples_per_s"]
-    pd.testing.assert_frame_equal(
-        trained.history.drop(columns=timing), resumed.history.drop(columns=timing), check_exact=True
-    )
+    same_run(trained, resumed)
     again = train(tiny.path, tmp_path, resume=True, epochs=2, **EXACT)
     pd.testing.assert_frame_equal(again.history, resumed.history)
 
@@ -129,9 +137,9 @@ def test_a_loss_that_is_not_finite_stops_with_a_checkpoint_and_a_reason(tmp_path
     pairs = write_synthetic_pairs(tmp_path / "pairs", {"train": 8, "val": 8, "test": 0})
     forward, calls = Trainer.forward, itertools.count()
 
-    def fails(self, stamps):
+    def fails(self, images, model=None):
         bad = self.network.training and next(calls) == (2 if started else 0)
-        return forward(self, stamps) * (float("nan") if bad else 1)
+        return forward(self, images, model) * (float("nan") if bad else 1)
 
     monkeypatch.setattr(Trainer, "forward", fails)
     message = "last.pt holds the last finite epoch" if started else "no epoch was finished"
@@ -164,6 +172,101 @@ def test_schedule_warms_up_and_follows_the_cosine():
         assert lr_factor(step, 50, 0) == pytest.approx(cosine.get_last_lr()[0], abs=1e-9)
         optimizer.step()
         cosine.step()
+
+
+def test_a_gradient_beyond_its_limit_stops_the_run(tiny, tmp_path):
+    with pytest.raises(DhsError, match=r"gradient norm .* beyond grad_norm_limit 0.001 in epoch 1, step 0.*lower --lr"):
+        train(tiny.path, tmp_path, epochs=1, grad_norm_limit=1e-3, **EXACT)
+    assert checkpoints.load(tmp_path / "checkpoints" / "diverged.pt")["epoch"] == 0
+
+
+def test_a_silent_loader_stops_the_run_with_a_checkpoint_that_can_be_taken_up(tiny, trained, tmp_path, monkeypatch):
+    gate, epoch = threading.Event(), Samples.epoch
+
+    def stalls(self, number, *args, **options):
+        for i, batch in enumerate(epoch(self, number, *args, **options)):
+            if number == 2 and i == 1:
+                gate.wait(30)
+            yield batch
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Samples, "epoch", stalls)
+        with pytest.raises(DhsError, match=r"loader gave nothing for 1 s in epoch 2, step 1; the state.*--resume"):
+            train(tiny.path, tmp_path, epochs=2, stall_seconds=1.0, **EXACT)
+        gate.set()
+    assert checkpoints.load(tmp_path / "checkpoints" / "last.pt")["progress"]["step"] == 1
+    same_run(trained, train(tiny.path, tmp_path, resume=True, epochs=2, **EXACT))
+
+
+def same_run(first, second):
+    """Weights and monitors agree to the bit."""
+    ours, theirs = (checkpoints.load(result.last) for result in (first, second))
+    assert all(torch.equal(ours["model"][name], theirs["model"][name]) for name in ours["model"])
+    states = [state["optimizer"]["state"] for state in (ours, theirs)]
+    assert all(torch.equal(states[0][i]["exp_avg_sq"], states[1][i]["exp_avg_sq"]) for i in states[0])
+    timing = ["seconds", "samples_per_s", "loader_wait_s"]
+    pd.testing.assert_frame_equal(
+        first.history.drop(columns=timing), second.history.drop(columns=timing), check_exact=True
+    )
+
+
+KILLED = """
+import os, signal, sys
+from dhs.models.train import train
+from dhs.models.trainer import Trainer
+step, count = Trainer.step, 0
+def killed(self, batch, epoch):
+    global count
+    step(self, batch, epoch)
+    count += 1
+    if count == {after}:
+        os.kill(os.getpid(), signal.SIGKILL)
+Trainer.step = killed
+train({path!r}, {out!r}, **{options!r})
+"""
+
+
+def test_a_run_killed_within_an_epoch_ends_as_the_uninterrupted_one(tiny, tmp_path):
+    options = EXACT | {"epochs": 2, "deterministic": True, "checkpoint_steps": 2}
+    options |= {"memory_gb": 0.0, "core_dropout": "scaled", "core_fill": "noise"}
+    whole = train(tiny.path, tmp_path / "whole", **options)
+    script = KILLED.format(after=7, path=tiny.path, out=str(tmp_path / "killed"), options=options)
+    env = {**os.environ, "OMP_NUM_THREADS": str(torch.get_num_threads())}
+    done = subprocess.run([sys.executable, "-c", script], env=env, capture_output=True, text=True, check=False)
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    state = checkpoints.load(tmp_path / "killed" / "checkpoints" / "last.pt")
+    assert state["epoch"] == 1 and state["progress"]["step"] == 2, "4 steps an epoch, a checkpoint every 2"
+    same_run(whole, train(tiny.path, tmp_path / "killed", resume=True, **options))
+
+
+def test_a_run_ends_early_where_the_monitor_no_longer_improves(tiny, tmp_path, monkeypatch):
+    losses = iter([0.5, 0.55, 0.4])
+    validate = Trainer.validate
+    monkeypatch.setattr(Trainer, "validate", lambda self, e: validate(self, e) | {"loss_val": next(losses)})
+    options = EXACT | {"monitor": "loss_val", "patience": 1, "epochs": 3}
+    result = train(tiny.path, tmp_path, **options)
+    assert len(result.history) == 2 and result.best_row["epoch"] == 1
+    assert checkpoints.load(result.best)["epoch"] == 1
+    assert TrainResult.read(tmp_path).best_row["epoch"] == 1
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"arch": "deeplens", "channels": "raw+residual", "residual": "elliptical"},
+        {
+            "freeze_batchnorm": True,
+            "controls": "unpaired",
+            "rotation": "any",
+            "core_fill": "control",
+            "negatives_per_positive": 2.0,
+        },
+    ],
+)
+def test_every_option_trains_and_scores(tiny, tmp_path, options):
+    result = train(tiny.path, tmp_path, epochs=1, pretrained="never", **EXACT, **options)
+    assert np.isfinite(result.history["loss_train"]).all()
+    assert np.isfinite(Scorer(result.best).logits(np.stack([tiny[0]["control"]]))).all()
 
 
 def test_256_pairs_are_overfitted(tmp_path):

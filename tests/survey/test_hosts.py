@@ -71,7 +71,7 @@ def test_nothing_there(tmp_path, folder):
         open_hosts(config(tmp_path / "empty"), 1)
     for name in "abc":
         (folder / f"{name}.npz").unlink()
-    with pytest.raises(DhsError, match=r"none of its 2 cutouts can be a host \(1 too_small, 1 unreadable\)"):
+    with pytest.raises(DhsError, match=r"none of its 2 candidates can be a host \(1 too_small, 1 unreadable\)"):
         open_hosts(config(folder), 1)
 
 

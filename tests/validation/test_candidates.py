@@ -28,7 +28,7 @@ class Flux:
 
     batch_size = 4
 
-    def logits(self, stamps, core_mask_px=None):
+    def logits(self, stamps, core_mask_px=None, sky_sigma=None):
         return stamps[:, 1].sum(axis=(1, 2)).astype(np.float32)
 
 
@@ -109,7 +109,7 @@ def test_cutouts_that_cannot_be_used_are_quarantined_or_stop_the_run(tmp_path):
 
 def test_logits_that_are_not_numbers_stop_the_run(clean, tmp_path):
     class Broken(Flux):
-        def logits(self, stamps, core_mask_px=None):
+        def logits(self, stamps, core_mask_px=None, sky_sigma=None):
             return np.full(len(stamps), np.nan, np.float32)
 
     with pytest.raises(DhsError, match="logits are NaN or infinite"):

@@ -36,7 +36,7 @@ class Blue:
     def __init__(self, low=0, high=20):
         self.zone = (RADIUS >= low) & (RADIUS < high)
 
-    def logits(self, stamps, core_mask_px=None):
+    def logits(self, stamps, core_mask_px=None, sky_sigma=None):
         zone = self.zone & (RADIUS >= (core_mask_px or 0))
         g, r, _ = np.moveaxis(stamps[:, :, zone].sum(axis=-1, dtype=float), 1, 0)
         return (40 * (g / np.maximum(np.abs(r), 0.1) - 0.3)).astype(np.float32)
@@ -242,7 +242,7 @@ def test_population_and_completeness_file(done):
 
 def test_a_network_that_says_one_thing_is_reported_not_crashed(clean, config, tmp_path):
     class Constant(Blue):
-        def logits(self, stamps, core_mask_px=None):
+        def logits(self, stamps, core_mask_px=None, sky_sigma=None):
             return np.zeros(len(stamps), np.float32)
 
     options = {"engine": "serial", "baselines": {}, "survey": Survey}

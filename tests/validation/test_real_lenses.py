@@ -22,7 +22,7 @@ class Flux:
 
     batch_size = 4
 
-    def logits(self, stamps, core_mask_px=None):
+    def logits(self, stamps, core_mask_px=None, sky_sigma=None):
         return stamps[:, 1].sum(axis=(1, 2)).astype(np.float32) - (core_mask_px or 0)
 
 

@@ -1,0 +1,209 @@
+"""Pictures of the instrument: agreement, convergence, closure, gain, the two priors, speed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pyarrow as pa
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import ScalarFormatter
+
+from dhs.datasets.reader import per_band
+from dhs.figures.style import BAND_COLOURS, BANDS, BLUE, GREY, ORANGE, RED, picture, styled
+from dhs.survey.facts import mag_from_flux
+
+PUBLISHED_GAIN = 150.0  # electrons per nanomaggy, assumed in the published Poisson experiment
+BOUND = 1e-3
+
+
+@styled
+def renderer_agreement(result: Mapping) -> Figure:
+    """Fast renderer against lenstronomy: the worst draw, and the errors of all.
+
+    Parameters
+    ----------
+    result : mapping
+        `dhs.injection.checks.agreement`.
+    """
+    reference, difference = result["example"][:, 1]
+    figure, axes = plt.subplots(1, 3, figsize=(8.4, 2.8), width_ratios=(1, 1, 1.35))
+    picture(axes[0], np.sqrt(np.clip(reference, 0, None)), "lenstronomy, r (worst draw)", 3, cmap="magma")
+    limit = max(float(np.abs(difference).max() / reference.max()), 1e-12)
+    picture(axes[1], difference / reference.max(), "fast - lenstronomy", vmin=-limit, vmax=limit, cmap="RdBu_r")
+    figure.colorbar(axes[1].images[0], ax=axes[1], label="over the peak", shrink=0.8, format="%.0e")
+    labels = {"error_over_peak": "error / peak", "flux_error": "flux", "centroid_px": "centroid [px]"}
+    for position, (name, colour) in enumerate(zip(labels, (BLUE, ORANGE, RED))):
+        spread = np.linspace(-0.25, 0.25, len(result[name]))
+        axes[2].plot(position + spread, np.maximum(result[name], 1e-9), "o", ms=3, color=colour, alpha=0.7)
+    axes[2].axhline(BOUND, color=GREY, ls="--", lw=1)
+    axes[2].text(2.4, BOUND * 1.15, "bound", ha="right", va="bottom", fontsize=7)
+    axes[2].set(yscale="log", xticks=range(3), xticklabels=labels.values(), ylabel="difference", ylim=(1e-7, 4e-3))
+    axes[2].set_title(f"{len(result['flux_error'])} random lenses, worst of three bands", fontsize=7.5)
+    return figure
+
+
+@styled
+def convergence(result: Mapping, chosen: int) -> Figure:
+    """Error of a supersampling factor: median and worst over lenses, of the greatest pixel and of the flux.
+
+    Parameters
+    ----------
+    result : mapping
+        `dhs.injection.checks.convergence`.
+    chosen : int
+        Factor of the run, marked.
+    """
+    figure, axis = plt.subplots(figsize=(5.2, 3.0))
+    for name, colour, label in (("error_over_peak", BLUE, "pixel error / peak"), ("flux_error", ORANGE, "flux error")):
+        values = result[name]
+        axis.plot(result["factors"], np.median(values, axis=1), "o-", color=colour, label=f"{label}, median")
+        axis.plot(result["factors"], values.max(axis=1), "^:", color=colour, label=f"{label}, worst", ms=4)
+    axis.axvline(chosen, color=GREY, lw=1, ls="--")
+    axis.set(xscale="log", yscale="log", xlabel="sub-pixels a side of a pixel", ylabel="error")
+    axis.set_xticks(result["factors"])
+    axis.xaxis.set_major_formatter(ScalarFormatter())
+    axis.minorticks_off()
+    axis.legend(fontsize=7)
+    axis.set_title(f"{result['flux_error'].shape[1]} lenses; dashed: this run", fontsize=7.5)
+    return figure
+
+
+@styled
+def closure(result: Mapping) -> Figure:
+    """Rendered over analytic: magnification, both image positions and flux behind an isothermal sphere.
+
+    Parameters
+    ----------
+    result : mapping
+        `dhs.injection.checks.closure`.
+    """
+    figure, axis = plt.subplots(figsize=(5.2, 2.8))
+    series = {
+        "magnification": ("magnification", BLUE, "o"),
+        "outer": ("outer image's position", ORANGE, "s"),
+        "inner": ("inner image's position", RED, "^"),
+        "flux": ("flux after the PSF", GREY, "D"),
+    }
+    for name, (label, colour, marker) in series.items():
+        axis.plot(result["beta"], 1e4 * (result[name] - 1.0), marker, ls="-", lw=0.8, color=colour, label=label, ms=4)
+    axis.axhline(0.0, color="black", lw=0.6)
+    axis.set(xlabel='source offset [arcsec], θ_E = 1.5"', ylabel="rendered / analytic - 1 [1e-4]")
+    axis.legend(fontsize=7)
+    axis.set_title(f"ring of a centred source: {result['ring']:.4f} θ_E (thick by its size)", fontsize=7.5)
+    return figure
+
+
+@styled
+def gain(table: pa.Table, curves: Mapping[str, Mapping] | None = None) -> Figure:
+    """Derived gains, what they do to an arc's noise, and photon-transfer curves of real fields.
+
+    Parameters
+    ----------
+    table : pyarrow.Table
+        Scalars of a pairs data set.
+    curves : mapping of str to mapping, optional
+        `dhs.survey.photon_transfer.photon_transfer` of r-band fields, with ``derived_gain`` added.
+    """
+    figure, axes = plt.subplots(1, 3 if curves else 2, figsize=(8.4, 2.8))
+    gains = per_band(table, "gain")
+    for band, column in zip(BANDS, gains.T):
+        bins = np.geomspace(100, 1e6, 60)
+        axes[0].hist(column, bins, histtype="step", color=BAND_COLOURS[band], label=f"{band}, derived")
+    axes[0].axvline(PUBLISHED_GAIN, color="black", ls="--", lw=1, label="150, assumed before")
+    axes[0].set(xscale="log", xlabel="gain [electrons / nanomaggy]", ylabel="pairs")
+    axes[0].set_ylim(0, 1.45 * axes[0].get_ylim()[1])
+    axes[0].legend(fontsize=6.5, loc="upper left")
+    snr = np.asarray(table["arc_snr_maxpix"], dtype=float)
+    sigma = np.asarray(table["sky_sigma_r"], dtype=float)
+    for value, colour, label in ((PUBLISHED_GAIN, RED, "150"), (gains[:, 1], BLUE, "derived")):
+        axes[1].plot(
+            snr, np.sqrt(snr / (value * sigma)), ".", ms=2, color=colour, label=f"gain {label}", rasterized=True
+        )
+    axes[1].axhline(1.0, color=GREY, lw=1)
+    axes[1].set(
+        xscale="log",
+        yscale="log",
+        xlabel="arc_snr_maxpix",
+        ylabel="arc's shot noise / sky noise\nin the brightest pixel",
+    )
+    _plain_ticks(axes[1], (3, 5, 10, 20, 50))
+    axes[1].legend(fontsize=6.5, markerscale=4)
+    if curves:
+        for colour, (name, curve) in zip((BLUE, ORANGE, RED), curves.items()):
+            level, sky = curve["level"] / curve["sky_sigma"], curve["sky_sigma"] ** 2
+            axes[2].plot(level, curve["variance"] / sky, "o", ms=4, color=colour, label=name)
+            line = np.linspace(0, level.max(), 50)
+            for key, style in (("gain", "-"), ("derived_gain", ":")):
+                axes[2].plot(line, 1 + line / (curve[key] * curve["sky_sigma"]), style, color=colour, lw=1)
+        axes[2].set(xlabel="brightness / sky noise", ylabel="variance / sky variance")
+        axes[2].legend(fontsize=6.5, title="solid: slope; dotted: derived", title_fontsize=6.5)
+    return figure
+
+
+def _plain_ticks(axis: Axes, ticks: tuple[float, ...]) -> None:
+    axis.set_xticks(ticks)
+    axis.xaxis.set_major_formatter(ScalarFormatter())
+    axis.minorticks_off()
+
+
+@styled
+def priors(response: pa.Table, population: pa.Table) -> Figure:
+    """The response grid beside the population.
+
+    Parameters
+    ----------
+    response, population : pyarrow.Table
+        Scalars of the two sets.
+    """
+
+    def magnitude(table: pa.Table) -> np.ndarray:
+        return mag_from_flux(np.asarray(table["arc_flux_r"], dtype=float))
+
+    columns = (
+        ("Einstein radius [arcsec]", lambda t: np.asarray(t["theta_e_arcsec"]), np.linspace(0.5, 3, 16)),
+        ("matched SNR", lambda t: np.asarray(t["arc_snr_matched"]), np.geomspace(1, 1000, 20)),
+        ("arc magnitude, r", magnitude, np.linspace(17, 26, 19)),
+        ("magnification", lambda t: np.asarray(t["magnification"]), np.geomspace(2, 60, 16)),
+    )
+    figure, axes = plt.subplots(1, 4, figsize=(8.4, 2.4))
+    for axis, (label, values, bins) in zip(axes, columns):
+        for table, colour, name in ((response, BLUE, "response grid"), (population, ORANGE, "population")):
+            axis.hist(values(table), bins, histtype="step", density=True, color=colour, label=name)
+        axis.set(xlabel=label, yticks=[])
+        if bins[1] / bins[0] > 1.001 and label in ("matched SNR", "magnification"):
+            axis.set_xscale("log")
+            _plain_ticks(axis, (2, 5, 20) if label == "magnification" else (1, 10, 100, 1000))
+    axes[0].set_ylabel("density")
+    axes[1].legend(fontsize=6.5)
+    return figure
+
+
+@styled
+def benchmark(results: Mapping) -> Figure:
+    """Ratios to peers from ``benchmarks/injection.py``, against their targets.
+
+    Parameters
+    ----------
+    results : mapping
+        The JSON object it writes.
+    """
+    rows = (
+        ("ratio_vs_lenstronomy_simapi", "render, against lenstronomy SimAPI", 60.0),
+        ("ratio_vs_caustics", "render, against caustics under vmap", 12.0),
+        ("ratio_decode_vs_v5", "decode, against compressed npz", 10.0),
+    )
+    figure, axis = plt.subplots(figsize=(6.4, 1.9))
+    for place, (name, _, target) in enumerate(rows):
+        value = results.get(name) or np.nan
+        axis.barh(place, value, color=BLUE, height=0.6)
+        axis.plot([target, target], [place - 0.4, place + 0.4], color="black", lw=1.5)
+        if np.isfinite(value):
+            axis.text(value, place, f" {value:.0f}", va="center", fontsize=8)
+    axis.set(yticks=range(len(rows)), yticklabels=[r[1] for r in rows], xlabel="times faster (black: aim)")
+    axis.invert_yaxis()
+    sns.despine(figure)
+    return figure

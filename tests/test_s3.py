@@ -1,0 +1,175 @@
+"""Everything through ``s3://``, against a real S3 protocol server on loopback: storage, hosts, and the command line."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+pytest.importorskip("moto", reason="moto is not installed: no S3 server to test with")
+sys.path.insert(0, str(Path(__file__).parent))
+sys.path.insert(0, str(Path(__file__).parent / "survey"))
+from brick_samples import write_brick
+from s3_server import s3_server
+
+import dhs
+from dhs import storage
+from dhs.config import HostsConfig, load_profile
+from dhs.errors import DhsError
+from dhs.survey.hosts import open_hosts
+from dhs.survey.mock import write_mock_hosts
+
+
+@pytest.fixture(scope="module")
+def server():
+    with s3_server("bucket") as store:
+        yield store
+
+
+@pytest.fixture
+def store(server, monkeypatch):
+    for name in list(os.environ):
+        if name.startswith("AWS_"):
+            monkeypatch.delenv(name)
+    for name, value in server.environment.items():
+        monkeypatch.setenv(name, value)
+    server.throttle = 0
+    server.asked.clear()
+    return server
+
+
+def upload(folder: Path, prefix: str) -> str:
+    for path in (p for p in folder.rglob("*") if p.is_file()):
+        storage.write_bytes(storage.join(prefix, path.relative_to(folder).as_posix()), path.read_bytes())
+    return prefix
+
+
+def cli(*args):
+    command = [sys.executable, "-m", "dhs", *map(str, args)]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def test_files_and_folders(store):
+    storage.write_bytes("s3://bucket/a/b/file.bin", b"abc")
+    storage.write_json("s3://bucket/a/c.json", {"x": 1})
+    table = pa.table({"x": [1, 2]})
+    storage.write_table("s3://bucket/a/d.parquet", table)
+    assert storage.read_bytes("s3://bucket/a/b/file.bin") == b"abc" and storage.read_json("s3://bucket/a/c.json") == {
+        "x": 1
+    }
+    assert storage.read_table("s3://bucket/a/d.parquet", ["x"]).equals(table)
+    assert storage.list_files("s3://bucket/a") == ["s3://bucket/a/c.json", "s3://bucket/a/d.parquet"]
+    assert storage.list_files("s3://bucket/a/", (".bin",), recursive=True) == ["s3://bucket/a/b/file.bin"]
+    assert storage.list_folders("s3://bucket/a") == ["b"]
+    assert storage.exists("s3://bucket/a") and not storage.exists("s3://bucket/absent")
+    assert not any(path.endswith("/") for method, path in store.asked if method == "PUT"), "no folder markers"
+
+
+def test_a_small_file_is_one_request_and_a_large_one_whole(store):
+    storage.write_bytes("s3://bucket/small", b"x" * 1000)
+    assert [m for m, p in store.asked if p == "/bucket/small"] == ["PUT"]
+    data = np.random.default_rng(0).bytes(12_000_000)
+    storage.write_bytes("s3://bucket/large", data)
+    assert storage.read_bytes("s3://bucket/large") == data
+
+
+def test_a_throttled_store_is_asked_again(store):
+    store.throttle = 2
+    storage.write_bytes("s3://bucket/slow", b"abc")
+    store.throttle = 1
+    assert storage.read_bytes("s3://bucket/slow") == b"abc"
+
+
+def test_a_store_that_throttles_for_good_is_named(store, monkeypatch):
+    monkeypatch.setattr(storage, "ATTEMPTS", 2)
+    storage._s3.cache_clear()
+    store.throttle = 10**6
+    with pytest.raises(DhsError, match="the store is throttling. Run again with fewer workers"):
+        storage.write_bytes("s3://bucket/never", b"abc")
+    store.throttle = 0
+    storage._s3.cache_clear()
+    assert not storage.exists("s3://bucket/never")
+
+
+def test_what_is_not_there_is_named(store):
+    with pytest.raises(DhsError, match="s3://bucket/absent.json: no such file"):
+        storage.read_json("s3://bucket/absent.json")
+    with pytest.raises(DhsError, match="no such bucket. Create it"):
+        storage.write_bytes("s3://nowhere/file", b"x")
+    with pytest.raises(DhsError, match="s3://bucket/nothing: no such file or folder"):
+        open_hosts(HostsConfig(spec="s3://bucket/nothing"), 1)
+    with pytest.raises(DhsError, match=r"no manifest.json"):
+        dhs.open_pairs("s3://bucket/nothing")
+
+
+def test_credentials_and_public_buckets(store, monkeypatch):
+    storage.write_bytes("s3://bucket/mine/file", b"private")
+    store.put("bucket/public/file", b"public", **{"x-amz-acl": "public-read", "Content-Type": "text/plain"})
+    monkeypatch.setattr(store, "guarded", True)
+    assert storage.read_bytes("s3://bucket/mine/file") == b"private"
+    assert storage.read_bytes("s3://anonymous@bucket/public/file") == b"public"
+    with pytest.raises(DhsError, match="credentials are missing or refused.*anonymous@"):
+        storage.read_bytes("s3://anonymous@bucket/mine/file")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "other")
+    with pytest.raises(DhsError, match="credentials are missing or refused"):
+        storage.write_bytes("s3://bucket/mine/other", b"x")
+    monkeypatch.delenv("AWS_ACCESS_KEY_ID")
+    monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
+    with pytest.raises(DhsError, match="credentials are missing or refused"):
+        storage.list_files("s3://bucket/mine")
+    monkeypatch.setenv("AWS_NO_SIGN_REQUEST", "YES")
+    assert storage.read_bytes("s3://bucket/public/file") == b"public"
+
+
+def test_a_store_that_is_not_there(store, monkeypatch):
+    monkeypatch.setattr(storage, "ATTEMPTS", 1)
+    storage._s3.cache_clear()
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+    with pytest.raises(DhsError, match="the store does not answer. Check AWS_ENDPOINT_URL"):
+        storage.exists("s3://bucket/x")
+    storage._s3.cache_clear()
+
+
+def test_bricks_and_their_catalogue_on_s3_give_the_same_stamps(store, tmp_path):
+    write_brick(tmp_path / "dr10", 150.1, 2.2, n_targets=3, size=300)
+    local = open_hosts(HostsConfig(spec=str(tmp_path / "dr10"), known_lenses=None), 1)
+    remote = open_hosts(HostsConfig(spec=upload(tmp_path / "dr10", "s3://bucket/dr10"), known_lenses=None), 1)
+    assert [r.host_id for r in remote.refs] == [r.host_id for r in local.refs]
+    for i in range(3):
+        assert np.array_equal(remote.read(i).image, local.read(i).image)
+    assert remote.bricks_opened == 1
+
+
+def test_the_command_line_from_s3_to_s3_gives_the_bytes_of_a_local_run(store, tmp_path):
+    """Hosts read from S3, pairs written to S3 by two processes, gates read from S3 and written to it."""
+    write_mock_hosts(tmp_path / "hosts", 24, 5)
+    upload(tmp_path / "hosts", "s3://bucket/hosts")
+    profile = load_profile("smoke", injection__pairs_per_part=8, injection__supersampling=2, preflight__n_null=5)
+    (tmp_path / "p.yaml").write_text(profile.to_yaml())
+    common = ["--profile", tmp_path / "p.yaml", "--sources", "mock", "--n-pairs", 24, "--seed", 3]
+    done = cli("inject", *common, "--hosts", "s3://bucket/hosts", "--out", "s3://bucket/pairs", "--workers", 2)
+    assert done.returncode == 0, done.stderr
+    local = dhs.inject(
+        tmp_path / "pairs",
+        hosts=str(tmp_path / "hosts"),
+        sources="mock",
+        n_pairs=24,
+        seed=3,
+        profile=profile,
+        engine="serial",
+    )
+    remote = dhs.open_pairs("s3://bucket/pairs")
+    for split in ("train", "val", "test"):
+        for a, b in zip(local.files(split), remote.files(split), strict=True):
+            assert storage.read_bytes(a) == storage.read_bytes(b)
+    assert remote.manifest["content_hash"] == local.manifest["content_hash"]
+    again = cli("inject", *common, "--hosts", "s3://bucket/hosts", "--out", "s3://bucket/pairs")
+    assert again.returncode == 3 and "--resume" in again.stderr
+    done = cli(
+        "preflight", "--data-path", "s3://bucket/pairs", "--out", "s3://bucket/gates", "--profile", tmp_path / "p.yaml"
+    )
+    assert done.returncode in (10, 20), done.stderr
+    assert storage.read_json("s3://bucket/gates/preflight.json")["gates"]
