@@ -136,7 +136,7 @@ def realism_gap(realism: Mapping) -> Figure:
     axis.axvline(0.5, color="#1a1a1a", lw=0.8, ls=":")
     axis.set_yticks(range(len(rows)), [name for name, _, _ in rows])
     axis.set(xlim=(0.25, 1.02), ylim=(len(rows) - 0.5, -0.5))
-    axis.set_xlabel(f"AUC, real lenses against injections ({realism['mode']}), 95 % interval by host")
+    axis.set_xlabel(f"AUC, 95 % interval by host ({realism['mode']})")
     return figure
 
 
