@@ -13,7 +13,7 @@ _WHERE = {
     "preflight": "dhs.validation.preflight",
     "train": "dhs.models.train",
     "ablate": "dhs.validation.ablate",
-    "score": "dhs.models.score",
+    "score": "dhs.validation.candidates",
     "evaluate": "dhs.validation.evaluate",
     "real_lenses": "dhs.validation.real_lenses",
     "signoff": "dhs.validation.signoff",

@@ -156,18 +156,41 @@ def ablate(
 @app.command()
 def score(
     checkpoint: Checkpoint,
-    out: Annotated[str, typer.Option(help="Parquet file to write.")],
+    out: Annotated[str, typer.Option(help="Parquet file of candidates; the rest is written beside it.")],
     data_path: Annotated[str | None, typer.Option(help="A pairs data set.")] = None,
     cutouts: Annotated[str | None, typer.Option(help="A folder of cutouts, or one.")] = None,
     profile: Profile = "demo",
+    evaluation: Annotated[str | None, typer.Option(help="evaluation.json, for calibrated probabilities.")] = None,
+    prevalence: Annotated[float | None, typer.Option(help="Share of lenses; the evaluation's by default.")] = None,
+    known_lenses: Annotated[str, typer.Option(help="auto, lenscat, none, or a CSV with RA and Dec.")] = "auto",
+    top: Annotated[int, typer.Option(min=1, help="Candidates in the table.")] = 1000,
+    shard: Annotated[str, typer.Option(help="This process and how many there are, e.g. 0/4.")] = "0/1",
+    precision: Annotated[str, typer.Option(help="float32 or bfloat16.")] = "float32",
     engine: Engine = "processes",
     workers: Workers = None,
     master: Master = None,
 ):
-    """Score the test split of a pairs data set, or cutouts."""
-    options = {"profile": profile, "engine": engine, "workers": workers, "master": master}
-    table = dhs.score(checkpoint, out, data_path=data_path, cutouts=cutouts, **options)
-    typer.echo(f"{out}: {table.num_rows} stamps scored")
+    """Score cutouts or the test split of a pairs data set: candidates, and a contact sheet to grade them."""
+    number, _, of = shard.partition("/")
+    if not (number.isdigit() and of.isdigit()):
+        raise UsageError(f"--shard {shard!r}: give it as 0/4, counted from 0")
+    table = dhs.score(
+        checkpoint,
+        out,
+        data_path=data_path,
+        cutouts=cutouts,
+        profile=profile,
+        evaluation=evaluation,
+        prevalence=prevalence,
+        known=known_lenses,
+        top=top,
+        shard=(int(number), int(of)),
+        precision=precision,
+        engine=engine,
+        workers=workers,
+        master=master,
+    )
+    typer.echo(f"{out}: {table.num_rows} candidates" if table.num_rows else f"{out}: other shards are not done yet")
 
 
 @app.command()
@@ -176,9 +199,10 @@ def evaluate(
     checkpoint: Checkpoint,
     out: Annotated[str, typer.Option(help="Folder for scores.parquet and evaluation.json.")],
     profile: Profile = "demo",
+    real: Annotated[str | None, typer.Option(help="Real lenses (cutouts or pictures) for the realism probe.")] = None,
 ):
     """Evaluate a checkpoint on the test split."""
-    typer.echo(str(dhs.evaluate(data_path, checkpoint, out, profile=profile)))
+    typer.echo(str(dhs.evaluate(data_path, checkpoint, out, profile=profile, real=real)))
 
 
 @app.command("real-lenses")

@@ -200,14 +200,16 @@ class EvaluateConfig(Section):
 
     theta_e_edges: tuple[float, ...] = (0.5, 1.0, 1.5, 2.0, 2.5, 3.0)
     snr_edges: tuple[float, ...] = (3.0, 15.0, 30.0, 60.0, 120.0, 1000.0)
-    n_psf_bins: int = 3
+    snr_maxpix_edges: tuple[float, ...] = (3.0, 6.0, 12.0, 25.0, 50.0)
+    n_psf_bins: int = Field(3, ge=1, description="bins of equal numbers in PSF, depth and host magnitude")
     n_survey_negatives: int = Field(10_000, ge=0)
     min_expected_fp: int = 10
     n_bootstrap: int = 500
     core_radius_px: float = 5.0
     n_interventions: int = Field(200, ge=0, description="test pairs scored under every intervention")
     sweep_radii_px: tuple[float, ...] = (2.0, 3.5, 5.0, 7.0, 9.0)
-    prevalence: float = 1e-4
+    prevalence: float = Field(1e-4, gt=0, lt=1, description="lenses among the galaxies that would be scored")
+    n_calibration_negatives: int = Field(1000, ge=0, description="survey negatives of their own to calibrate on")
 
 
 class Profile(Section):

@@ -52,3 +52,23 @@ titles = [
     f"{rank}: {row.kind.replace('_', ' ')}, {row.logit:.1f}" for rank, row in enumerate(ranked.itertuples(), start=1)
 ]
 figures.gallery(figures.of_cutouts(real.get("cutouts"), ranked["host_id"]), titles, "real stamps by score")
+
+# %% [markdown]
+# The same stamps to enlarge, and what is known of those that the network missed:
+
+# %% tags=["hide-input"]
+figures.zoom_gallery(figures.of_cutouts(real.get("cutouts"), ranked["host_id"]), titles, "real stamps")
+
+# %% tags=["hide-input"]
+figures.missed_lenses(real)
+
+# %% [markdown]
+# ## The list
+#
+# A list of real lenses is built by rules from published catalogues: galaxy scale, graded confident, found in ground-based
+# imaging, every coordinate within 2" of a second catalogue, duplicates merged, rows that cite cluster catalogues alone
+# dropped. `dhs fetch lenses --out FOLDER` writes it; `dhs fetch hosts --catalogue FOLDER/real_lenses.csv --out CUTOUTS`
+# then fetches the cutouts.
+
+# %% tags=["hide-input"]
+figures.lens_list()

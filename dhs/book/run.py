@@ -186,6 +186,24 @@ class Run:
             lambda: Evaluation.read(self.path),
         )
 
+    def completeness(self):
+        """The smooth completeness of the evaluation, or why there is none."""
+        from dhs.errors import DhsError
+        from dhs.validation.completeness import CompletenessMap
+
+        try:
+            return CompletenessMap.read(self.path / "completeness.parquet")
+        except DhsError as error:
+            return str(error).partition(": ")[2] or str(error)
+
+    def published_grid(self) -> dict | None:
+        """The published completeness grid under ``DHS_DATA_DIR``, through our functions; None where it is not."""
+        from dhs.validation.published import published_grid
+
+        root = os.environ.get("DHS_DATA_DIR")
+        path = storage.join(root, "published/completeness_grid.csv") if root else None
+        return published_grid(path) if path and storage.exists(path) else None
+
     def real_lenses(self):
         """Scores of real lenses; see `dhs.real_lenses`."""
         from dhs.validation.real_lenses import RealLenses, real_lenses

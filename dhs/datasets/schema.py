@@ -110,7 +110,8 @@ STRATIFIERS = (
 SCORE_SCHEMA = pa.schema(
     [("pair_id", pa.int64())]
     + [(name, pa.string()) for name in ("host_id", "source_id", "kind", "subkind", "split")]
-    + [(name, pa.float32()) for name in ("logit", "logit_core_masked", *STRATIFIERS)]
+    + [(name, pa.float32()) for name in ("logit", "logit_core_masked", "host_mag_r", *STRATIFIERS)]
 )
 """One row per stamp scored. A control and a hard negative carry the stratifiers of their pair, the hard negative
-its own ``arc_snr_matched``; a cutout has ``pair_id`` -1 and NaN for what belongs to an arc."""
+its own ``arc_snr_matched``; ``host_mag_r`` is an aperture magnitude of the host without the arc; a cutout has
+``pair_id`` -1 and NaN for what belongs to an arc."""

@@ -47,8 +47,20 @@ from dhs.figures.scores import (
     score_distributions,
     strata,
 )
-from dhs.figures.stamps import by_pair, of_cutouts, of_survey_negatives, worst
+from dhs.figures.stamps import of_cutouts, of_survey_negatives, worst
 from dhs.figures.style import colour, skipped
+from dhs.figures.worth import (
+    completeness_contours,
+    coverage,
+    failure_causes,
+    fixes,
+    lens_list,
+    missed_lenses,
+    purity_curve,
+    realism_gap,
+)
+from dhs.figures.zoom import zoom_gallery
+from dhs.validation.stamp_sets import by_pair
 
 __all__ = [
     "ablation",
@@ -59,12 +71,16 @@ __all__ = [
     "by_pair",
     "closure",
     "colour",
+    "completeness_contours",
     "completeness_map",
     "convergence",
     "core_effect",
     "core_fractions",
+    "coverage",
     "decision_banner",
+    "failure_causes",
     "fixed_threshold_table",
+    "fixes",
     "foreign_arcs",
     "gain",
     "gallery",
@@ -76,6 +92,9 @@ __all__ = [
     "interventions",
     "interventions_table",
     "leakage",
+    "lens_list",
+    "measured_scale",
+    "missed_lenses",
     "of_cutouts",
     "of_survey_negatives",
     "operating_table",
@@ -84,9 +103,11 @@ __all__ = [
     "pair_strip",
     "parameter_coverage",
     "priors",
+    "purity_curve",
     "radial_profiles",
     "rates",
     "real_lens_scores",
+    "realism_gap",
     "rejections",
     "reliability",
     "renderer_agreement",
@@ -101,4 +122,5 @@ __all__ = [
     "toys",
     "training_curves",
     "worst",
+    "zoom_gallery",
 ]

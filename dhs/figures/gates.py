@@ -162,6 +162,8 @@ AXES = {
     "psf_fwhm_r_arcsec": "PSF FWHM in r [arcsec]",
     "sky_sigma_r": "sky noise in r [nanomaggies a pixel]",
     "magnification": "magnification",
+    "depth_r_mag": "5σ depth in r [mag]",
+    "host_mag_r": "host r [mag]",
 }
 
 

@@ -232,7 +232,38 @@ def _evaluation(evaluation: Mapping) -> dict[str, str]:
     for name in ("core_light_removed", "outer_pixels_swapped", "ring_added", "arc_removed", "placebo_edge"):
         out[f"change_{name}"] = metric_text(found.get(name))
     out["plan"] = str((evaluation.get("plan") or {}).get("sha256", "not registered"))[:12]
+    top, population = evaluation.get("top") or {}, evaluation.get("population") or {}
+    for name in ("tpr0", "tpr10", "f1", "f1_at_prevalence"):
+        out[name] = metric_text(top.get(name) or top)
+    partial = top.get("partial_auc") or []
+    out["partial_auc"] = metric_text(partial[-1]) if partial else metric_text(None)
+    out["partial_auc_fpr"] = text(float(partial[-1]["max_fpr"])) if partial else "not measured"
+    out["population_auroc"] = metric_text(population.get("auroc_survey") or population)
+    out["population_n_effective"] = text(population.get("n_effective"), 1)
+    complete = evaluation.get("completeness") or {}
+    out["completeness_fpr"] = text(complete.get("fpr"), 4)
+    out["completeness_population"] = metric_text(complete.get("overall_population") or complete)
+    smooth = complete.get("smooth") or complete
+    out["completeness_smooth"] = (
+        f"not fitted ({str(smooth.get('reason', 'not part of this run')).rstrip('.')})"
+        if "log_loss" not in smooth
+        else f"log loss {text(smooth['log_loss'])} on unseen hosts, {text(smooth['log_loss_of_mean'])} for the mean"
+    )
+    display = (evaluation.get("realism") or {}).get("display") or {}
+    out["realism_display"] = metric_text(display.get("auc") or display)
+    out["realism_display_control"] = metric_text((display.get("control") or {}).get("auc") or display.get("control"))
+    out["realism_names"] = names(display.get("names") or [], "nothing that was measured")
+    out["realism_matched"] = text((display.get("matched") or {}).get("n"))
+    misses = (evaluation.get("failures") or {}).get("misses") or {}
+    out["n_missed"], out["n_unexplained"] = text(misses.get("n_missed")), text(misses.get("unexplained"))
+    out["first_miss_cause"] = str((misses.get("causes") or [{"cause": "none"}])[0]["cause"])
     calibration = evaluation.get("calibration") or {}
+    quality = (calibration.get("quality") or {}).get("temperature") or {}
+    out["brier"] = metric_text(quality.get("brier") or calibration)
+    out["ece_isotonic"] = text(calibration.get("ece_isotonic"))
+    survey = calibration.get("survey") or {}
+    out["promised_lenses"] = text(survey.get("promised_lenses"))
+    out["prevalence"] = text((evaluation.get("purity") or {}).get("prevalence"))
     for key, candidates in {
         "ece_before": ("ece_before", "ece_raw", "ece"),
         "ece_after": ("ece_after", "ece_calibrated"),

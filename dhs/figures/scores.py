@@ -33,6 +33,13 @@ NEGATIVES = {
     "survey_negative": ("survey negatives", GREEN),
 }
 
+PUBLISHED = (
+    ("HOLISMOKES XV, other data", 1e-4, 0.45, "v"),
+    ("HOLISMOKES XVI, other data, real lenses", 1e-4, 0.75, "^"),
+    ("Balaji & Johnson 2026, other data, real lenses", 1e-3, 0.795, "D"),
+)
+"""Recall at a false-positive rate as published, on other lenses and other negatives: arXiv:2411.18694, 2503.07733."""
+
 
 def _frame(scores, split: str | None = "test"):
     frame = scores.to_pandas() if hasattr(scores, "to_pandas") else scores
@@ -65,7 +72,7 @@ def rates(scores, evaluation: Mapping, split: str = "test") -> Figure:
     positive = frame.loc[frame["kind"] == "positive", "logit"].to_numpy()
     if not len(positive):
         return skipped("no scored positive", "TPR against FPR")
-    figure, axis = plt.subplots(figsize=(5.4, 4))
+    figure, axis = plt.subplots(figsize=(8, 4))
     smallest = 1.0
     for kind, (label, colour) in NEGATIVES.items():
         negative = frame.loc[frame["kind"].str.startswith(kind), "logit"].to_numpy()
@@ -88,6 +95,9 @@ def rates(scores, evaluation: Mapping, split: str = "test") -> Figure:
                 ms=4,
                 label="tabled, 95 %" if i == 0 else None,
             )
+    for label, fpr, recall, marker in PUBLISHED:
+        axis.plot([fpr], [recall], marker, mfc="none", color=GREY, ms=6, ls="none", label=label)
+    smallest = min(smallest, 0.7 * min(p[1] for p in PUBLISHED))
     grid = np.geomspace(smallest, 1, 100)
     axis.plot(grid, grid, ":", color=GREY, lw=1, label="chance")
     axis.set(
@@ -97,7 +107,7 @@ def rates(scores, evaluation: Mapping, split: str = "test") -> Figure:
         xlabel="false-positive rate",
         ylabel="true-positive rate",
     )
-    axis.legend(loc="upper left", fontsize=7)
+    axis.legend(loc="center left", bbox_to_anchor=(1, 0.5), fontsize=7)
     return figure
 
 
@@ -176,7 +186,7 @@ def strata(evaluation: Mapping) -> Figure:
 
 @styled
 def reliability(calibration: Mapping) -> Figure:
-    """Reliability diagram, before and after temperature scaling (Guo et al. 2017).
+    """Reliability diagram: as trained, after temperature scaling, and after isotonic regression.
 
     Parameters
     ----------
@@ -185,6 +195,7 @@ def reliability(calibration: Mapping) -> Figure:
         ``{mean_probability, fraction, ci_low, ci_high, n}``.
     """
     reason = absent(calibration)
+    isotonic = calibration.get("bins_isotonic") or [] if not reason else []
     before = calibration.get("bins") or calibration.get("reliability") or [] if not reason else []
     after = calibration.get("bins_calibrated") or calibration.get("bins_after") or [] if not reason else []
     if reason or not before:
@@ -194,6 +205,7 @@ def reliability(calibration: Mapping) -> Figure:
     for entries, colour, label, shift in (
         (before, BLUE, "as trained", 0),
         (after, ORANGE, "temperature-scaled", 0.008),
+        (isotonic, GREEN, "isotonic", 0.016),
     ):
         xs = []
         for i, entry in enumerate(e for e in entries if e.get("n")):

@@ -1,57 +1,10 @@
-"""Stamps that a picture needs, by pair: the positive, its control, its hard negative."""
+"""Stamps that a picture needs: of survey negatives and of cutouts, and the rows that went most wrong."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
 import numpy as np
-import pyarrow.compute as pc
-
-from dhs.datasets.reader import Pairs, rows, stamp
-from dhs.datasets.schema import BANDS
-
-SHUFFLE = "hard_negative"
-_COLUMNS = ["pair_id", "host_id", "control", "arc", "rng_key", "theta_e_arcsec", "arc_snr_matched"]
-_COLUMNS += [f"{name}_{band}" for name in ("gain", "sky_sigma") for band in BANDS]
-
-
-def _read(pairs: Pairs, ids: list[int], columns: list[str], negatives: bool = False) -> dict[int, dict]:
-    dataset = pairs.dataset(negatives=negatives)
-    if dataset is None or not ids:
-        return {}
-    found = dataset.to_table(columns=columns, filter=pc.field("pair_id").isin(ids))
-    return {row["pair_id"]: row for row in rows(found)}
-
-
-def by_pair(pairs: Pairs, pair_ids: Iterable[int], kind: str = "positive") -> tuple[np.ndarray, list[dict]]:
-    """Stamps of some pairs.
-
-    Parameters
-    ----------
-    pairs : Pairs
-    pair_ids : iterable of int
-        Those that the set does not hold, or of which no hard negative was made, are left out.
-    kind : str
-        ``positive``, ``control``, ``arc``, or one that starts with ``hard_negative``.
-
-    Returns
-    -------
-    stamps : ndarray, (n, 3, 64, 64) float32
-        Nanomaggies.
-    rows : list of dict
-        The row of each.
-    """
-    ids = [int(i) for i in pair_ids]
-    found = _read(pairs, ids, _COLUMNS)
-    if kind.startswith(SHUFFLE):
-        light = _read(pairs, ids, ["pair_id", "light", "rng_key"], negatives=True)
-        found = {i: {k: v for k, v in found[i].items() if k != "arc"} | light[i] for i in light if i in found}
-    chosen = [found[i] for i in ids if i in found]
-    if kind in ("control", "arc"):
-        images = [row[kind] for row in chosen]
-    else:
-        images = [stamp(row) for row in chosen]
-    return (np.stack(images) if images else np.empty((0, 3, 64, 64), np.float32)), chosen
 
 
 def worst(scores, kind: str, n: int = 12, split: str = "test"):

@@ -19,6 +19,7 @@ from dhs.errors import DhsError
 RA_NAMES = ("ra", "raj2000", "rajj2000", "radeg", "radegrees", "rightascension", "raicrs", "targetra", "metara")
 DEC_NAMES = ("dec", "decj2000", "dej2000", "de", "decdeg", "decdegrees", "dedeg", "declination", "deicrs", "decicrs")
 DEC_NAMES += ("targetdec", "metadec")
+NAME_COLUMNS = ("name", "id", "objid", "object", "target", "system", "lens")
 _HOURS = re.compile(r"(\[|\(|_|\s)(h|hr|hrs|hour|hours|hms|hh:mm:ss|sexagesimal|dms)(\]|\)|$)", re.IGNORECASE)
 
 
@@ -32,11 +33,14 @@ class Catalogue:
         Where it comes from, without the machine's paths.
     ra, dec : ndarray, (n,) float64
         Degrees.
+    names : tuple of str
+        Of the rows; empty where the table has no column of names.
     """
 
     label: str
     ra: np.ndarray
     dec: np.ndarray
+    names: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.ra)
@@ -121,7 +125,8 @@ def read_catalogue(path: str | Path, label: str | None = None) -> Catalogue:
     table = read_table(path)
     ra = _degrees(path, table, "RA", RA_NAMES, 0.0, 360.0)
     dec = _degrees(path, table, "Dec", DEC_NAMES, -90.0, 90.0)
-    return Catalogue(label or Path(str(path)).name, ra, dec)
+    column = next((c for c in table if c.lower() in NAME_COLUMNS), None)
+    return Catalogue(label or Path(str(path)).name, ra, dec, tuple(table[column]) if column else ())
 
 
 def _degrees(path, table: dict, what: str, names: tuple[str, ...], low: float, high: float) -> np.ndarray:
@@ -151,14 +156,19 @@ def _degrees(path, table: dict, what: str, names: tuple[str, ...], low: float, h
     return values
 
 
-def _installed_lenscat() -> Catalogue | None:
-    """The table inside the installed lenscat package, read as data: importing the package would pull in much else."""
+def lenscat_file() -> tuple[Path | None, str]:
+    """The table of the installed lenscat, else of ``DHS_DATA_DIR``, else None; and what to call it.
+
+    The table is read as data: importing the package would pull in much else.
+    """
     found = importlib.util.find_spec("lenscat")
     for folder in (found.submodule_search_locations or []) if found else []:
         path = Path(folder) / "data" / "catalog.csv"
         if path.is_file():
-            return read_catalogue(path, f"lenscat {importlib.metadata.version('lenscat')}")
-    return None
+            return path, f"lenscat {importlib.metadata.version('lenscat')}"
+    data = os.environ.get("DHS_DATA_DIR")
+    path = Path(data) / "catalogues" / "lenscat" / "catalog.csv" if data else None
+    return (path, "lenscat of the data folder") if path is not None and path.is_file() else (None, "")
 
 
 def known_lenses(spec: str | None) -> Catalogue | None:
@@ -180,12 +190,8 @@ def known_lenses(spec: str | None) -> Catalogue | None:
         return None
     if spec not in ("auto", "lenscat"):
         return read_catalogue(spec)
-    catalogue = _installed_lenscat()
-    data = os.environ.get("DHS_DATA_DIR")
-    if catalogue is None and data:
-        path = Path(data) / "catalogues" / "lenscat" / "catalog.csv"
-        if path.is_file():
-            catalogue = read_catalogue(path, "lenscat of the data folder")
+    path, label = lenscat_file()
+    catalogue = read_catalogue(path, label) if path is not None else None
     if catalogue is None and spec == "lenscat":
         raise DhsError(
             "lenscat is not installed and no catalogues/lenscat/catalog.csv lies under DHS_DATA_DIR. "

@@ -61,6 +61,22 @@ def mag_from_flux(flux):
     return ZERO_POINT - 2.5 * np.log10(np.where(flux > 0, flux, np.nan))
 
 
+def psf_depth(sky_sigma, psf_fwhm_arcsec) -> np.ndarray:
+    """AB magnitude of a point source detected at 5 sigma in background noise.
+
+    The noise of PSF photometry is sigma sqrt(N), with N = 4 pi s^2 pixels for a Gaussian of standard deviation s
+    (King 1983, PASP 95, 163).
+
+    Parameters
+    ----------
+    sky_sigma : array_like
+        Per-pixel sky noise, nanomaggies.
+    psf_fwhm_arcsec : array_like
+    """
+    s = np.asarray(psf_fwhm_arcsec, dtype=float) / np.sqrt(8.0 * np.log(2.0)) / PIXEL_SCALE
+    return mag_from_flux(5.0 * np.asarray(sky_sigma, dtype=float) * s * np.sqrt(4.0 * np.pi))
+
+
 def sky_flux_per_pixel() -> np.ndarray:
     """(3,) dark-sky brightness in nanomaggies per pixel."""
     return np.array([flux_from_mag(b.sky_mag_arcsec2) for b in BANDS]) * PIXEL_SCALE**2

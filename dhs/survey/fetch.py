@@ -20,6 +20,7 @@ from dhs.survey.catalogues import known_lenses, read_catalogue
 from dhs.survey.cutouts import read_npz
 from dhs.survey.download import PARALLEL, NotThis, Wanted, download, download_all
 from dhs.survey.fits_cutouts import FitsRefused, open_fits
+from dhs.survey.lens_list import build
 
 COSMOS_URL = "https://zenodo.org/record/3242143/files/COSMOS_25.2_training_sample.tar.gz"
 VIEWER_URL = "https://www.legacysurvey.org/viewer"
@@ -45,7 +46,9 @@ def fetch(
         ``cosmos``: GalSim's COSMOS 25.2 training sample (several GB), unpacked. ``hosts``: for each row of
         ``catalogue`` one npz cutout with inverse variance and the coadd's PSF images, from the Legacy Surveys viewer;
         the FITS files it is made of stay in ``fits/``, and positions without a usable cutout go to
-        ``quarantine.parquet``. ``lenses``: lenscat's table, from its installed package, else from its repository.
+        ``quarantine.parquet``. ``lenses``: lenscat's table, from its installed package, else from its
+        repository; where the package is installed also the curated list of ground-found lenses
+        (`dhs.survey.lens_list`), whose ``real_lenses.csv`` can be the catalogue of ``hosts``.
     out : str or Path
         Local folder. What is there and has the sum in ``SHA256SUMS`` is not asked for again.
     catalogue : str, optional
@@ -71,7 +74,7 @@ def fetch(
     """
     folder = Path(out)
     if what == "lenses":
-        return [_lenses(folder, url, sha256)]
+        return _lenses(folder, url, sha256)
     if what == "cosmos":
         return _cosmos(folder, url or COSMOS_URL, sha256)
     if what == "hosts":
@@ -81,18 +84,18 @@ def fetch(
     raise UsageError(f"nothing to fetch called {what!r}: choose cosmos, hosts or lenses.")
 
 
-def _lenses(folder: Path, url: str | None, sha256: str | None) -> str:
+def _lenses(folder: Path, url: str | None, sha256: str | None) -> list[str]:
     path = folder / "lenscat.csv"
     if url is None:
         try:
             lenses = known_lenses("lenscat")
             rows = "".join(f"{a:.6f},{d:.6f}\n" for a, d in zip(lenses.ra, lenses.dec))
             storage.write_bytes(path, f"RA,Dec\n{rows}".encode())
-            return str(path)
+            return [str(path), *build(need_second=False).write(folder)]
         except DhsError:
             url = LENSES_URL
     download(Wanted(url, path, sha256, _is_catalogue))
-    return str(path)
+    return [str(path)]
 
 
 def _is_catalogue(path: Path) -> None:

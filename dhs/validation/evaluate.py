@@ -22,9 +22,10 @@ from dhs.datasets.schema import SCORE_SCHEMA
 from dhs.errors import DhsError
 from dhs.injection.noise import Stream, generator, shot_noise
 from dhs.survey.negatives import SurveyNegatives
-from dhs.validation import interventions, metrics, sections
+from dhs.validation import completeness, failures, interventions, metrics, realism, sections, worth
 from dhs.validation.expectation import radius_map
 from dhs.validation.gate import jsonable
+from dhs.validation.population import COLUMNS
 from dhs.validation.sections import Scores
 
 CHUNK = 400
@@ -93,13 +94,19 @@ def make_negatives(negatives, span: tuple[int, int]) -> dict:
     }
 
 
-def score_survey(scorer, n: int, seed: int, *, engine="processes", workers=None, make=SurveyNegatives) -> pa.Table:
+def score_survey(
+    scorer, n: int, seed: int, *, first: int = 0, split="test", engine="processes", workers=None, make=SurveyNegatives
+) -> pa.Table:
     """Make and score survey negatives in chunks; the order is theirs, whoever makes them.
 
     Parameters
     ----------
     scorer : object with ``logits``
     n, seed : int
+    first : int
+        Negatives before this one are left out.
+    split : str
+        Written into the rows.
     engine, workers
         As in `dhs.engines.run`.
     make : callable
@@ -110,12 +117,13 @@ def score_survey(scorer, n: int, seed: int, *, engine="processes", workers=None,
     pyarrow.Table
         Rows of kind ``survey_negative``.
     """
-    from dhs.models.score import score_table
+    from dhs.models.score import host_mag_r, score_table
 
-    spans = [(i, min(i + CHUNK, n)) for i in range(0, n, CHUNK)]
+    spans = [(i, min(i + CHUNK, n)) for i in range(first, n, CHUNK)]
     tables = {}
     for chunk in engines.run(make_negatives, spans, make, (n, seed), engine, workers, "survey negatives"):
-        columns = {"kind": "survey_negative", "split": "test", "source_id": ""}
+        columns = {"kind": "survey_negative", "split": split, "source_id": ""}
+        columns["host_mag_r"] = host_mag_r(chunk["images"])
         columns |= {k: chunk[k] for k in ("host_id", "subkind")}
         columns["logit"] = scorer.logits(chunk["images"])
         for b, band in enumerate("grz"):
@@ -187,7 +195,7 @@ def _baselines(scored: dict, val: Scores, test: Scores) -> dict:
             labels = np.repeat([True, False], n)
             both = np.concatenate([positive, control])
             source = np.array(sources + [""] * n)
-            found[split] = metrics.auroc(both, labels, np.array(hosts * 2), source, **test.options)
+            found[split] = metrics.auroc(both, labels, np.array(hosts * 2), source)
         out[name] = {"auroc": found["test"], "val": found["val"]}
     return out
 
@@ -198,13 +206,17 @@ def evaluate(
     out: str | Path,
     *,
     profile: str | Path | Profile = "demo",
+    real: str | None = None,
     engine: str = "processes",
     workers: int | None = None,
     scorer=None,
     baselines: dict | None = None,
     survey=SurveyNegatives,
 ) -> Evaluation:
-    """Score a checkpoint on the test split and write ``<out>/scores.parquet`` and ``<out>/evaluation.json``.
+    """Score a checkpoint on the test split.
+
+    Writes ``<out>/scores.parquet``, ``<out>/evaluation.json`` and, where a threshold could be set,
+    ``<out>/completeness.parquet``.
 
     Parameters
     ----------
@@ -213,8 +225,10 @@ def evaluate(
     checkpoint : str or Path
         Of `dhs.models.train.train`.
     out : str or Path
-        Folder; its two files are replaced atomically.
+        Folder; its files are replaced atomically.
     profile : str, Path or Profile
+    real : str, optional
+        Folder of real lenses for the realism probe; by default what ``DHS_DATA_DIR`` holds.
     engine, workers
         Who makes the survey negatives; changes no number.
     scorer : object with ``logits(stamps, core_mask_px=None)``, optional
@@ -247,32 +261,40 @@ def evaluate(
     if baselines is None:
         baselines = _fit_baselines(pairs, profile)
     table = score_pairs(scorer, pairs, ("test",), config.core_radius_px)
-    negatives = score_survey(
-        scorer, config.n_survey_negatives, profile.seed, engine=engine, workers=workers, make=survey
-    )
+    n, apart = config.n_survey_negatives, config.n_calibration_negatives
+    making = {"engine": engine, "workers": workers, "make": survey}
+    negatives = score_survey(scorer, n, profile.seed, **making)
     table = pa.concat_tables([table, negatives])
-    val = Scores.of(score_pairs(scorer, pairs, ("val",), config.core_radius_px), config, profile.seed)
+    val = Scores.of(score_pairs(scorer, pairs, ("val",), None), config, profile.seed)
+    of_val = score_survey(scorer, n + apart, profile.seed, first=n, split="val", **making)
     test = Scores.of(table, config, profile.seed)
     swapped, scored = _swaps(scorer, pairs, config.core_radius_px, baselines)
     rates = sections.rates(test)
     operating = rates["tpr_at_fpr"][-1] if rates["tpr_at_fpr"] else None
+    weights = _population_weights(pairs, test)
+    complete, cells, model = worth.completeness(test, worth.mapped_at(test, rates["tpr_at_fpr"]), weights)
     data = sections.discrimination(test) | rates
     data |= {
         "core_masked": sections.core_masked(test),
         "core_swap": sections.core_swap(test, swapped),
         "interventions": interventions.section(interventions.intervene(scorer, pairs, profile), profile),
-        "calibration": sections.calibration(test, val),
-        "completeness": sections.completeness(test, operating),
-        "purity": sections.purity(test, rates["tpr_at_fpr"]),
+        "top": worth.top(test, operating),
+        "calibration": worth.calibration(test, val, Scores.of(of_val, config, profile.seed)),
+        "completeness": complete,
+        "purity": worth.purity(test, rates["tpr_at_fpr"]),
+        "population": worth.population(test, weights, rates["tpr_at_fpr"]),
         "hard_negatives": sections.hard_negatives(test, operating),
         "baselines": _baselines(scored, val, test),
-        "realism": {
-            "status": "skip",
-            "reason": "a realism probe compares real lenses with injections into matched hosts; no real lens with a "
-            "matched host is in this run",
-        },
+        "realism": realism.section(
+            pairs,
+            scorer,
+            real=real,
+            seed=profile.seed,
+            n_permutations=min(realism.N_PERMUTATIONS, config.n_bootstrap // 5),
+        ),
         "real_lenses": {"file": "real_lenses.json", "reason": "written by dhs real-lenses into its own file"},
         "galleries": sections.galleries(test),
+        "failures": failures.section(test, operating, pairs, scorer),
         "survey_negatives": {
             "mock": bool(getattr(survey, "mock", True)),
             "n": negatives.num_rows,
@@ -285,8 +307,26 @@ def evaluate(
     }
     data = jsonable(data)
     storage.write_table(storage.join(out, "scores.parquet"), table)
+    if cells:
+        about = {
+            "content_hash": data["data"]["content_hash"],
+            "fpr": complete["fpr"],
+            "threshold": complete["threshold"],
+        }
+        reason = "" if model else complete["smooth"]["reason"]
+        completeness.write(storage.join(out, "completeness.parquet"), cells, model, about, reason)
     storage.write_json(storage.join(out, "evaluation.json"), data)
     return Evaluation(data)
+
+
+def _population_weights(pairs: Pairs, test: Scores) -> np.ndarray | str:
+    """Weights of the test split's positives in the order of the scores, or why there are none."""
+    table = pairs.table("test", columns=["pair_id", *COLUMNS])
+    made = worth.weights_of({c: table[c].to_numpy() for c in COLUMNS}, table.num_rows)
+    if isinstance(made, str):
+        return made
+    place = {i: k for k, i in enumerate(table["pair_id"].to_pylist())}
+    return made.weights[[place[i] for i in test["pair_id"][test.kind("positive")]]]
 
 
 def _fit_baselines(pairs: Pairs, profile: Profile) -> dict:

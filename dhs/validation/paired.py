@@ -140,7 +140,6 @@ def compare(
     ours = [measures(run, config) for run in runs]
     theirs = [measures(run, config) for run in reference or []]
     one = np.ones((1, len(first)))
-    weights = list(clusters.weights()) if theirs else []
     out = []
     for i, measure in enumerate(ours[0]):
         by_seed = np.array([run[i].of(one)[0] for run in ours])
@@ -155,8 +154,11 @@ def compare(
         if theirs:
             pairs = list(zip(ours, theirs))
             apart = np.array([a[i].of(one)[0] - b[i].of(one)[0] for a, b in pairs])
-            draws = [np.mean([a[i].of(w) - b[i].of(w) for a, b in pairs], axis=0) for w in weights]
-            metric = clusters.attach(apart.mean(), np.concatenate(draws), (-1.0, 1.0))
+
+            def difference(w, pairs=pairs, i=i):
+                return np.mean([a[i].of(w) - b[i].of(w) for a, b in pairs], axis=0)
+
+            metric = clusters.metric(float(apart.mean()), difference, (-1.0, 1.0))
             row |= {"difference": apart.mean(), "difference_by_seed": apart.tolist(), "flags": list(metric.flags)}
             if metric.ci_low is not None:
                 row |= {"ci_low": metric.ci_low, "ci_high": metric.ci_high}

@@ -21,12 +21,15 @@ from dhs.datasets.schema import SCORE_SCHEMA
 from dhs.errors import DhsError
 from dhs.survey.catalogues import read_catalogue, read_table
 from dhs.survey.hosts import open_hosts
+from dhs.survey.lens_list import first_number
 from dhs.validation.gate import jsonable
 from dhs.validation.metrics import Metric, clopper_pearson
+from dhs.validation.realism import match
+from dhs.validation.stamp_sets import describe
 
 MATCH_ARCSEC = 3.0
 DEFAULT_FOLDER = "hosts/ls_dr10_grz"
-NAME_COLUMNS = ("name", "id", "objid", "object", "target", "system", "lens")
+THETA_COLUMNS = ("theta_e_arcsec", "theta_ein", "theta_e")
 HOW_TO_GET = (
     "Give real cutouts with --cutouts, or fetch some: `dhs fetch hosts --catalogue <CSV with RA and Dec> --out "
     "FOLDER`, then `dhs real-lenses --cutouts FOLDER --catalogue CSV --checkpoint PT --out RUN`."
@@ -138,12 +141,14 @@ def real_lenses(
     if spec is None:
         reason = f"no real cutout was given and DHS_DATA_DIR holds none. {HOW_TO_GET}"
         return _write(out, {"status": "skip", "reason": reason, "n_lenses": 0}, SCORE_SCHEMA.empty_table())
-    from dhs.models.score import Scorer, score_hosts
+    from dhs.models.score import Scorer
+    from dhs.models.shards import score_hosts
 
     hosts = _open(spec, profile)
     scorer = scorer or Scorer(checkpoint)
     radius = profile.evaluate.core_radius_px
-    table, refusals = score_hosts(scorer, hosts, "real_lens", radius, "real")
+    table, refusals = score_hosts(scorer, hosts, None, radius, "real_lens", "real")
+    refusals = [*hosts.refusals, *refusals]
     if table.num_rows == 0:
         raise DhsError(f"{spec}: no cutout could be scored ({refusals[0].message}). {refusals[0].remedy}")
     tables, reference = [table], _survey_logits(out)
@@ -159,10 +164,13 @@ def real_lenses(
         "stamps": _stamps(table, hosts, reference, catalogue),
         "recall_at_fpr": _recall(out, table["logit"].to_numpy()),
     }
+    data["misses"] = _misses(out, table, data["stamps"])
     if negatives:
-        others, refused = score_hosts(scorer, _open(negatives, profile), "real_negative", radius, "real")
+        other_hosts = _open(negatives, profile)
+        others, refused = score_hosts(scorer, other_hosts, None, radius, "real_negative", "real")
+        refused = [*other_hosts.refusals, *refused]
         tables.append(others)
-        data["real_negatives"] = _negatives(out, others, refused)
+        data["real_negatives"] = _negatives(out, others, refused) | _alike(out, hosts, other_hosts, others)
     return _write(out, data, pa.concat_tables(tables))
 
 
@@ -209,19 +217,64 @@ def _stamps(table: pa.Table, hosts, reference: np.ndarray, catalogue: str | None
     return sorted(entries, key=lambda e: -e["logit"])
 
 
+def _misses(out, table: pa.Table, stamps: list[dict]) -> dict:
+    """Real lenses below the threshold of the smallest supported rate, and what about them was hard or new.
+
+    Seeing, depth and host are compared with the injections that the network was tested on: outside their central 98 %,
+    the completeness measured there says nothing.
+    """
+    thresholds = _thresholds(out)
+    if not thresholds:
+        return {"status": "skip", "reason": "no evaluation set a threshold"}
+    fpr, threshold = thresholds[-1]
+    ranges = _ranges(out)
+    values = {row["host_id"]: row for row in table.to_pylist()}
+    entries = []
+    for stamp in stamps:
+        if stamp["logit"] > threshold:
+            continue
+        row, reasons = values[stamp["host_id"]], []
+        theta, fwhm = stamp.get("theta_e_arcsec", np.nan), row["psf_fwhm_r_arcsec"]
+        if theta < fwhm:
+            reasons.append(f"theta_E {theta:.2f} arcsec is below the PSF's {fwhm:.2f}")
+        for name, (low, high) in ranges.items():
+            if not low <= row[name] <= high:
+                reasons.append(f"{name} {row[name]:.4g} is outside the injections' {low:.4g} to {high:.4g}")
+        if np.isnan(theta):
+            reasons.append("theta_E is not known")
+        entries.append(
+            {"host_id": stamp["host_id"], "name": stamp.get("name"), "logit": stamp["logit"], "why": reasons}
+        )
+    return {"fpr": fpr, "threshold": threshold, "n": len(entries), "stamps": entries}
+
+
+def _ranges(out) -> dict[str, tuple[float, float]]:
+    """Central 98 % of the positives' seeing, sky noise and host magnitude in the last evaluation."""
+    names = ("psf_fwhm_r_arcsec", "sky_sigma_r", "host_mag_r")
+    table = storage.read_table(storage.join(out, "scores.parquet"))
+    positive = np.array(table["kind"].to_pylist(), dtype=str) == "positive"
+    ranges = {}
+    for name in names:
+        values = table[name].to_numpy()[positive]
+        if np.isfinite(values).sum() >= 50:
+            ranges[name] = tuple(float(v) for v in np.nanquantile(values, (0.01, 0.99)))
+    return ranges
+
+
 def _names(catalogue: str | None):
     """A function of position that gives name and separation of the nearest catalogue row within 3 arcsec."""
     if catalogue is None:
         return lambda ra, dec: {}
     positions, columns = read_catalogue(catalogue), read_table(catalogue)
-    column = next((c for c in columns if c.lower() in NAME_COLUMNS), None)
+    radii = next((c for c in columns if c.lower() in THETA_COLUMNS), None)
 
     def match(ra: float, dec: float) -> dict:
         index, separation = positions.match([ra], [dec], MATCH_ARCSEC)
         if index[0] < 0:
             return {"name": None, "separation_arcsec": None}
-        name = columns[column][index[0]] if column else f"row {index[0] + 1}"
-        return {"name": name, "separation_arcsec": float(separation[0])}
+        name = positions.names[index[0]] if positions.names else f"row {index[0] + 1}"
+        theta = first_number(columns[radii][index[0]]) if radii else np.nan
+        return {"name": name, "separation_arcsec": float(separation[0]), "theta_e_arcsec": theta}
 
     return match
 
@@ -245,6 +298,19 @@ def _recall(out, logits: np.ndarray) -> list[dict]:
         }
         for fpr, t in _thresholds(out)
     ]
+
+
+def _alike(out, lenses, negatives, table: pa.Table) -> dict:
+    """The same rates on the non-lenses that have a lens like them in magnitude, colours and size."""
+    images = [np.stack([h.read(i).image for i in range(len(h.refs))]) for h in (lenses, negatives)]
+    _, chosen = match(*(describe(x)["match"] for x in images))
+    ids = {negatives.refs[i].host_id for i in chosen}
+    rows = np.array([h in ids for h in table["host_id"].to_pylist()], dtype=bool)
+    rates = [
+        {"survey_fpr": e["fpr"], "threshold": e["threshold"], "k": e["k"], "fpr": e["recall"]}
+        for e in _recall(out, table["logit"].to_numpy()[rows])
+    ]
+    return {"matched": {"n": int(rows.sum()), "fpr_at": rates}}
 
 
 def _negatives(out, table: pa.Table, refused: list) -> dict:

@@ -11,16 +11,18 @@ from itertools import pairwise
 
 import numpy as np
 import pyarrow as pa
-from scipy.optimize import minimize_scalar
-from scipy.special import expit
+from scipy.stats import norm
 
 from dhs.config import EvaluateConfig
+from dhs.survey.facts import psf_depth
 from dhs.validation import metrics
+from dhs.validation.gate import holm
 from dhs.validation.metrics import Clusters, Metric
 
 BRIGHT_SNR, WIDE_ARCSEC = 60.0, 1.2
 MIN_STRATUM = 10
 GALLERY = 24
+MASKED_AND_WHOLE = ("logit_core_masked", "logit")
 
 
 @dataclass(frozen=True)
@@ -30,7 +32,7 @@ class Scores:
     Attributes
     ----------
     columns : dict of str to ndarray, (n,)
-        Of ``scores.parquet``.
+        Of ``scores.parquet``, and ``depth_r_mag``, the 5-sigma depth for point sources in r.
     config : EvaluateConfig
     seed : int
     """
@@ -45,6 +47,7 @@ class Scores:
         for name in ("host_id", "source_id", "kind", "subkind", "split"):
             columns[name] = np.array([v or "" for v in columns[name]], dtype=str)
         columns["source_id"][np.isin(columns["kind"], ("control", "survey_negative"))] = ""
+        columns["depth_r_mag"] = psf_depth(columns["sky_sigma_r"], columns["psf_fwhm_r_arcsec"])
         return cls(columns, config, seed)
 
     def __getitem__(self, name: str) -> np.ndarray:
@@ -78,7 +81,7 @@ class Scores:
         if min(n_positive, len(part["kind"]) - n_positive) < MIN_STRATUM:
             return metrics.missing(f"fewer than {MIN_STRATUM} of a class", n_positive)
         labels = part.kind("positive")
-        return metrics.auroc(part[column], labels, part["host_id"], part["source_id"], **self.options)
+        return metrics.auroc(part[column], labels, part["host_id"], part["source_id"])
 
     @property
     def options(self) -> dict:
@@ -96,34 +99,39 @@ def bins(edges) -> list[tuple[float, float, bool]]:
     return [(float(a), float(b), i == len(edges) - 2) for i, (a, b) in enumerate(pairwise(edges))]
 
 
-def psf_edges(scores: Scores) -> list[float]:
-    """Quantiles of the positives' r-band PSF width."""
-    values = scores["psf_fwhm_r_arcsec"][scores.kind("positive")]
-    edges = np.quantile(values[np.isfinite(values)], np.linspace(0, 1, scores.config.n_psf_bins + 1))
-    return np.unique(edges).tolist()
+def quantile_edges(scores: Scores, name: str, n_bins: int) -> list[float]:
+    """Edges of bins that hold about as many positives each; none where the column is unknown or does not vary."""
+    values = scores[name][scores.kind("positive")].astype(float)
+    values = values[np.isfinite(values)]
+    return np.unique(np.quantile(values, np.linspace(0, 1, n_bins + 1))).tolist() if len(values) else []
 
 
 def discrimination(scores: Scores) -> dict:
     """AUROC overall, against each kind of negative, by stratum, and for bright, wide arcs."""
     positive = scores.kind("positive")
-    edges = {"theta_e_arcsec": scores.config.theta_e_edges, "arc_snr_matched": scores.config.snr_edges}
+    config = scores.config
+    edges = {"theta_e_arcsec": config.theta_e_edges, "arc_snr_matched": config.snr_edges}
+    edges["arc_snr_maxpix"] = config.snr_maxpix_edges
     if positive.any():
-        edges["psf_fwhm_r_arcsec"] = psf_edges(scores)
+        for name in ("psf_fwhm_r_arcsec", "depth_r_mag", "host_mag_r"):
+            edges[name] = quantile_edges(scores, name, config.n_psf_bins)
     strata = {}
     for name, bounds in edges.items():
         strata[name] = []
         for low, high, last in bins(bounds):
             chosen = in_bin(scores[name], low, high, last)
             entry = {"lo": low, "hi": high, **scores.auroc("control", chosen=chosen).as_dict()}
-            strata[name].append(entry | {"survey": scores.auroc("survey_negative", chosen=chosen).as_dict()})
+            entry["survey"] = scores.auroc("survey_negative", chosen=chosen).as_dict()
+            strata[name].append(entry | {"p_differs": p_differs(scores, chosen)})
+    tested = [e for entries in strata.values() for e in entries if e["p_differs"] is not None]
+    for entry, p in zip(tested, holm([e["p_differs"] for e in tested]) if tested else []):
+        entry["p_holm"] = float(p)
     bright = (scores["arc_snr_matched"] > BRIGHT_SNR) & (scores["theta_e_arcsec"] > WIDE_ARCSEC)
     pair = _by_pair(scores, "logit")
     return {
         "auroc": scores.auroc("control"),
         "auroc_survey": scores.auroc("survey_negative"),
-        "concordance": metrics.concordance(
-            pair["positive"], pair["control"], pair["host"], pair["source"], **scores.options
-        ),
+        "concordance": metrics.concordance(pair["positive"], pair["control"], pair["host"], pair["source"]),
         "bright_wide": {
             "auroc": scores.auroc("control", chosen=bright),
             "survey": scores.auroc("survey_negative", chosen=bright),
@@ -132,6 +140,27 @@ def discrimination(scores: Scores) -> dict:
         },
         "strata": strata,
     }
+
+
+def p_differs(scores: Scores, chosen: np.ndarray) -> float | None:
+    """Two-sided p-value that the AUROC of a stratum against paired controls is that of all other pairs.
+
+    A normal test on the difference, its spread clustered as everywhere; None where a side is too small or too few
+    clusters give no interval. `discrimination` adjusts it over all strata of all axes (Holm 1979).
+    """
+    part = scores.where(scores.kind("positive", "control"))
+    inside = chosen[scores.kind("positive", "control")]
+    labels, influence, values = part.kind("positive"), np.zeros(len(inside)), []
+    for mask, sign in ((inside, 1.0), (~inside, -1.0)):
+        if min(labels[mask].sum(), (~labels[mask]).sum()) < MIN_STRATUM:
+            return None
+        values.append(metrics.auroc_statistic(part["logit"][mask], labels[mask])(np.ones((1, mask.sum())))[0])
+        ones = np.ones(mask.sum())
+        influence[mask] = sign * metrics.auroc_influence(part["logit"][mask], labels[mask], ones, values[-1])
+    spread = Clusters(part["host_id"], part["source_id"]).spread(influence)
+    if spread is None or spread == 0:
+        return None
+    return float(2 * norm.sf(abs(values[0] - values[1]) / spread))
 
 
 def _by_pair(scores: Scores, column: str) -> dict:
@@ -167,13 +196,14 @@ def rates(scores: Scores) -> dict:
 def _rates(scores: Scores, negatives: np.ndarray) -> list[dict]:
     part = scores.where(scores.kind("positive") | negatives)
     labels, n = part.kind("positive"), int(negatives.sum())
-    entries = []
-    for fpr in metrics.supported_fprs(n, scores.config.min_expected_fp) if labels.any() else []:
-        recall, threshold = metrics.tpr_at_fpr(
-            part["logit"], labels, fpr, part["host_id"], part["source_id"], **scores.options
-        )
-        entries.append({"fpr": fpr, "tpr": recall, "threshold": threshold, "n_negatives": n})
-    return entries
+    fprs = metrics.supported_fprs(n, scores.config.min_expected_fp) if labels.any() else []
+    if not fprs:
+        return []
+    curve = metrics.recall_curve(part["logit"], labels, fprs, part["host_id"], part["source_id"], **scores.options)
+    return [
+        {"fpr": fpr, "tpr": recall, "threshold": threshold, "n_negatives": n}
+        for fpr, (recall, threshold) in zip(fprs, curve)
+    ]
 
 
 def core_masked(scores: Scores) -> dict:
@@ -183,10 +213,10 @@ def core_masked(scores: Scores) -> dict:
     labels = part.kind("positive")
     if labels.sum() < MIN_STRATUM or (~labels).sum() < MIN_STRATUM:
         return {"status": "skip", "reason": f"fewer than {MIN_STRATUM} stamps have a core-masked score"}
-    masked, whole = (metrics.auroc_statistic(part[c], labels) for c in ("logit_core_masked", "logit"))
-    clusters = Clusters(part["host_id"], part["source_id"], scores.config.n_bootstrap, scores.seed)
-    one = np.ones((1, len(labels)))
-    value = float(masked(one)[0] - whole(one)[0])
+    aurocs = [part.auroc("control", c) for c in MASKED_AND_WHOLE]
+    one = np.ones(len(labels))
+    influence = [metrics.auroc_influence(part[c], labels, one, m.value) for c, m in zip(MASKED_AND_WHOLE, aurocs)]
+    clusters = Clusters(part["host_id"], part["source_id"])
     by_theta = []
     for low, high, last in bins(scores.config.theta_e_edges):
         chosen = in_bin(part["theta_e_arcsec"], low, high, last)
@@ -194,8 +224,8 @@ def core_masked(scores: Scores) -> dict:
         by_theta.append({"lo": low, "hi": high, **metric.as_dict()})
     return {
         "radius_px": scores.config.core_radius_px,
-        "auroc": part.auroc("control", "logit_core_masked"),
-        "delta": clusters.metric(value, lambda w: masked(w) - whole(w), (-1.0, 1.0)),
+        "auroc": aurocs[0],
+        "delta": clusters.linear(aurocs[0].value - aurocs[1].value, influence[0] - influence[1], (-1.0, 1.0)),
         "by_theta_e": by_theta,
     }
 
@@ -220,7 +250,7 @@ def core_swap(scores: Scores, swapped: dict[str, np.ndarray]) -> dict:
     change = {name: swapped[name][b] - logit for name in ("core", "placebo", "outer")}
 
     def average(values, mask=slice(None)):
-        return metrics.mean(values[mask], hosts[mask], sources[mask], **scores.options)
+        return metrics.mean(values[mask], hosts[mask], sources[mask])
 
     net = change["core"] - change["placebo"]
     by_theta = []
@@ -234,7 +264,7 @@ def core_swap(scores: Scores, swapped: dict[str, np.ndarray]) -> dict:
         labels = np.repeat([True, False], [len(b), len(controls["logit"])])
         both_hosts = np.concatenate([hosts, controls["host_id"]])
         both_sources = np.concatenate([sources, controls["source_id"]])
-        found = metrics.auroc(values, labels, both_hosts, both_sources, **scores.options)
+        found = metrics.auroc(values, labels, both_hosts, both_sources)
         out[f"auroc{suffix}"] = found if (~labels).sum() >= MIN_STRATUM else metrics.missing("too few controls")
     return out | {
         "delta": average(net),
@@ -242,93 +272,6 @@ def core_swap(scores: Scores, swapped: dict[str, np.ndarray]) -> dict:
         "placebo": average(change["placebo"]),
         "outer": average(change["outer"]),
         "by_theta_e": by_theta,
-    }
-
-
-def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
-    """Temperature that minimises the cross-entropy of ``logits / T`` (Guo et al. 2017, ICML, section 4.2)."""
-    sign = np.where(labels, -1.0, 1.0)
-    found = minimize_scalar(
-        lambda t: np.logaddexp(0, sign * logits / np.exp(t)).mean(), bounds=(-6, 6), method="bounded"
-    )
-    return float(np.exp(found.x))
-
-
-def calibration(test: Scores, val: Scores) -> dict:
-    """Reliability of positives against controls, before and after a temperature fitted on the validation split."""
-    fit, use = (s.where(s.kind("positive", "control")) for s in (val, test))
-    fit_labels, labels = fit.kind("positive"), use.kind("positive")
-    if min(fit_labels.sum(), (~fit_labels).sum(), labels.sum(), (~labels).sum()) < MIN_STRATUM:
-        return {"status": "skip", "reason": f"fewer than {MIN_STRATUM} stamps of a class in val or test"}
-    temperature = fit_temperature(fit["logit"].astype(float), fit_labels)
-    before = metrics.reliability(expit(use["logit"]), labels)
-    after = metrics.reliability(expit(use["logit"] / temperature), labels)
-    return {
-        "temperature": temperature,
-        "fitted_on": {"split": "val", "n": len(fit_labels)},
-        "n": before["n"],
-        "ece_before": before["ece"],
-        "ece_after": after["ece"],
-        "bins": before["bins"],
-        "bins_calibrated": after["bins"],
-        "balance": float(labels.mean()),
-    }
-
-
-def completeness(scores: Scores, operating: dict | None) -> dict:
-    """Fraction of injected arcs found, over theta_E x matched SNR, at one threshold.
-
-    Parameters
-    ----------
-    scores : Scores
-    operating : dict or None
-        The entry of ``tpr_at_fpr`` whose threshold is used.
-    """
-    if operating is None or operating["threshold"].value is None:
-        return {
-            "status": "skip",
-            "reason": "the survey negatives support no false-positive rate, so no threshold",
-        }
-    part = scores.where(scores.kind("positive"))
-    found = part["logit"] > operating["threshold"].value
-    cells = []
-    for theta in bins(scores.config.theta_e_edges):
-        for snr in bins(scores.config.snr_edges):
-            inside = in_bin(part["theta_e_arcsec"], *theta) & in_bin(part["arc_snr_matched"], *snr)
-            n, k = int(inside.sum()), int(found[inside].sum())
-            edges = {"theta_e_lo": theta[0], "theta_e_hi": theta[1], "snr_lo": snr[0], "snr_hi": snr[1]}
-            cells.append(edges | metrics.proportion(k, n).as_dict() | {"k": k})
-    overall = metrics.mean(found, part["host_id"], part["source_id"], bounds=(0.0, 1.0), **scores.options)
-    return {
-        "prior": "response grid",
-        "fpr": operating["fpr"],
-        "threshold": operating["threshold"].value,
-        "overall": overall,
-        "cells": cells,
-        "interval": "Wilson, 95 %, within the cell",
-    }
-
-
-def purity(scores: Scores, entries: list[dict]) -> dict:
-    """Purity at the configured prevalence, at each supported false-positive rate."""
-    if not entries:
-        return {"status": "skip", "reason": "the survey negatives support no false-positive rate"}
-    part = scores.where(scores.kind("positive", "survey_negative"))
-    labels, table = part.kind("positive"), []
-    for entry in entries:
-        if entry["threshold"].value is None:
-            continue
-        metric = metrics.purity_at(
-            part["logit"], labels, entry["threshold"].value, scores.config.prevalence, part["host_id"],
-            part["source_id"], **scores.options,
-        )  # fmt: skip
-        table.append({"fpr": entry["fpr"], "tpr": entry["tpr"].value, "purity": metric})
-    return {
-        "prevalence": scores.config.prevalence,
-        "purity": table[-1]["purity"] if table else metrics.missing("no threshold"),
-        "fpr": table[-1]["fpr"] if table else None,
-        "at_fpr": table,
-        "note": "lenses with the injected distribution of theta_E and SNR, negatives with the mock proportions",
     }
 
 
@@ -340,7 +283,7 @@ def hard_negatives(scores: Scores, operating: dict | None) -> dict:
     by_kind = {}
     for kind in kinds:
         part = scores.where(scores["kind"] == kind)
-        options = {**scores.options, "bounds": (0.0, 1.0)}
+        options = {"bounds": (0.0, 1.0)}
         entry = {"auroc": scores.auroc(kind)}
         entry["accuracy"] = metrics.mean(part["logit"] < 0, part["host_id"], part["source_id"], **options)
         if operating is not None and operating["threshold"].value is not None:

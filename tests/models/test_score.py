@@ -1,18 +1,16 @@
-import os
 from types import SimpleNamespace
 
 import numpy as np
-import pandas as pd
-import pyarrow.parquet as pq
 import pytest
 import torch
 from synthetic import write_synthetic_pairs
 
-from dhs.config import load_profile
-from dhs.datasets import plan, reader
+from dhs import storage
+from dhs.datasets import reader
 from dhs.datasets.schema import SCORE_SCHEMA
 from dhs.errors import DhsError, InputRefused, Refusal, UsageError
-from dhs.models.score import Scorer, score, score_hosts
+from dhs.models.score import Scorer, host_mag_r, score_pairs
+from dhs.models.shards import CUTOUT_SCHEMA, score_hosts, score_shards
 from dhs.survey.stamp import HostStamp
 
 
@@ -65,14 +63,10 @@ def test_bad_stamps_are_refused(scorer, stamps, change, message):
         scorer.logits(change(stamps))
 
 
-def test_scores_of_pairs_are_the_logits_of_their_stamps(tiny, trained, scorer, stamps, tmp_path):
-    with pytest.raises(DhsError, match="before a plan is registered"):
-        score(trained.last, tmp_path / "scores.parquet", data_path=tiny.path, profile="smoke")
-    plan.register(tiny, load_profile("smoke"))
-    table = score(trained.last, tmp_path / "scores.parquet", data_path=tiny.path, profile="smoke")
+def test_scores_of_pairs_are_the_logits_of_their_stamps(tiny, scorer, stamps):
+    table = score_pairs(scorer, tiny)
     frame = table.to_pandas()
     assert table.schema.equals(SCORE_SCHEMA)
-    pd.testing.assert_frame_equal(pq.read_table(tmp_path / "scores.parquet").to_pandas(), frame)
     assert frame["kind"].value_counts().to_dict() == {
         "positive": 20,
         "control": 20,
@@ -82,7 +76,9 @@ def test_scores_of_pairs_are_the_logits_of_their_stamps(tiny, trained, scorer, s
     positive = frame[frame["kind"] == "positive"].sort_values("pair_id")
     np.testing.assert_allclose(positive["logit"], scorer.logits(stamps), atol=1e-4)
     np.testing.assert_allclose(positive["logit_core_masked"], scorer.logits(stamps, 5.0), atol=1e-4)
+    assert np.isnan(score_pairs(scorer, tiny, core_mask_px=None)["logit_core_masked"].to_numpy()).all()
     control = frame[frame["kind"] == "control"].sort_values("pair_id")
+    np.testing.assert_allclose(positive["host_mag_r"], control["host_mag_r"])
     controls = np.stack([tiny[i]["control"] for i in range(64, 84)])
     np.testing.assert_allclose(control["logit"], scorer.logits(controls), atol=1e-4)
     np.testing.assert_allclose(positive["theta_e_arcsec"], [tiny[i]["theta_e_arcsec"] for i in range(64, 84)])
@@ -98,18 +94,45 @@ def test_scores_of_pairs_are_the_logits_of_their_stamps(tiny, trained, scorer, s
         assert ours["host_id"] == pair["host_id"]
 
 
-def test_splits_can_be_chosen_and_an_empty_one_gives_an_empty_table(tiny, trained, tmp_path):
-    table = score(trained.last, tmp_path / "s.parquet", data_path=tiny.path, profile="smoke", splits=("val",))
-    assert set(table["split"].to_pylist()) == {"val"}
+def test_splits_can_be_chosen_and_an_empty_one_gives_an_empty_table(tiny, scorer, tmp_path):
+    assert set(score_pairs(scorer, tiny, ("val",))["split"].to_pylist()) == {"val"}
     none = write_synthetic_pairs(tmp_path / "none", {"train": 2, "val": 0, "test": 0})
-    assert score(trained.last, tmp_path / "n.parquet", data_path=none.path, profile="smoke").num_rows == 0
+    assert score_pairs(scorer, none).num_rows == 0
+
+
+def test_host_magnitude_is_that_of_the_light_within_the_aperture():
+    stamps = np.zeros((2, 3, 64, 64), np.float32)
+    stamps[0, 1, 30:34, 30:34] = 10 / 16  # 10 nanomaggies: 20 mag
+    stamps[0, 1, 0, 0] = 100
+    assert host_mag_r(stamps)[0] == pytest.approx(20.0, abs=1e-4) and np.isnan(host_mag_r(stamps)[1])
+
+
+def test_blocks_end_in_what_the_features_are(scorer, stamps):
+    blocks = scorer.blocks(stamps)
+    assert {k: v.shape for k, v in blocks.items()} == {f"layer{i}": (20, 32 * 2**i) for i in (1, 2, 3, 4)}
+    np.testing.assert_allclose(blocks["layer4"], scorer.features(stamps), atol=1e-4)
+
+
+def test_low_precision_ranks_as_full_precision_does(trained, scorer, stamps):
+    low = Scorer(trained.last, precision="bfloat16").logits(stamps)
+    assert low.dtype == np.float32 and np.abs(low - scorer.logits(stamps)).max() < 0.1
+    with pytest.raises(UsageError, match="choose float32 or bfloat16"):
+        Scorer(trained.last, precision="float8")
+
+
+def test_a_checkpoint_whose_weights_are_of_another_input_kind_is_refused(trained, tmp_path):
+    state = torch.load(trained.last, weights_only=True)
+    state["model"]["conv1.weight"] = state["model"]["conv1.weight"].repeat(1, 2, 1, 1)
+    torch.save(state, tmp_path / "six.pt")
+    with pytest.raises(DhsError, match="do not fit its own configuration, 'raw' input"):
+        Scorer(tmp_path / "six.pt")
 
 
 class SyntheticHosts:
     """A host set of labelled synthetic stamps; the third cannot be read."""
 
     def __init__(self, stamps):
-        self.stamps, self.refs = stamps, [SimpleNamespace(host_id=f"h{i}") for i in range(len(stamps))]
+        self.stamps, self.refs = stamps, [SimpleNamespace(host_id=f"h{i}", file="f", row=i) for i in range(len(stamps))]
         self.refusals = [Refusal("x", "x.fits", -1, "host", "missing_band", "no z band", "Give one.")]
 
     def read(self, i):
@@ -143,43 +166,45 @@ def test_scores_of_a_host_set_leave_out_what_cannot_be_read(trained, stamps):
     assert set(frame["pair_id"]) == {-1} and frame["theta_e_arcsec"].isna().all()
     np.testing.assert_allclose(frame["psf_fwhm_r_arcsec"], 2)
     np.testing.assert_allclose(frame["sky_sigma_r"], 2 / 900, rtol=1e-6)
-    assert [r.code for r in refusals] == ["missing_band", "nan"]
-
-
-def test_either_pairs_or_cutouts(trained, tmp_path):
-    for options in ({}, {"data_path": "a", "cutouts": "b"}):
-        with pytest.raises(UsageError, match="one of the two"):
-            score(trained.last, tmp_path / "s.parquet", **options)
+    assert [r.code for r in refusals] == ["nan"]
+    assert frame["ra"].eq(0).all() and frame["brickname"].eq("b").all()
 
 
 def test_bfloat16_checkpoints_are_scored_in_float32(scorer):
     assert {p.dtype for p in scorer.network.parameters()} == {torch.float32}
 
 
-@pytest.mark.skipif("DHS_DATA_DIR" not in os.environ, reason="needs the real cutouts under DHS_DATA_DIR")
-def test_real_cutouts_are_scored_from_their_folder(trained, tmp_path):
-    folder = os.path.join(os.environ["DHS_DATA_DIR"], "hosts", "ls_dr10_grz")
-    table = score(trained.last, tmp_path / "real.parquet", cutouts=folder, profile="smoke")
-    frame = table.to_pandas()
-    assert len(frame) == 6 and frame["host_id"].is_unique and np.isfinite(frame["logit"]).all()
-    assert frame["sky_sigma_r"].between(0.001, 0.005).all()
+def test_shards_are_written_once_and_together_hold_every_stamp(scorer, stamps, tmp_path, monkeypatch):
+    monkeypatch.setattr("dhs.models.shards.SHARD_STAMPS", 6)
+    hosts = SyntheticHosts(stamps)
+    for number in (1, 0):
+        paths = score_shards(tmp_path, scorer=scorer, hosts=hosts, shard=(number, 2))
+    assert len(paths) == 4 and all(storage.exists(p) for p in paths)
+    tables = [storage.read_table(p) for p in paths]
+    assert all(t.schema.equals(CUTOUT_SCHEMA) for t in tables)
+    found = {h: x for t in tables for h, x in zip(t["host_id"].to_pylist(), t["logit"].to_pylist())}
+    expected = scorer.logits(stamps)
+    assert set(found) == {f"h{i}" for i in range(20) if i != 2}
+    np.testing.assert_allclose([found[f"h{i}"] for i in range(3, 20)], expected[3:], atol=1e-4)
+    assert [p.rsplit("/", 1)[-1] for p in storage.list_files(tmp_path)].count("quarantine-000000.parquet") == 1
+    before = (tmp_path / "part-000001.parquet").stat().st_mtime_ns
+    (tmp_path / "part-000002.parquet").unlink()
+    score_shards(tmp_path, scorer=scorer, hosts=hosts)
+    assert (tmp_path / "part-000001.parquet").stat().st_mtime_ns == before and storage.exists(paths[2])
 
 
-def test_a_folder_without_a_usable_cutout_says_why(trained, tmp_path):
-    (tmp_path / "cutouts").mkdir()
-    np.savez(tmp_path / "cutouts" / "bad.npz", cutout=np.full((101, 101, 3), np.nan, np.float32))
-    with pytest.raises(DhsError, match=r"cutouts"):
-        score(trained.last, tmp_path / "s.parquet", cutouts=str(tmp_path / "cutouts"), profile="smoke")
-    assert not (tmp_path / "s.parquet").exists()
+def test_a_folder_begun_with_other_inputs_is_refused(tiny, scorer, stamps, tmp_path):
+    score_shards(tmp_path, scorer=scorer, pairs=tiny)
+    with pytest.raises(DhsError, match="other inputs, another checkpoint or other options"):
+        score_shards(tmp_path, scorer=scorer, hosts=SyntheticHosts(stamps))
+    with pytest.raises(DhsError, match="other inputs"):
+        score_shards(tmp_path, scorer=scorer, pairs=tiny, core_mask_px=3.0)
 
 
-@pytest.mark.parametrize("what", ["pairs", "cutouts"])
-def test_every_engine_writes_the_same_bytes(tiny, trained, tmp_path, what):
-    profile = load_profile("smoke", hosts__n_mock=70)
-    options = {"data_path": tiny.path} if what == "pairs" else {"cutouts": "mock"}
+def test_every_engine_writes_the_same_shards(tiny, trained, tmp_path):
     found = []
     for engine in ("serial", "processes"):
-        out = tmp_path / engine / "s.parquet"
-        table = score(trained.last, out, profile=profile, engine=engine, workers=2, splits=("val", "test"), **options)
-        found.append((table.num_rows, out.read_bytes()))
-    assert found[0] == found[1] and found[0][0] >= (70 if what == "cutouts" else 1)
+        options = {"engine": engine, "workers": 2, "splits": ("val", "test")}
+        paths = score_shards(tmp_path / engine, checkpoint=trained.last, pairs=tiny, **options)
+        found.append([storage.read_bytes(p) for p in paths])
+    assert found[0] == found[1] and len(found[0]) == 2

@@ -81,8 +81,9 @@ def test_match_across_ra_zero_and_with_nothing():
     assert Catalogue("c", np.array([]), np.array([])).match([1.0], [1.0], 1.0)[0].tolist() == [-1]
 
 
-def test_auto_reads_the_installed_table_without_importing_the_package():
-    catalogue = catalogues._installed_lenscat()
+def test_auto_reads_the_installed_table_without_importing_the_package(monkeypatch):
+    monkeypatch.delenv("DHS_DATA_DIR", raising=False)
+    catalogue = known_lenses("auto")
     if catalogue is None:
         pytest.skip("the extra `lenses` is not installed")
     assert catalogue.label.startswith("lenscat ") and len(catalogue) > 30_000
@@ -90,7 +91,7 @@ def test_auto_reads_the_installed_table_without_importing_the_package():
 
 
 def test_auto_falls_back_to_the_data_folder_and_then_to_none(tmp_path, monkeypatch):
-    monkeypatch.setattr(catalogues, "_installed_lenscat", lambda: None)
+    monkeypatch.setattr(catalogues.importlib.util, "find_spec", lambda name: None)
     monkeypatch.delenv("DHS_DATA_DIR", raising=False)
     assert known_lenses("auto") is None and known_lenses(None) is None and known_lenses("none") is None
     with pytest.raises(DhsError, match="pip install"):

@@ -5,13 +5,11 @@ import json
 import numpy as np
 import pytest
 from conftest import FWHM, SIGMA, evaluate, host_image, write
-from scipy.special import expit
 from sklearn.metrics import roc_auc_score
 
 from dhs import storage
 from dhs.errors import DhsError
 from dhs.survey.stamp import HostStamp
-from dhs.validation import sections
 from dhs.validation.evaluate import Evaluation, swapped_stamps
 from dhs.validation.expectation import radius_map
 
@@ -38,7 +36,7 @@ class Blue:
     def __init__(self, low=0, high=20):
         self.zone = (RADIUS >= low) & (RADIUS < high)
 
-    def logits(self, stamps, core_mask_px=None):
+    def logits(self, stamps, core_mask_px=None, sky_sigma=None):
         zone = self.zone & (RADIUS >= (core_mask_px or 0))
         g, r, _ = np.moveaxis(stamps[:, :, zone].sum(axis=-1, dtype=float), 1, 0)
         return (40 * (g / np.maximum(np.abs(r), 0.1) - 0.3)).astype(np.float32)
@@ -154,13 +152,6 @@ def test_swapped_stamps_change_only_their_pixels(base_rows):
     assert 0 < noise.std() < 3 * expected.mean() + 1e-4
 
 
-def test_temperature_recovers_the_scale_of_overconfident_logits():
-    rng = np.random.default_rng(0)
-    truth = rng.normal(size=20_000) * 2
-    labels = rng.random(20_000) < expit(truth)
-    assert sections.fit_temperature(3 * truth, labels) == pytest.approx(3, rel=0.05)
-
-
 def test_calibration_is_reported_before_and_after(done):
     part = done[1]["calibration"]
     assert part["ece_after"] < part["ece_before"] + 0.02 and part["temperature"] > 0
@@ -201,3 +192,61 @@ def test_empty_test_split_and_candidate_hosts_are_refused(rows, config, tmp_path
     write(tmp_path / "b", marked, [])
     with pytest.raises(DhsError, match="lens candidate itself"):
         evaluate(tmp_path / "b", "", tmp_path, profile=config, scorer=Blue())
+
+
+def test_what_the_scores_are_worth_is_measured_and_traced(done):
+    out, evaluation = done
+    frame = storage.read_table(out / "scores.parquet").to_pandas()
+    part = frame[frame["kind"].isin(["positive", "survey_negative"])]
+    top = evaluation["top"]
+    assert top["partial_auc"][0]["max_fpr"] == 0.1
+    want = roc_auc_score(part["kind"] == "positive", part["logit"], max_fpr=0.1)
+    assert top["partial_auc"][0]["value"] == pytest.approx(want)
+    assert 0 <= top["tpr0"]["value"] <= top["tpr10"]["value"] <= 1
+    assert top["f1_at_prevalence"]["value"] < top["f1"]["value"]
+    curve = evaluation["purity"]["curve"]
+    assert curve[-1]["completeness"] >= curve[0]["completeness"]
+    survey = evaluation["calibration"]["survey"]
+    assert survey["calibrator"]["n"] == 100 + 48 and 0 <= survey["checked"]["brier"]["value"] <= 0.25
+    assert set(evaluation["calibration"]["quality"]) == {"before", "temperature", "isotonic"}
+
+
+def test_strata_carry_every_axis_and_p_values_adjusted_over_all(done):
+    strata = done[1]["strata"]
+    assert {
+        "theta_e_arcsec",
+        "arc_snr_matched",
+        "arc_snr_maxpix",
+        "psf_fwhm_r_arcsec",
+        "depth_r_mag",
+        "host_mag_r",
+    } == set(strata)
+    tested = [e for entries in strata.values() for e in entries if e["p_differs"] is not None]
+    assert len(tested) >= 3
+    assert all(e["p_holm"] >= e["p_differs"] - 1e-12 for e in tested)
+    smallest = min(tested, key=lambda e: e["p_differs"])
+    assert smallest["p_holm"] == pytest.approx(min(1, smallest["p_differs"] * len(tested)))
+
+
+def test_population_and_completeness_file(done):
+    out, evaluation = done
+    part, complete = evaluation["population"], evaluation["completeness"]
+    assert part["n"] == 48 and part["n_effective"] < 48
+    same = complete["overall_population"]["value"]
+    assert part["recall_at_threshold"][-1]["tpr"]["value"] == pytest.approx(same)
+    table = storage.read_table(out / "completeness.parquet").to_pandas()
+    assert set(table["prior"]) == {"response grid", "population"}
+    assert table.groupby("prior")["n"].sum().to_dict() == {"response grid": 48, "population": 48}
+    assert sum(c["n"] for c in complete["marginals"]["theta_e_arcsec"]) == 48
+
+
+def test_a_network_that_says_one_thing_is_reported_not_crashed(clean, config, tmp_path):
+    class Constant(Blue):
+        def logits(self, stamps, core_mask_px=None, sky_sigma=None):
+            return np.zeros(len(stamps), np.float32)
+
+    options = {"engine": "serial", "baselines": {}, "survey": Survey}
+    got = evaluate(clean.path, "", tmp_path, profile=config, scorer=Constant(), **options)
+    assert got["auroc"]["value"] == 0.5 and got["tpr_at_fpr"][-1]["tpr"]["value"] == 0
+    assert "nothing to calibrate" in got["calibration"]["reason"]
+    assert got["completeness"]["smooth"]["status"] == "skip"

@@ -1,9 +1,7 @@
 """Metrics against scikit-learn, scipy, astropy and a published table."""
 
-import csv
 import os
 import time
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,6 +9,7 @@ from astropy.stats import binom_conf_interval
 from scipy import stats
 from sklearn.metrics import roc_auc_score, roc_curve
 
+from dhs.errors import DhsError
 from dhs.validation import metrics
 
 DATA = os.environ.get("DHS_DATA_DIR")
@@ -76,6 +75,57 @@ def test_few_sources_widen_the_interval_and_rows_without_source_follow_their_hos
     assert two_way.ci_high - two_way.ci_low > 1.5 * (one_way.ci_high - one_way.ci_low)
 
 
+def test_two_way_variance_of_a_balanced_mean_is_the_textbook_one():
+    """For additive host, source and row effects the variance is s_h^2/H + s_s^2/S + s_e^2/n, not more."""
+    rng = np.random.default_rng(11)
+    host, source = (a.ravel() for a in np.meshgrid(np.arange(60), np.arange(60)))
+    widths = []
+    for trial in range(8):
+        values = 0.3 * rng.normal(size=60)[host] + 0.5 * rng.normal(size=60)[source] + rng.normal(size=3600)
+        m = metrics.mean(values, host.astype(str), source.astype(str), n_bootstrap=300, seed=trial)
+        widths.append(((m.ci_high - m.ci_low) / 2 / stats.t.ppf(0.975, 59)) ** 2)
+    assert np.mean(widths) == pytest.approx((0.09 + 0.25) / 60 + 1 / 3600, rel=0.2)
+
+
+def test_linearised_intervals_are_the_bootstraps():
+    rng = np.random.default_rng(12)
+    host, source = rng.integers(0, 80, 500), rng.integers(0, 50, 500)
+    scores = np.r_[1.2 + 0.5 * rng.normal(size=50)[source] + rng.normal(size=500), rng.normal(size=500)]
+    scores += 0.5 * rng.normal(size=80)[np.r_[host, host]]
+    labels, weights = np.arange(1000) < 500, rng.uniform(0.5, 2, 1000)
+    clusters = np.r_[host, host], np.r_[source.astype(str), np.full(500, "")]
+    for function, first in ((metrics.auroc, (np.round(scores, 1), labels)), (metrics.mean, (scores,))):
+        for options in ({}, {"row_weights": weights}):
+            linear = function(*first, *clusters, **options)
+            drawn = function(*first, *clusters, n_bootstrap=1500, **options)
+            assert linear.value == drawn.value and linear.flags == drawn.flags == ("two_way",)
+            assert linear.ci_high - linear.ci_low == pytest.approx(drawn.ci_high - drawn.ci_low, rel=0.08)
+
+
+def test_row_weights_stand_for_repeated_rows(scored):
+    scores, labels, weights = scored
+    keep = weights > 0
+    repeated = np.repeat(np.arange(400), weights.astype(int))
+    one = metrics.auroc(scores, labels, n_bootstrap=20, row_weights=weights)
+    two = metrics.auroc(scores[repeated], labels[repeated], n_bootstrap=20)
+    assert one.value == pytest.approx(two.value) and keep.any()
+    assert metrics.mean(scores, row_weights=weights, n_bootstrap=20).value == pytest.approx(scores[repeated].mean())
+
+
+def test_scores_without_a_rank_are_refused(scored):
+    scores, labels, _ = scored
+    broken = np.where(np.arange(400) == 7, np.nan, scores)
+    for call in (lambda: metrics.auroc(broken, labels), lambda: metrics.tpr_at_fpr(broken, labels, 0.1)):
+        with pytest.raises(DhsError, match="1 of 400 scores are NaN or infinite .first: row 7."):
+            call()
+
+
+def test_equal_scores_are_chance(scored):
+    _, labels, _ = scored
+    same = metrics.auroc(np.zeros(400), labels)
+    assert same.value == 0.5 and metrics.tpr_at_fpr(np.zeros(400), labels, 0.1)[0].value == 0
+
+
 def test_clusters_decide_what_interval_there_is():
     rng = np.random.default_rng(4)
     values = rng.normal(size=280)
@@ -113,36 +163,6 @@ def test_binomial_intervals_are_astropys(level):
     assert metrics.jeffreys(0, 50)[0] > 0
 
 
-@pytest.mark.skipif(not DATA, reason="the published grid needs DHS_DATA_DIR")
-def test_published_completeness_grid_comes_out():
-    path = Path(DATA) / "published" / "completeness_grid.csv"
-    rows = [r for r in csv.DictReader(path.open()) if r["source_mag_bin"] == "all" and r["threshold"] == "0.3"]
-    rows = [r for r in rows if r["threshold_type"] == "fixed"]
-    k, n = (np.array([int(r[c]) for r in rows]) for c in ("n_detected", "n_injections"))
-    assert (k.sum(), n.sum()) == (5697, 110_000)
-    total = metrics.proportion(int(k.sum()), int(n.sum()))
-    assert (round(100 * total.ci_low, 2), round(100 * total.ci_high, 2)) == (5.05, 5.31)
-    theta = np.array([float(r["theta_e"]) for r in rows])
-    assert [k[theta == t].sum() for t in np.unique(theta)] == [
-        22,
-        33,
-        153,
-        339,
-        559,
-        652,
-        799,
-        802,
-        833,
-        790,
-        715,
-    ]
-    filled = n > 0
-    for level, name in ((0.68, "ci68"), (0.95, "ci95")):
-        for bound, column in zip(metrics.jeffreys(k[filled], n[filled], level), ("lo", "hi")):
-            want = [float(r[f"{name}_{column}"]) for r in rows if int(r["n_injections"])]
-            np.testing.assert_allclose(bound, want, rtol=1e-6, atol=1e-9)
-
-
 @pytest.mark.parametrize("n, smallest", [(10_000, 1e-3), (300, 1 / 30), (9, None), (100_000, 1e-4)])
 def test_smallest_fpr_has_ten_expected_false_positives(n, smallest):
     rates = metrics.supported_fprs(n)
@@ -158,26 +178,6 @@ def test_concordance_sees_what_the_marginal_auroc_hides():
     assert both.value < 0.55
     assert metrics.concordance(positive, control).value == 1
     assert metrics.concordance(control, control).value == 0.5
-
-
-def test_reliability_of_a_calibrated_and_of_an_overconfident_score():
-    rng = np.random.default_rng(7)
-    p = rng.random(20_000)
-    y = rng.random(20_000) < p
-    assert metrics.reliability(p, y)["ece"] < 0.02
-    one = metrics.reliability(np.full(100, 0.9), np.r_[np.ones(50), np.zeros(50)])
-    assert one["ece"] == pytest.approx(0.4) and len(one["bins"]) == 1
-
-
-def test_purity_at_prevalence():
-    assert metrics.purity(0.5, 1e-3, 1e-3) == pytest.approx(0.5 * 1e-3 / (0.5e-3 + 1e-3 * 0.999))
-    scores, labels = (
-        np.r_[np.ones(50), np.zeros(50), np.ones(50), np.zeros(950)],
-        np.r_[np.ones(100), np.zeros(1000)],
-    )
-    got = metrics.purity_at(scores, labels, 0.5, 0.1)
-    assert got.value == pytest.approx(0.5 * 0.1 / (0.5 * 0.1 + 0.05 * 0.9))
-    assert got.ci_low < got.value < got.ci_high
 
 
 def test_five_hundred_bootstraps_of_ten_thousand_scores_take_seconds():

@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from scipy.stats import binomtest
 
@@ -21,7 +22,7 @@ class Flux:
 
     batch_size = 4
 
-    def logits(self, stamps, core_mask_px=None):
+    def logits(self, stamps, core_mask_px=None, sky_sigma=None):
         return stamps[:, 1].sum(axis=(1, 2)).astype(np.float32) - (core_mask_px or 0)
 
 
@@ -84,6 +85,24 @@ def test_names_come_from_the_catalogue_and_bad_negatives_are_listed(run, tmp_pat
     assert got["real_negatives"]["refused"][0]["file"].endswith("broken.npz")
     kinds = storage.read_table(run / "real_scores.parquet")["kind"].to_pylist()
     assert kinds.count("real_negative") == 1
+    assert got["real_negatives"]["matched"]["n"] <= 1
+
+
+@needs_data
+def test_misses_are_explained_by_seeing_theta_e_and_what_was_injected(run, tmp_path):
+    columns = {"kind": "positive", "logit": np.zeros(60), "psf_fwhm_r_arcsec": np.full(60, 0.3)}
+    columns |= {"sky_sigma_r": np.full(60, 0.002), "host_mag_r": np.linspace(10, 30, 60)}
+    table = storage.read_table(run / "scores.parquet")
+    storage.write_table(run / "scores.parquet", pa.concat_tables([table, score_table(columns, 60)]))
+    first = real_lenses("", run, profile="smoke", scorer=Flux())
+    entry = first["stamps"][0]
+    catalogue = tmp_path / "lenses.csv"
+    catalogue.write_text(f"name,ra,dec,theta_Ein\nsmall,{entry['ra']},{entry['dec']},0.4\n")
+    got = real_lenses("", run, profile="smoke", scorer=Flux(), catalogue=str(catalogue))["misses"]
+    assert got["fpr"] == 0.1 and got["n"] == 6
+    why = {e["host_id"]: " ".join(e["why"]) for e in got["stamps"]}
+    assert "theta_E 0.40 arcsec is below the PSF" in why.pop(entry["host_id"])
+    assert all("psf_fwhm_r_arcsec" in w and "theta_E is not known" in w and "host_mag_r" not in w for w in why.values())
 
 
 @needs_data

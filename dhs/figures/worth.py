@@ -1,0 +1,249 @@
+"""Pictures of what scores are worth: completeness to read off, purity at prevalence, realism, causes of failure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from dhs.errors import DhsError
+from dhs.figures.gates import axis_name
+from dhs.figures.numbers import text
+from dhs.figures.style import BLUE, GREEN, GREY, ORANGE, RED, absent, note, number, plot_interval, skipped, styled
+from dhs.survey.lens_list import build
+from dhs.validation.coverage import table as measured
+
+LEVELS = (0.1, 0.25, 0.5, 0.75, 0.9)
+SEEING_LEVELS = 3
+
+
+@styled
+def completeness_contours(model, published: Mapping | None = None) -> Figure:
+    """Smooth completeness over theta_E and matched SNR at typical conditions, and along theta_E for three seeings.
+
+    Parameters
+    ----------
+    model : CompletenessMap or str
+        Of ``completeness.parquet``; a string says why there is none.
+    published : mapping, optional
+        Of `dhs.validation.published.published_grid`: its marginal over theta_E is drawn for comparison.
+    """
+    if isinstance(model, str):
+        return skipped(model, "smooth completeness")
+    ranges = dict(zip(model.axes, model.ranges))
+    if not {"theta_e_arcsec", "arc_snr_matched"} <= set(ranges):
+        return skipped("theta_E or SNR did not vary", "smooth completeness")
+    middle = {a: float(np.mean(r)) for a, r in ranges.items() if a not in ("theta_e_arcsec", "arc_snr_matched")}
+    theta = np.linspace(*ranges["theta_e_arcsec"], 60)
+    snr = np.geomspace(*ranges["arc_snr_matched"], 60)
+    x, y = np.meshgrid(theta, snr)
+    flat = {a: np.full(x.size, v) for a, v in middle.items()}
+    surface = model(theta_e_arcsec=x.ravel(), arc_snr_matched=y.ravel(), **flat).reshape(x.shape)
+    figure, (left, right) = plt.subplots(1, 2, figsize=(8.8, 3.7))
+    mesh = left.pcolormesh(x, y, surface, cmap="viridis", vmin=0, vmax=1, shading="gouraud", rasterized=True)
+    lines = left.contour(x, y, surface, LEVELS, colors="white", linewidths=1)
+    left.clabel(lines, fmt="%.2g", fontsize=8)
+    conditions = ", ".join(f"{axis_name(a)} {v:.3g}" for a, v in middle.items())
+    left.set(
+        yscale="log", xlabel="θ_E [arcsec]", ylabel="arc SNR, matched filter", title=conditions or "all conditions"
+    )
+    figure.colorbar(mesh, ax=left, label="completeness")
+    _along_theta(right, model, ranges, middle, theta)
+    if published:
+        entries = published["theta_e"]
+        right.plot(
+            [e["theta_e_arcsec"] for e in entries],
+            [e["value"] for e in entries],
+            "s--",
+            color=GREY,
+            ms=3,
+            label="Balaji & Johnson 2026:\nother arcs, other threshold",
+        )
+    right.legend(fontsize=7)
+    return figure
+
+
+def _along_theta(axis, model, ranges: Mapping, middle: Mapping, theta: np.ndarray) -> None:
+    """Completeness against theta_E at one SNR, at good, typical and poor seeing, with its band."""
+    low, high = ranges["arc_snr_matched"]
+    snr = float(np.clip(60.0, low, high))
+    seeing = ranges.get("psf_fwhm_r_arcsec")
+    values = [None] if seeing is None else np.linspace(*seeing, SEEING_LEVELS + 2)[1:-1]
+    for value, colour in zip(values, (BLUE, ORANGE, RED)):
+        at = {a: np.full(len(theta), v) for a, v in middle.items()}
+        if value is not None:
+            at["psf_fwhm_r_arcsec"] = np.full(len(theta), value)
+        at |= {"theta_e_arcsec": theta, "arc_snr_matched": np.full(len(theta), snr)}
+        below, above = model.interval(**at)
+        axis.fill_between(theta, below, above, color=colour, alpha=0.15, lw=0)
+        axis.plot(theta, model(**at), color=colour, label=None if value is None else f'PSF {value:.2f}"')
+    axis.set(xlabel="θ_E [arcsec]", ylabel="completeness", ylim=(-0.02, 1.02), title=f"arc SNR {snr:.0f}")
+    axis.grid(True)
+
+
+@styled
+def purity_curve(purity: Mapping) -> Figure:
+    """Purity against completeness at a prevalence, threshold by threshold.
+
+    Parameters
+    ----------
+    purity : mapping
+        Of ``evaluation.json``: ``curve`` and ``prevalence``.
+    """
+    curve = purity.get("curve") or []
+    if absent(purity) or not curve:
+        return skipped(absent(purity) or "too few survey negatives for a curve", "purity at prevalence")
+    figure, axis = plt.subplots(figsize=(5.4, 3.6))
+    x, y, low, high = (np.array([number(p[k]) for p in curve]) for k in ("completeness", "purity", "ci_low", "ci_high"))
+    keep = y > 0
+    axis.fill_between(x[keep], np.maximum(low[keep], 1e-9), high[keep], color=BLUE, alpha=0.2, lw=0)
+    axis.plot(x[keep], y[keep], "o-", color=BLUE, ms=3, label=f"prevalence {purity['prevalence']:g}")
+    axis.axhline(purity["prevalence"], color="#1a1a1a", lw=0.8, ls=":", label="a random draw")
+    axis.set(yscale="log", xlim=(-0.02, 1.02), ylim=(purity["prevalence"] / 3, 1.5))
+    axis.set(xlabel="completeness of the injected lenses", ylabel="purity")
+    axis.grid(True)
+    axis.legend()
+    return figure
+
+
+@styled
+def realism_gap(realism: Mapping) -> Figure:
+    """How well a linear probe tells real lenses from injections, and by what, beside the control on real stamps.
+
+    Parameters
+    ----------
+    realism : mapping
+        A report of `dhs.validation.realism.compare`.
+    """
+    if absent(realism) or not realism.get("auc"):
+        return skipped(absent(realism) or "not probed", "realism")
+    rows = [(f"probe on {realism['features']} features", realism["auc"], BLUE)]
+    rows += [(f"by {f['family']} alone", f, ORANGE) for f in realism["families"]]
+    rows.append(("left after matching hosts", realism["left_after_matching"], GREY))
+    control = realism["control"]
+    if control.get("auc"):
+        rows.append((f"control: {control['what'].replace('_', ' ')}", control["auc"], GREEN))
+    figure, axis = plt.subplots(figsize=(7, 0.9 + 0.36 * len(rows)))
+    for i, (_, metric, colour) in enumerate(rows):
+        plot_interval(axis, i, metric, color=colour)
+    null = (realism.get("probe") or {}).get("null_95")
+    if null is not None:
+        axis.axvline(null, color=GREY, lw=0.8, ls="--", label="95 % of permutations lie below")
+        axis.legend(fontsize=7, loc="lower right")
+    axis.axvline(0.5, color="#1a1a1a", lw=0.8, ls=":")
+    axis.set_yticks(range(len(rows)), [name for name, _, _ in rows])
+    axis.set(xlim=(0.25, 1.02), ylim=(len(rows) - 0.5, -0.5))
+    axis.set_xlabel(f"AUC, 95 % interval by host ({realism['mode']})")
+    return figure
+
+
+@styled
+def failure_causes(failures: Mapping) -> Figure:
+    """How often an arc is missed with and without each cause, and how often each kind of negative passes.
+
+    Parameters
+    ----------
+    failures : mapping
+        Of ``evaluation.json``.
+    """
+    if absent(failures):
+        return skipped(absent(failures), "failures by cause")
+    causes, kinds = failures["misses"]["causes"], failures["alarms"]["causes"]
+    if not causes and not kinds:
+        return skipped("no failure at this threshold", "failures by cause")
+    figure, (left, right) = plt.subplots(1, 2, figsize=(8.8, 1 + 0.36 * max(len(causes), len(kinds))))
+    for i, cause in enumerate(causes):
+        plot_interval(left, i - 0.12, cause["missed_with"], color=RED, label="with the cause" if i == 0 else None)
+        plot_interval(left, i + 0.12, cause["missed_without"], color=BLUE, label="without" if i == 0 else None)
+    if causes:
+        left.set_yticks(range(len(causes)), [f"{c['cause']} ({c['n']})" for c in causes])
+        left.set(ylim=(len(causes) - 0.5, -0.5), xlim=(-0.02, 1.02), xlabel="share of arcs missed", title="misses")
+        left.legend(fontsize=7)
+    else:
+        note(left, "no arc is missed", "misses")
+    for i, kind in enumerate(kinds):
+        plot_interval(right, i, kind["rate"], color=ORANGE)
+    right.set_yticks(range(len(kinds)), [f"{k['cause'].replace('_', ' ')} ({k['n']})" for k in kinds])
+    right.set(ylim=(len(kinds) - 0.5, -0.5), xlabel="share above the threshold", title="false alarms")
+    return figure
+
+
+@styled
+def coverage(rows: Sequence[Mapping] | None = None) -> Figure:
+    """How often simulated 95 % intervals hold the truth, by number of clusters.
+
+    Parameters
+    ----------
+    rows : sequence of mapping, optional
+        Of `dhs.validation.coverage.table`, the default.
+    """
+    rows = measured() if rows is None else rows
+    designs = list(dict.fromkeys((r["hosts"], r["sources"]) for r in rows))
+    figure, axis = plt.subplots(figsize=(6.4, 0.9 + 0.34 * len(designs)))
+    axis.axvspan(0.93, 0.97, color=GREY, alpha=0.25, lw=0, label="0.95 ± 0.02")
+    for name, marker, colour in (("auroc", "o", BLUE), ("recall_at_fpr_0.1", "s", ORANGE), ("mean", "^", GREEN)):
+        chosen = [r for r in rows if r["statistic"] == name]
+        y = [designs.index((r["hosts"], r["sources"])) for r in chosen]
+        bars = [1.96 * r["standard_error"] for r in chosen]
+        label = name.replace("_", " ")
+        axis.errorbar([r["covered"] for r in chosen], y, xerr=bars, fmt=marker, color=colour, capsize=2, label=label)
+    axis.set_yticks(range(len(designs)), [f"{h:.0f} hosts, {s:.0f} sources" for h, s in designs])
+    axis.set(ylim=(len(designs) - 0.5, -0.5), xlabel="share of intervals that hold the truth")
+    axis.legend(fontsize=7, loc="center left", bbox_to_anchor=(1, 0.5))
+    return figure
+
+
+def fixes(failures: Mapping):
+    """Table of causes and what would help: ``cause, failures, share, what would help``.
+
+    Parameters
+    ----------
+    failures : mapping
+        Of ``evaluation.json``.
+    """
+    if absent(failures):
+        return pd.DataFrame({"failures by cause": [f"skipped: {absent(failures)}"]})
+    rows = [
+        ("missed: " + c["cause"], c["n"], c["missed_with"]["value"], c["fix"]) for c in failures["misses"]["causes"]
+    ]
+    rows += [
+        ("passed: " + k["cause"], k["n"], k["rate"]["value"], k["fix"]) for k in failures["alarms"]["causes"] if k["n"]
+    ]
+    table = pd.DataFrame(rows, columns=["cause", "failures", "share of such stamps", "what would help"])
+    table["share of such stamps"] = [text(v) for v in table["share of such stamps"]]
+    return table.style.hide(axis="index").set_properties(**{"text-align": "left", "white-space": "normal"})
+
+
+def missed_lenses(real: Mapping):
+    """Table of the real lenses below the threshold and what about them was hard or new.
+
+    Parameters
+    ----------
+    real : mapping
+        ``real_lenses.json``.
+    """
+    misses = real.get("misses") or {"status": "skip", "reason": real.get("reason") or "no real stamp was scored"}
+    if misses.get("status") == "skip":
+        return pd.DataFrame({"missed real lenses": [f"skipped: {misses['reason']}"]})
+    rows = [(e["host_id"], e.get("name") or "", f"{e['logit']:.1f}", "; ".join(e["why"])) for e in misses["stamps"]]
+    table = pd.DataFrame(rows, columns=["stamp", "name", "logit", "what is known"])
+    return (
+        table.style.format(escape="html")
+        .hide(axis="index")
+        .set_properties(**{"text-align": "left", "white-space": "normal"})
+    )
+
+
+def lens_list():
+    """Table of how the list of real lenses is built from the catalogues at hand: rows dropped by each rule."""
+    try:
+        about = build().about
+    except DhsError as error:
+        return pd.DataFrame({"list of real lenses": [f"skipped: {error}"]})
+    rows = [(f"dropped: {reason}", n) for reason, n in sorted(about["dropped"].items(), key=lambda e: -e[1])]
+    rows += [("kept", about["n"]), ("kept, with spectra of lens and source", about["n_spectroscopic"])]
+    table = pd.DataFrame(rows, columns=[f"rules, version {about['rules_version']}", "rows"])
+    return table.style.hide(axis="index").set_properties(**{"text-align": "left"})

@@ -1,0 +1,270 @@
+"""Realism: can a linear probe tell two sets of stamps apart, and by what?
+
+The probe sees the network's penultimate features of real lenses and of injections into hosts like theirs. What it can
+separate, a network trained on injections may have learned instead of lensing. Two sets of real stamps give the
+control: no pair of samples is alike, so the injections must be compared with that, not with 0.5.
+"""
+
+from __future__ import annotations
+
+import os
+
+import numpy as np
+from scipy.linalg import sqrtm
+from scipy.optimize import linear_sum_assignment
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import StratifiedGroupKFold
+
+from dhs import storage
+from dhs.datasets.reader import Pairs
+from dhs.errors import DhsError
+from dhs.validation import metrics
+from dhs.validation.metrics import Metric
+from dhs.validation.stamp_sets import StampSet, as_display, describe, of_folder, of_pairs
+
+MIN_STAMPS = 16  # of each set, after matching
+CALIPER = 1.0  # largest distance of a matched pair in any quantity, in standard deviations of the first set
+PENALTY = 0.01  # inverse strength of the probe's ridge penalty: features outnumber stamps
+N_PERMUTATIONS = 100
+N_FOLDS = 5
+DEFAULT_FOLDERS = ("hosts/ls_dr10_grz", "lenses/ls_dr10_png56")
+
+
+def match(first: np.ndarray, second: np.ndarray, caliper: float = CALIPER) -> tuple[np.ndarray, np.ndarray]:
+    """Pairs of rows that are alike: optimal one-to-one assignment, within a caliper in every column.
+
+    Parameters
+    ----------
+    first, second : ndarray, (n, k), (m, k)
+        Colour, magnitude and size of each stamp.
+    caliper : float
+        In standard deviations of ``first``.
+
+    Returns
+    -------
+    i, j : ndarray of int
+        Rows of ``first`` and of ``second``, side by side.
+    """
+    scale = first.std(axis=0)
+    scale[scale == 0] = 1.0
+    apart = np.abs(first[:, None] - second[None]) / scale
+    cost = np.where((apart <= caliper).all(axis=2), (apart**2).sum(axis=2), 1e6)
+    i, j = linear_sum_assignment(cost)
+    keep = cost[i, j] < 1e6
+    return i[keep], j[keep]
+
+
+def _rotated(x: np.ndarray) -> np.ndarray:
+    """Standardised features in as many dimensions as there are rows: a ridge penalty does not notice the rotation."""
+    spread = x.std(axis=0)
+    x = (x - x.mean(axis=0)) / np.where(spread > 0, spread, 1.0)
+    u, s, _ = np.linalg.svd(x, full_matrices=False)
+    return u * s
+
+
+def _held_out(x: np.ndarray, labels: np.ndarray, group: np.ndarray, seed: int) -> np.ndarray:
+    """Decision values of stamps whose host the probe has not seen, each fold's on the scale of its training rows."""
+    out = np.empty(len(labels))
+    for train, test in StratifiedGroupKFold(N_FOLDS, shuffle=True, random_state=seed).split(x, labels, group):
+        fitted = LogisticRegression(C=PENALTY, max_iter=500).fit(x[train], labels[train])
+        trained = fitted.decision_function(x[train])
+        out[test] = (fitted.decision_function(x[test]) - trained.mean()) / max(trained.std(), 1e-12)
+    return out
+
+
+def probe(x_first, x_second, group_first, group_second, *, seed: int = 0, n_permutations: int = 0) -> dict:
+    """Area under the ROC curve of a linear probe on held-out hosts.
+
+    Parameters
+    ----------
+    x_first, x_second : ndarray, (n, d), (m, d)
+    group_first, group_second : ndarray of str
+        Hosts; none is in two folds.
+    seed : int
+    n_permutations : int
+        Whole cross-validations with the groups' labels permuted; 0 for none.
+
+    Returns
+    -------
+    dict
+        ``auc`` (a metric, clustered by host), ``n_first, n_second``, and with permutations ``p_value`` and
+        ``null_95``, the 95 % quantile of the permuted AUCs.
+
+    Raises
+    ------
+    DhsError
+        Fewer than `MIN_STAMPS` of either.
+    """
+    if min(len(x_first), len(x_second)) < MIN_STAMPS:
+        raise DhsError(f"{len(x_first)} and {len(x_second)} stamps: a probe needs {MIN_STAMPS} of each. Give more.")
+    x = _rotated(np.concatenate([x_first, x_second]).astype(float))
+    labels = np.repeat([1, 0], [len(x_first), len(x_second)])
+    group = np.concatenate([np.asarray(group_first, dtype=str), np.asarray(group_second, dtype=str)])
+    auc = metrics.auroc(_held_out(x, labels, group, seed), labels, group)
+    out = {"auc": auc, "n_first": len(x_first), "n_second": len(x_second)}
+    if not n_permutations:
+        return out
+    rng = np.random.Generator(np.random.Philox(seed))
+    names, codes = np.unique(group, return_inverse=True)
+    of_group = np.array([labels[codes == c].mean() for c in range(len(names))])
+    null = []
+    for _ in range(n_permutations):
+        shuffled = (rng.permutation(of_group)[codes] > 0.5).astype(int)
+        scores = _held_out(x, shuffled, group, seed)
+        null.append(metrics.auroc_statistic(scores, shuffled.astype(bool))(np.ones((1, len(x))))[0])
+    p = (1 + sum(v >= auc.value for v in null)) / (1 + n_permutations)
+    return out | {"p_value": float(p), "null_95": float(np.quantile(null, 0.95)), "n_permutations": n_permutations}
+
+
+def frechet(x_first: np.ndarray, x_second: np.ndarray) -> float | None:
+    """Squared Fréchet distance between Gaussians fitted to two samples; None unless both have n > dimension.
+
+    |m1 - m2|^2 + tr(C1 + C2 - 2 (C1 C2)^(1/2)) (Dowson & Landau 1982; Heusel et al. 2017, NeurIPS, eq. 6). Biased
+    upwards in small samples: compare it with that of two samples of the same kind and size.
+    """
+    if min(len(x_first), len(x_second)) <= x_first.shape[1]:
+        return None
+    a, b = np.asarray(x_first, dtype=float), np.asarray(x_second, dtype=float)
+    c1, c2 = np.cov(a.T), np.cov(b.T)
+    root = np.real(sqrtm(c1 @ c2))
+    return float(((a.mean(axis=0) - b.mean(axis=0)) ** 2).sum() + np.trace(c1 + c2 - 2 * root))
+
+
+def _halves(stamps: StampSet, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Masks of two halves of a set that share no host."""
+    names, codes = np.unique(stamps.group, return_inverse=True)
+    chosen = np.random.Generator(np.random.Philox(key=[seed, 1])).permutation(len(names)) < len(names) // 2
+    return chosen[codes], ~chosen[codes]
+
+
+def _distances(blocks_a: dict, blocks_b: dict) -> dict:
+    """Fréchet distance of every block of features that the samples support, and why not for the others."""
+    out = {}
+    for name, a in blocks_a.items():
+        value = frechet(a, blocks_b[name])
+        n, d = min(len(a), len(blocks_b[name])), a.shape[1]
+        out[name] = {"value": value, "dimension": d, "n": n}
+        if value is None:
+            out[name]["reason"] = f"{n} stamps, more than {d} are needed"
+    return out
+
+
+def compare(
+    first: StampSet,
+    second: StampSet,
+    scorer=None,
+    *,
+    control: StampSet | None = None,
+    seed: int = 0,
+    n_permutations: int = N_PERMUTATIONS,
+) -> dict:
+    """The realism report of two sets of stamps.
+
+    Parameters
+    ----------
+    first, second : StampSet
+        Real lenses, and injections. If either is a set of display pictures, both are compared as such.
+    scorer : object with ``features`` and ``blocks``, optional
+        A network; without one, only what `dhs.validation.stamp_sets.describe` measures is compared.
+    control : StampSet, optional
+        Real stamps of another class for the control; by default two halves of ``first``, which differ by chance
+        alone.
+    seed : int
+    n_permutations : int
+
+    Returns
+    -------
+    dict
+        ``probe`` (on the features, else on all families together), ``families`` (a probe on each, largest first),
+        ``frechet``, ``control``, ``matched`` and ``mode``; ``status`` is ``skip`` where too few stamps match.
+    """
+    display = first.display or second.display
+    if display:
+        first, second = as_display(first), as_display(second)
+        control = as_display(control) if control is not None else None
+    sets = {"first": first.name, "second": second.name, "mode": "display pictures" if display else "flux"}
+    about = sets | {"n_first": len(first), "n_second": len(second)}
+    if min(len(first), len(second)) < MIN_STAMPS:
+        return about | {"status": "skip", "reason": f"fewer than {MIN_STAMPS} stamps in a set"}
+    measured = describe(first.images), describe(second.images)
+    i, j = match(measured[0]["match"], measured[1]["match"])
+    about["matched"] = {"n": len(i), "caliper": CALIPER, "by": "magnitude, two colours and size of the host"}
+    if len(i) < MIN_STAMPS:
+        return about | {"status": "skip", "reason": f"{len(i)} of {len(first)} have a match, {MIN_STAMPS} are needed"}
+    a, b = first.where(np.isin(np.arange(len(first)), i)), second.where(np.isin(np.arange(len(second)), j))
+    of_a, of_b = describe(a.images), describe(b.images)
+    families = {
+        name: probe(of_a[name], of_b[name], a.group, b.group, seed=seed)["auc"] for name in of_a if name != "match"
+    }
+    about["left_after_matching"] = probe(of_a["match"], of_b["match"], a.group, b.group, seed=seed)["auc"]
+    x = (_features(a, scorer), _features(b, scorer))
+    found = probe(*x, a.group, b.group, seed=seed, n_permutations=n_permutations)
+    out = about | {"status": "probed", "features": "penultimate" if scorer else "measured", "auc": found.pop("auc")}
+    out |= {"probe": found, "families": _ranked(families)}
+    out["names"] = [f["family"] for f in out["families"] if (f["ci_low"] or 0) > 0.5]
+    if scorer is not None:
+        blocks = scorer.blocks(a.images), scorer.blocks(b.images)
+        out["frechet"] = _distances(*blocks)
+        left, right = _halves(b, seed)
+        own = _distances(*({k: v[mask] for k, v in blocks[1].items()} for mask in (left, right)))
+        out["frechet_of_halves"] = own
+    out["control"] = _control(a, control, scorer, seed)
+    return out
+
+
+def section(
+    pairs: Pairs, scorer, *, real: str | None = None, seed: int = 0, n_permutations: int = N_PERMUTATIONS
+) -> dict:
+    """``realism`` of ``evaluation.json``: real lenses against the positives of the test split.
+
+    Parameters
+    ----------
+    pairs : Pairs
+    scorer : object
+        Its features are used where it has any.
+    real : str, optional
+        Folder of real lenses; by default the candidates and the display pictures under ``DHS_DATA_DIR``.
+    seed, n_permutations : int
+
+    Returns
+    -------
+    dict
+        The report of flux cutouts, ``status`` skip where there are too few, and under ``display`` that of pictures,
+        which carry no photometry and so never stand for it.
+    """
+    network = scorer if hasattr(scorer, "blocks") else None
+    root = os.environ.get("DHS_DATA_DIR")
+    folders = [real] if real else [storage.join(root, f) for f in DEFAULT_FOLDERS] if root else []
+    sets = [of_folder(f) for f in folders if storage.exists(f)]
+    injections = of_pairs(pairs) if sets else None
+    reports = {s.display: compare(s, injections, network, seed=seed, n_permutations=n_permutations) for s in sets}
+    reason = "no folder of real lenses was given, and DHS_DATA_DIR holds none"
+    out = reports.get(False, {"status": "skip", "reason": reason})
+    return out | ({"display": reports[True]} if True in reports else {})
+
+
+def _features(stamps: StampSet, scorer) -> np.ndarray:
+    if scorer is not None:
+        return scorer.features(stamps.images)
+    measured = describe(stamps.images)
+    return np.column_stack([measured[name] for name in measured if name != "match"])
+
+
+def _ranked(families: dict[str, Metric]) -> list[dict]:
+    return sorted(({"family": n, **m.as_dict()} for n, m in families.items()), key=lambda e: -(e["value"] or 0))
+
+
+def _control(first: StampSet, other: StampSet | None, scorer, seed: int) -> dict:
+    """The same probe on two sets of real stamps."""
+    if other is not None:
+        i, j = match(describe(first.images)["match"], describe(other.images)["match"])
+        a, b = first.where(np.isin(np.arange(len(first)), i)), other.where(np.isin(np.arange(len(other)), j))
+        what = f"{first.name} against {other.name}"
+    else:
+        left, right = _halves(first, seed)
+        a, b, what = first.where(left), first.where(right), f"two halves of {first.name}"
+    try:
+        found = probe(_features(a, scorer), _features(b, scorer), a.group, b.group, seed=seed)
+    except DhsError as error:
+        return {"status": "skip", "reason": str(error), "what": what}
+    return {"what": what, **found}

@@ -1,0 +1,101 @@
+"""Figures of completeness, purity, realism and failures draw what they are given, and say what is missing."""
+
+import numpy as np
+import pytest
+from matplotlib.text import Text
+
+import dhs.figures as figures
+from dhs.validation import completeness
+from dhs.validation.metrics import Clusters
+
+
+def texts(figure) -> str:
+    figure.canvas.draw()
+    ticks = [t for axis in figure.axes for t in (*axis.get_xticklabels(), *axis.get_yticklabels())]
+    return " ".join(t.get_text() for t in (*figure.findobj(match=Text), *ticks))
+
+
+def metric(value, low=None, high=None):
+    return {"value": value, "ci_low": low, "ci_high": high, "n": 10}
+
+
+@pytest.fixture(scope="module")
+def model():
+    rng = np.random.default_rng(0)
+    theta, snr, psf = rng.uniform(0.5, 3, 900), np.exp(rng.uniform(1.2, 5.5, 900)), rng.uniform(1, 1.6, 900)
+    found = rng.random(900) < 1 / (1 + np.exp(-4 * np.log(theta) - np.log(snr / 40)))
+    columns = {"theta_e_arcsec": theta, "arc_snr_matched": snr, "psf_fwhm_r_arcsec": psf}
+    return completeness.fit(columns, found, Clusters(np.arange(900), n_bootstrap=10))
+
+
+def test_contours_show_the_function_its_conditions_and_the_published_marginal(model):
+    published = {"theta_e": [{"theta_e_arcsec": 1.0, "value": 0.05}, {"theta_e_arcsec": 2.0, "value": 0.08}]}
+    drawn = figures.completeness_contours(model, published)
+    shown = texts(drawn)
+    assert "PSF FWHM in r [arcsec] 1.3" in shown and "0.5" in shown and "other arcs, other threshold" in shown
+    line = drawn.axes[1].lines[1]
+    x = line.get_xdata()
+    want = model(theta_e_arcsec=x, arc_snr_matched=np.full(60, 60.0), psf_fwhm_r_arcsec=np.full(60, 1.3))
+    np.testing.assert_allclose(line.get_ydata(), want, atol=0.01)
+    assert "skipped: too few" in texts(figures.completeness_contours("too few"))
+
+
+def test_purity_curve_draws_the_points_and_the_prevalence():
+    curve = [
+        {"completeness": c, "purity": p, "ci_low": p / 2, "ci_high": min(1, 2 * p)}
+        for c, p in ((0.0, 0.0), (0.2, 0.3), (0.9, 1e-3))
+    ]
+    drawn = figures.purity_curve({"prevalence": 1e-4, "curve": curve})
+    np.testing.assert_allclose(drawn.axes[0].lines[0].get_ydata(), [0.3, 1e-3])
+    assert "prevalence 0.0001" in texts(drawn)
+    assert "skipped: no rate" in texts(figures.purity_curve({"status": "skip", "reason": "no rate"}))
+
+
+def test_realism_gap_names_families_and_the_control():
+    report = {
+        "status": "probed",
+        "features": "penultimate",
+        "mode": "display pictures",
+        "auc": metric(0.8, 0.7, 0.9),
+        "families": [{"family": "colour", **metric(0.7, 0.6, 0.8)}],
+        "left_after_matching": metric(0.5, 0.4, 0.6),
+        "control": {"what": "two halves of real", "auc": metric(0.55, 0.4, 0.7)},
+        "probe": {"null_95": 0.61},
+    }
+    shown = texts(figures.realism_gap(report))
+    assert "by colour alone" in shown and "control: two halves of real" in shown and "display pictures" in shown
+    assert "skipped: too few" in texts(figures.realism_gap({"status": "skip", "reason": "too few"}))
+
+
+def test_failures_by_cause_and_what_would_help():
+    cause = {"cause": "faint arc", "n": 7, "fix": "deeper imaging", "examples": [1]}
+    cause |= {"missed_with": metric(0.9, 0.8, 1.0), "missed_without": metric(0.2, 0.1, 0.3)}
+    kind = {"cause": "survey: ring", "n": 3, "rate": metric(0.1, 0.0, 0.2), "fix": "rings in training"}
+    failures = {"misses": {"causes": [cause]}, "alarms": {"causes": [kind]}}
+    shown = texts(figures.failure_causes(failures))
+    assert "faint arc (7)" in shown and "survey: ring (3)" in shown
+    table = figures.fixes(failures).to_html()
+    assert "deeper imaging" in table and "rings in training" in table
+    assert "skipped" in figures.fixes({"status": "skip", "reason": "no threshold"}).to_html()
+    assert "no threshold" in texts(figures.failure_causes({"status": "skip", "reason": "no threshold"}))
+
+
+def test_coverage_shows_every_design():
+    shown = texts(figures.coverage())
+    assert "60 hosts, 60 sources" in shown and "100 hosts, 10 sources" in shown
+
+
+def test_missed_lenses_and_the_list_say_why(monkeypatch):
+    entry = {"host_id": "a<b", "name": None, "logit": -1.0, "why": ["theta_E is not known"]}
+    table = figures.missed_lenses({"misses": {"stamps": [entry]}}).to_html()
+    assert "theta_E is not known" in table and "a&lt;b" in table and "a<b" not in table
+    assert "nothing given" in figures.missed_lenses({"status": "skip", "reason": "nothing given"}).to_html()
+    monkeypatch.delenv("DHS_DATA_DIR", raising=False)
+    monkeypatch.setattr("dhs.survey.catalogues.importlib.util.find_spec", lambda name: None)
+    assert "no lenscat table" in figures.lens_list().to_html()
+
+
+def test_zoom_gallery_is_html_with_escaped_titles():
+    page = figures.zoom_gallery(np.ones((1, 3, 64, 64), np.float32), ['<b>1.3"</b>'], "missed")._repr_html_()
+    assert "&lt;b&gt;" in page and "<script" not in page and "data:image/png;base64," in page
+    assert "none to show" in figures.zoom_gallery(np.empty((0, 3, 64, 64)), [], "missed")._repr_html_()

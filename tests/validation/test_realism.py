@@ -1,0 +1,141 @@
+"""The probe on stamps whose difference is known, and the display path on a picture made by hand."""
+
+import io
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import host_image
+from PIL import Image
+
+from dhs.errors import DhsError, InputRefused
+from dhs.validation import realism
+from dhs.validation.expectation import radius_map
+from dhs.validation.stamp_sets import StampSet, as_display, describe, of_folder, read_display
+
+DATA = os.environ.get("DHS_DATA_DIR")
+RADIUS = radius_map()
+
+
+def stamps(n, seed, change=lambda image, rng: image):
+    rngs = [np.random.default_rng([seed, i]) for i in range(n)]
+    images = np.stack([change(host_image(rng), rng) for rng in rngs]).astype(np.float32)
+    return StampSet(f"set {seed}", images, np.array([f"{seed}-{i}" for i in range(n)]))
+
+
+class Bins:
+    """A stand-in for a network: mean light in 8 x 8 blocks of r."""
+
+    def features(self, images):
+        return images[:, 1].reshape(len(images), 8, 8, 8, 8).mean(axis=(2, 4)).reshape(len(images), 64)
+
+    def blocks(self, images):
+        x = self.features(images)
+        return {"small": x[:, :4], "large": x}
+
+
+def test_two_samples_of_one_kind_are_not_told_apart():
+    got = realism.compare(stamps(60, 1), stamps(120, 2), Bins(), n_permutations=30)
+    assert got["status"] == "probed" and got["auc"].ci_low < 0.5 and got["probe"]["p_value"] > 0.05
+    assert got["matched"]["n"] <= 60 and got["left_after_matching"].value < 0.75
+    assert got["frechet"]["large"]["value"] is None and "more than 64" in got["frechet"]["large"]["reason"]
+    assert got["frechet"]["small"]["value"] < 10 * max(got["frechet_of_halves"]["small"]["value"], 1e-12)
+    assert got["control"]["what"] == "two halves of set 1"
+
+
+@pytest.mark.parametrize(
+    "change, family",
+    [
+        (lambda im, rng: im * np.where((RADIUS > 6) & (RADIUS < 9), 1.6, 1), "radial profile"),
+        (lambda im, rng: im * np.where((RADIUS > 4) & (RADIUS < 12), [[[1.5]], [[1]], [[1]]], 1), "colour"),
+        (lambda im, rng: im + 0.004 * rng.normal(size=im.shape), "high-frequency power"),
+    ],
+)
+def test_the_report_names_what_was_changed(change, family):
+    got = realism.compare(stamps(60, 1), stamps(80, 2, change), None, n_permutations=30)
+    first = got["families"][0]
+    assert first["family"] == family and first["ci_low"] > 0.6 and family in got["names"]
+    assert got["auc"].ci_low > 0.6 and got["probe"]["p_value"] < 0.05
+    assert got["control"]["auc"].value < got["auc"].value
+
+
+def test_matching_removes_a_difference_of_hosts():
+    rng = np.random.default_rng(3)
+    first, second = rng.normal(size=(80, 3)), rng.normal([1.0, 0, 0], size=(800, 3))
+    i, j = realism.match(first, second)
+    assert len(i) > 60 and len(set(j)) == len(j)
+    assert np.abs(first[i] - second[j]).max() <= first.std(axis=0).max()
+    assert abs((first[i] - second[j]).mean()) < 0.15 < abs(first[:, 0].mean() - second[:, 0].mean())
+
+
+def test_folds_keep_hosts_together():
+    """Twenty copies of each host with a label of its own: only a leak across folds could tell the labels."""
+    rng = np.random.default_rng(4)
+    x, group = np.repeat(rng.normal(size=(40, 30)), 20, axis=0), np.repeat(np.arange(40), 20).astype(str)
+    half = len(x) // 2
+    got = realism.probe(x[:half], x[half:], group[:half], group[half:])
+    assert got["auc"].ci_low < 0.5 and got["auc"].n_hosts == 40
+
+
+def test_frechet_distance_of_known_gaussians():
+    rng = np.random.default_rng(5)
+    a, b = rng.normal(size=(40_000, 2)), rng.normal(size=(40_000, 2)) * [1, 3] + [2, 0]
+    assert realism.frechet(a, b) == pytest.approx(4 + (1 - 3) ** 2, rel=0.03)
+    assert realism.frechet(a[:2], b) is None
+
+
+def test_too_few_stamps_are_a_skip_with_the_number():
+    got = realism.compare(stamps(6, 1), stamps(40, 2))
+    assert got["status"] == "skip" and "fewer than 16" in got["reason"]
+    with pytest.raises(DhsError, match="6 and 40 stamps"):
+        realism.probe(np.zeros((6, 2)), np.zeros((40, 2)), np.arange(6), np.arange(40))
+
+
+def picture(levels: np.ndarray) -> bytes:
+    """A (101, 101, 3) picture drawn on 154 pixels in a white border, as the display set is."""
+    drawn = np.asarray(Image.fromarray(levels).resize((154, 154), Image.Resampling.HAMMING))
+    canvas = np.full((158, 157, 3), 255, np.uint8)
+    canvas[2:156, 2:156] = drawn
+    buffer = io.BytesIO()
+    Image.fromarray(canvas).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def test_a_flux_stamp_and_its_picture_give_the_same_display_levels():
+    """One cutout of 101 pixels, drawn as a picture and as the central stamp through `as_display`."""
+    rng = np.random.default_rng(6)
+    axis = np.arange(101) - 50.0
+    light = np.exp(-np.hypot(axis[:, None], axis[None, :]) / 4)
+    image = light * np.array([0.05, 0.2, 0.4])[:, None, None] + 0.003 * rng.normal(size=(3, 101, 101))
+    levels = np.clip(image / np.percentile(image, 99.5), 0, 1)
+    rgb = np.round(255 * levels[[2, 1, 0]]).astype(np.uint8).transpose(1, 2, 0)[::-1]
+    from_picture = read_display(picture(np.ascontiguousarray(rgb)), "one.png")
+    crop = image[None, :, 19:83, 19:83].astype(np.float32)
+    from_flux = as_display(StampSet("one", crop, np.array(["0"]))).images[0]
+    # The picture's crop starts 18 rows from the top, so 19 from the bottom; and 18 columns from the left.
+    inner = from_picture[:, 8:56, 8:56] - np.roll(from_flux, 1, axis=2)[:, 8:56, 8:56]
+    assert np.abs(inner).mean() < 0.02 and np.abs(inner).max() < 0.15
+    mine, theirs = (describe(x[None])["high-frequency power"] for x in (from_flux, from_picture))
+    np.testing.assert_allclose(mine, theirs, atol=0.5)
+
+
+def test_pictures_of_another_layout_are_refused():
+    buffer = io.BytesIO()
+    Image.fromarray(np.zeros((40, 40, 3), np.uint8)).save(buffer, "PNG")
+    with pytest.raises(InputRefused, match="154 are expected"):
+        read_display(buffer.getvalue(), "small.png")
+    with pytest.raises(InputRefused, match="not a readable picture"):
+        read_display(b"nothing", "broken.png")
+
+
+@pytest.mark.skipif(not DATA, reason="the display pictures need DHS_DATA_DIR")
+def test_the_display_set_is_read_and_differs_little_from_itself():
+    pictures = of_folder(str(Path(DATA) / "lenses" / "ls_dr10_png56"))
+    assert len(pictures) == 56 and pictures.display and not pictures.refusals
+    assert pictures.images.min() >= 0 and pictures.images.max() <= 1
+    centre = pictures.images[:, 1][:, RADIUS < 4].mean(axis=1)
+    assert (centre > 2 * pictures.images[:, 1][:, RADIUS > 20].mean(axis=1)).mean() > 0.9
+    even = np.arange(56) % 2 == 0
+    got = realism.compare(pictures.where(even), pictures.where(~even), n_permutations=0)
+    assert got["mode"] == "display pictures" and got["auc"].ci_low < 0.6
