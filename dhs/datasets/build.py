@@ -7,10 +7,7 @@ interruption changes a byte.
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
-import subprocess
 import time
 from collections import Counter
 from dataclasses import dataclass
@@ -18,26 +15,22 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from dhs import engines, storage
 from dhs.config import Profile, digest, load_profile, parse_profile
+from dhs.datasets import parts, splits
 from dhs.datasets import resume as resuming
-from dhs.datasets import splits
 from dhs.datasets.reader import Pairs, open_pairs
-from dhs.datasets.schema import BANDS, NEGATIVE_SCHEMA, PAIR_SCHEMA, PSF_IMAGE, SCHEMA_VERSION, SPLITS, stored
+from dhs.datasets.schema import NEGATIVE_SCHEMA, PAIR_SCHEMA, SCHEMA_VERSION, SPLITS, stored
 from dhs.encoding import encode
 from dhs.errors import DhsError, InputRefused, Refusal
 from dhs.injection.noise import rng_key
-from dhs.injection.pair import ARC_LEVELS, CONTROL_LEVELS, Pair, make_pair
+from dhs.injection.pair import ARC_LEVELS, Pair, make_pair
 from dhs.injection.sources import open_sources
 from dhs.survey.hosts import open_hosts
 from dhs.survey.stamp import HostStamp
 
-INVVAR_LEVELS = 32767  # quantisation steps of the greatest inverse variance
-PSF_LEVELS = 65536  # and of a PSF image's peak
 PAIRS_PER_WORKER = 250  # a second process takes as long to start as so many pairs to make
-DRAWS_KEY = b"dhs_draws"
 
 
 @dataclass(frozen=True)
@@ -50,21 +43,7 @@ class Part:
 
     @property
     def name(self) -> str:
-        return f"split={self.split}/part-{self.number:05d}.parquet"
-
-
-@dataclass(frozen=True)
-class Summary:
-    """What the manifest says of a part: its files' digests, rows, pairs made now, draws, and who is in it."""
-
-    part: Part
-    digests: tuple[str, str]
-    rows: int
-    made: int
-    draws: dict[str, int]
-    refused: tuple[Refusal, ...]
-    host_ids: frozenset[str]
-    source_ids: frozenset[str]
+        return parts.part_name(self.split, self.number)
 
 
 @dataclass(frozen=True)
@@ -102,39 +81,11 @@ def plan(context: Context) -> list[Part]:
     return [Part(name, number, part) for name in SPLITS for number, part in enumerate(cut[name])]
 
 
-def make_part(context: Context, task: tuple[Part, bool]) -> Summary:
+def make_part(context: Context, task: tuple[Part, bool]) -> parts.Summary:
     """Make and write one part file and its hard negatives; one that is there already, and whole, is only summed up."""
     part, there = task
-    files = [storage.join(context.out, "negatives", part.name), storage.join(context.out, part.name)]
-    if there:
-        try:
-            return _summary(part, *(storage.read_bytes(f) for f in files), made=0)
-        except (DhsError, pa.ArrowInvalid, KeyError):
-            pass  # damaged, or half of a pair of files: made again
-    table, negatives, draws = pair_tables(context, part)
-    meta = {**table.schema.metadata, DRAWS_KEY: json.dumps(draws, sort_keys=True).encode()}
-    data = [storage.table_bytes(negatives), storage.table_bytes(table.replace_schema_metadata(meta))]
-    # the pairs go last: a part that exists is a part that is whole
-    for file, content in zip(files, data):
-        storage.write_bytes(file, content)
-    return _summary(part, *data, made=table.num_rows)
-
-
-def _summary(part: Part, negatives: bytes, pairs: bytes, made: int) -> Summary:
-    file = pq.ParquetFile(pa.BufferReader(pairs))
-    pq.ParquetFile(pa.BufferReader(negatives))
-    meta = file.schema_arrow.metadata
-    ids = file.read(columns=["host_id", "source_id"])
-    return Summary(
-        part=part,
-        digests=(hashlib.sha256(pairs).hexdigest(), hashlib.sha256(negatives).hexdigest()),
-        rows=file.metadata.num_rows,
-        made=made,
-        draws=json.loads(meta[DRAWS_KEY]),
-        refused=tuple(resuming.refusals_of(meta)),
-        host_ids=frozenset(ids["host_id"].to_pylist()),
-        source_ids=frozenset(ids["source_id"].to_pylist()),
-    )
+    found = parts.read_summary(context.out, part.split, part.name) if there else None
+    return found or parts.write(context.out, part.split, part.name, *pair_tables(context, part))
 
 
 def pair_tables(context: Context, part: Part, epoch: int = 0) -> tuple[pa.Table, pa.Table, dict]:
@@ -166,7 +117,7 @@ def pair_tables(context: Context, part: Part, epoch: int = 0) -> tuple[pa.Table,
                 refused[error.refusal.id] = error.refusal
                 draws.update({"host_refused": 1})
                 continue
-            common = _host_columns(host, context.profile)
+            common = parts.host_columns(host, context.profile.splits.nside)
         key = rng_key(seed, pair_id, epoch)
         made = make_pair(key, host, context.sources, context.source_index[part.split], config)
         if not isinstance(made, Pair):
@@ -192,41 +143,14 @@ def pair_tables(context: Context, part: Part, epoch: int = 0) -> tuple[pa.Table,
     draws.update(f"made:{row['kind']}" for row in negatives)
     for rows in (pairs, negatives):
         rows.sort(key=lambda row: row["pair_id"])
-    table = _table(pairs, stored(PAIR_SCHEMA))
+    table = parts.as_table(pairs, stored(PAIR_SCHEMA))
     table = table.replace_schema_metadata({**table.schema.metadata, **resuming.refusals_meta(refused.values())})
-    return table, _table(negatives, stored(NEGATIVE_SCHEMA)), dict(draws)
-
-
-def _host_columns(host: HostStamp, profile: Profile) -> dict:
-    """What all pairs of one host share."""
-    row = {
-        "host_id": host.host_id,
-        "brickname": host.brickname,
-        "healpix": int(splits.cells([host.brick_ra], [host.brick_dec], profile.splits.nside)[0]),
-        "ra": host.ra,
-        "dec": host.dec,
-        "control": encode(host.image, host.sky_sigma / CONTROL_LEVELS),
-        "z_lens": host.z_phot,
-        "lag1": host.lag1,
-        "invvar": None,
-        "psf": None,
-    }
-    if host.invvar is not None:
-        row["invvar"] = encode(host.invvar, np.maximum(host.invvar.max(axis=(1, 2)), 1e-30) / INVVAR_LEVELS)
-    if host.psf is not None:
-        pad = (PSF_IMAGE.shape[-1] - host.psf.shape[-1]) // 2
-        frame = np.pad(host.psf, ((0, 0), (pad, pad), (pad, pad)))
-        row["psf"] = encode(frame, frame.max(axis=(1, 2)) / PSF_LEVELS)
-    for i, band in enumerate(BANDS):
-        row[f"sky_sigma_{band}"] = host.sky_sigma[i]
-        row[f"psf_fwhm_{band}_arcsec"] = host.psf_fwhm[i]
-        row[f"gain_{band}"] = host.gain[i]
-    return row
+    return table, parts.as_table(negatives, stored(NEGATIVE_SCHEMA)), dict(draws)
 
 
 def _pair_columns(pair: Pair, host: HostStamp) -> dict:
     d = pair.draw
-    row = {
+    return {
         "source_id": pair.source.source_id,
         "theta_e_arcsec": d.lens.theta_e,
         "q": d.lens.q,
@@ -248,15 +172,8 @@ def _pair_columns(pair: Pair, host: HostStamp) -> dict:
         "src_r50_arcsec": pair.source_r50,
         "arc_r50_arcsec": pair.arc_r50,
         "flags": sorted({*host.flags, *(f"source_{f}" for f in pair.source.flags)}),
+        **parts.arc_flux_columns(pair.arc),
     }
-    for band, flux in zip(BANDS, pair.arc.sum(axis=(1, 2), dtype=np.float64)):
-        row[f"arc_flux_{band}"] = flux
-    return row
-
-
-def _table(rows: list[dict], schema: pa.Schema) -> pa.Table:
-    columns = [pa.array([row[f.name] for row in rows], f.type, from_pandas=False) for f in schema]
-    return pa.Table.from_arrays(columns, schema=schema)
 
 
 def inject(
@@ -340,17 +257,18 @@ def inject(
     quarantine, refused = storage.join(out, "quarantine.parquet"), context.hosts.refusals + context.sources.refusals
     storage.write_quarantine(quarantine, refused)
     setup = (data, out, resuming.keep_hosts(context.hosts, out))
-    parts = plan(context)
+    planned = plan(context)
     there = set(storage.list_files(out, (".parquet",), recursive=True)) if resume else set()
-    order = {part.name: i for i, part in enumerate(parts)}
-    todo = [(part, storage.join(out, part.name) in there) for part in parts]
+    order = {part.name: i for i, part in enumerate(planned)}
+    todo = [(part, storage.join(out, part.name) in there) for part in planned]
     sizes = [0 if done else len(part.slots) for part, done in todo]
     if workers is None and engine == "processes":
         workers = min(os.cpu_count() or 1, 1 + sum(sizes) // PAIRS_PER_WORKER)
     options = {"master": master, "sizes": sizes, "unit": "pair"}
     summaries = list(engines.run(make_part, todo, open_context, setup, engine, workers, "injecting", **options))
-    manifest = _manifest(context, sorted(summaries, key=lambda s: order[s.part.name]), out)
-    late = {r.id: r for s in summaries for r in s.refused}
+    totals = parts.total(sorted(summaries, key=lambda s: order[s.name]))
+    late = {r.id: r for r in totals.refused}
+    manifest = _manifest(context, totals, out)
     storage.write_quarantine(quarantine, refused + list(late.values()))
     made = sum(s.made for s in summaries)
     seconds = time.time() - started
@@ -364,20 +282,8 @@ def inject(
 IDENTITY = ("seed", "hosts", "sources", "injection", "splits")
 
 
-def _manifest(context: Context, summaries: list[Summary], out: str) -> dict:
-    counts, draws = dict.fromkeys(SPLITS, 0), Counter()
-    host_ids: dict[str, set] = {name: set() for name in SPLITS}
-    source_ids: dict[str, set] = {name: set() for name in SPLITS}
-    content, late = hashlib.sha256(), set()
-    for summary in summaries:
-        split, name = summary.part.split, summary.part.name
-        for path, digest_ in zip((name, f"negatives/{name}"), summary.digests):
-            content.update(f"{path}:{digest_}\n".encode())
-        counts[split] += summary.rows
-        draws.update(summary.draws)
-        host_ids[split] |= summary.host_ids
-        source_ids[split] |= summary.source_ids
-        late.update(r.id for r in summary.refused)
+def _manifest(context: Context, totals: parts.Totals, out: str) -> dict:
+    draws = totals.draws.copy()
     accepted = draws.pop("accepted", 0)
     if accepted == 0:
         raise DhsError(f"{out}: no draw was accepted ({dict(draws)}). Relax injection.min_magnification or min_images.")
@@ -388,15 +294,15 @@ def _manifest(context: Context, summaries: list[Summary], out: str) -> dict:
         "config": context.profile.model_dump(mode="json"),
         "seed": context.profile.seed,
         "versions": resuming.made_by()["versions"],
-        "git_commit": _git_commit(),
-        "counts": counts,
+        "git_commit": parts.git_commit(),
+        "counts": totals.counts,
         "hosts": {
             "kind": hosts.kind,
             "spec": hosts.spec,
             "mock": hosts.mock,
             "n": len(hosts.refs),
-            "per_split": {name: len(v) for name, v in host_ids.items()},
-            "refused": len(hosts.refusals) + len(late),
+            "per_split": {name: len(v) for name, v in totals.host_ids.items()},
+            "refused": len(hosts.refusals) + len({r.id for r in totals.refused}),
             "known_lens_catalogue": hosts.known_lens_catalogue,
             "selection": hosts.selection,
         },
@@ -406,7 +312,7 @@ def _manifest(context: Context, summaries: list[Summary], out: str) -> dict:
             "mock": sources.mock,
             "n": len(sources.ids),
             "per_split": available,
-            "used": {name: len(v) for name, v in source_ids.items()},
+            "used": {name: len(v) for name, v in totals.source_ids.items()},
             "refused": len(sources.refusals),
             "limits": list(sources.limits),
         },
@@ -415,18 +321,9 @@ def _manifest(context: Context, summaries: list[Summary], out: str) -> dict:
             "rejected": {k: v for k, v in sorted(draws.items()) if ":" not in k},
         },
         "negatives": {**_named(draws, "made:"), "refused": _named(draws, "negative:")},
-        "content_hash": content.hexdigest(),
+        "content_hash": totals.content_hash,
     }
 
 
 def _named(draws: Counter, prefix: str) -> dict[str, int]:
     return {k.removeprefix(prefix): v for k, v in sorted(draws.items()) if k.startswith(prefix)}
-
-
-def _git_commit() -> str | None:
-    """Commit of the source tree the package runs from; None for an installed package."""
-    here = Path(__file__).resolve().parents[2]
-    if not (here / ".git").exists():
-        return None
-    found = subprocess.run(["git", "-C", str(here), "rev-parse", "HEAD"], capture_output=True, text=True, check=False)
-    return found.stdout.strip() or None
