@@ -24,7 +24,9 @@ app = typer.Typer(
 )
 
 Profile = Annotated[str, typer.Option(help="smoke, demo, paper, or a YAML file.")]
-DataPath = Annotated[str, typer.Option(help="A pairs data set: the folder that holds split=* .")]
+DataPath = Annotated[
+    str, typer.Option(help="A pairs data set: the folder with split=*, or the earlier train/ val/ test/.")
+]
 Checkpoint = Annotated[str, typer.Option(help="A checkpoint of `dhs train`.")]
 Engine = Annotated[str, typer.Option(help="processes, serial or spark.")]
 Workers = Annotated[int | None, typer.Option(min=1, help="CPUs by default; changes no byte.")]

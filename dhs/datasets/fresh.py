@@ -15,7 +15,7 @@ from dhs.config import Profile, load_profile, parse_profile
 from dhs.datasets.build import Context, Part, open_context, pair_tables, plan
 from dhs.datasets.reader import Pairs, decoded
 from dhs.datasets.schema import NEGATIVE_SCHEMA, PAIR_SCHEMA, SCALARS, SPLITS
-from dhs.errors import UsageError
+from dhs.errors import DhsError, UsageError
 
 KEPT_PARTS = 2  # as long as pairs and negatives of a split are read side by side
 KEPT_HOSTS = 2048
@@ -62,7 +62,17 @@ class FreshPairs:
 
     @classmethod
     def like(cls, pairs: Pairs) -> FreshPairs:
-        """Fresh pairs of a stored data set's own configuration, opened from its manifest."""
+        """Fresh pairs of a stored data set's own configuration, opened from its manifest.
+
+        Raises
+        ------
+        DhsError
+            The manifest has no configuration: a set of the earlier data format.
+        """
+        if "config" not in pairs.manifest:
+            raise DhsError(
+                f"{pairs.path}: a set of the earlier data format cannot be injected afresh. Use `dhs inject`."
+            )
         return cls(parse_profile(pairs.manifest["config"], f"{pairs.path}: manifest"))
 
     def for_epoch(self, epoch: int) -> FreshPairs:

@@ -276,9 +276,16 @@ def png(image: np.ndarray) -> bytes:
 def open_pairs(path: str | Path) -> Pairs:
     """Open a pairs data set: the folder or ``s3://`` prefix that holds ``split=*`` and ``manifest.json``.
 
+    A set of the earlier data format (`dhs.datasets.earlier`) is converted once into the user's cache and opened there.
+
     Raises
     ------
     DhsError
-        No finished data set there, or one of another schema version.
+        No finished data set there, or one of another schema version; none of an earlier set's rows can be used.
     """
+    if not storage.exists(storage.join(path, "manifest.json")):
+        from dhs.datasets import earlier
+
+        if earlier.is_earlier(path):
+            path = earlier.cached(path)
     return Pairs(path)

@@ -14,9 +14,9 @@ PACKAGES = ("dark-halo-scope", "numpy", "scipy", "pyarrow", "lenstronomy", "astr
 REFUSALS_KEY = b"dhs_refusals"
 
 
-def made_by() -> dict:
+def made_by(module: str = "dhs.datasets.build") -> dict:
     """What decides a part's bytes beside its configuration: the code that makes it, and the packages under it."""
-    return {"code": fingerprint.code("dhs.datasets.build"), "versions": {name: version(name) for name in PACKAGES}}
+    return {"code": fingerprint.code(module), "versions": {name: version(name) for name in PACKAGES}}
 
 
 def already_done(out: str, identity: str, maker: dict, resume: bool) -> bool:

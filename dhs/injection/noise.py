@@ -11,6 +11,9 @@ from enum import IntEnum
 
 import numpy as np
 
+INFINITE_GAIN = 1e12
+"""Electrons per nanomaggy from which a gain stands for infinite: light that brings no noise, or has it already."""
+
 
 class Stream(IntEnum):
     """What a stream is for: the third word of the Philox counter."""
@@ -48,7 +51,7 @@ def shot_noise(light: np.ndarray, gain: np.ndarray, rng: np.random.Generator) ->
     light : ndarray, (3, y, x)
         Noiseless light, nanomaggies; negative values (interpolation) bring none.
     gain : array_like, (3,)
-        Electrons per nanomaggy; infinite for no noise.
+        Electrons per nanomaggy; `INFINITE_GAIN` or more for no noise.
     rng : numpy.random.Generator
 
     Returns
@@ -57,7 +60,7 @@ def shot_noise(light: np.ndarray, gain: np.ndarray, rng: np.random.Generator) ->
         Poisson deviate minus its mean, nanomaggies; zero mean, variance light / gain.
     """
     gain = np.asarray(gain, dtype=np.float64)[:, None, None]
-    if np.isinf(gain).all():
+    if (gain >= np.float32(INFINITE_GAIN)).all():
         return np.zeros(np.shape(light), np.float32)
     electrons = np.clip(np.asarray(light, dtype=np.float64), 0, None) * gain
     return ((rng.poisson(electrons) - electrons) / gain).astype(np.float32)
