@@ -310,10 +310,20 @@ def test_no_host_at_all_is_an_error(server, tmp_path, monkeypatch):
 
 
 def test_lenscat_comes_from_its_package_or_its_repository(server, tmp_path, monkeypatch):
-    monkeypatch.setattr(catalogues, "_installed_lenscat", lambda: catalogues.Catalogue("l", np.ones(2), np.ones(2)))
-    (path,) = fetch.fetch("lenses", tmp_path / "a")
+    table = tmp_path / "catalogues" / "lenscat" / "catalog.csv"
+    table.parent.mkdir(parents=True)
+    row = "galaxy,confident,Huang et al. (2021) - arXiv:2005.04730"
+    lines = (
+        "name,RA [deg],DEC [deg],zlens,type,grading,ref",
+        f"a,1,2,0.5,{row}",
+        f"b,3,4,-,{row.replace('confi', 'x')}",
+    )
+    table.write_text("\n".join(lines))
+    monkeypatch.setattr(catalogues.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setenv("DHS_DATA_DIR", str(tmp_path))
+    path, curated, _ = fetch.fetch("lenses", tmp_path / "a")
     assert len(catalogues.read_catalogue(path)) == 2 and not server.asked
-    monkeypatch.setattr(catalogues, "_installed_lenscat", lambda: None)
+    assert catalogues.read_catalogue(curated).names == ("a",)
     monkeypatch.delenv("DHS_DATA_DIR", raising=False)
     monkeypatch.setattr(fetch, "LENSES_URL", f"{server.url}/lenscat")
     server.bodies["/lenscat"] = b"name,RA [deg],DEC [deg]\na,1.5,2.5\n"
