@@ -1,7 +1,7 @@
 """How often the gates are wrong: sets made anew from other seeds, clean and with one planted fault.
 
 ``DHS_REPETITIONS`` sets how many (4 by default), ``DHS_FIRST`` the first; with ``DHS_WRITE_OPERATING`` the table is
-written to that file, which is how ``dhs/validation/operating.json`` was made (30 repetitions).
+written to that file, which is how ``dhs/validation/operating.json`` was made (30 repetitions clean, 14 with faults).
 """
 
 import json
