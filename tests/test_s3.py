@@ -12,7 +12,9 @@ import pytest
 pytest.importorskip("moto", reason="moto is not installed: no S3 server to test with")
 sys.path.insert(0, str(Path(__file__).parent))
 sys.path.insert(0, str(Path(__file__).parent / "survey"))
+sys.path.insert(0, str(Path(__file__).parent / "datasets"))
 from brick_samples import write_brick
+from earlier_samples import write_earlier
 from s3_server import s3_server
 
 import dhs
@@ -173,3 +175,21 @@ def test_the_command_line_from_s3_to_s3_gives_the_bytes_of_a_local_run(store, tm
     )
     assert done.returncode in (10, 20), done.stderr
     assert storage.read_json("s3://bucket/gates/preflight.json")["gates"]
+
+
+def test_a_set_in_the_earlier_format_is_read_from_a_bucket(store, tmp_path, monkeypatch):
+    monkeypatch.setenv("DHS_CACHE_DIR", str(tmp_path / "cache"))
+    written = write_earlier(tmp_path / "v5", 2, faults=False, files=1)
+    pairs = dhs.open_pairs(upload(tmp_path / "v5", "s3://bucket/v5"))
+    assert len(pairs) == len(written) and pairs.path.startswith(str(tmp_path / "cache"))
+    assert pairs.manifest["content_hash"] == dhs.open_pairs(tmp_path / "v5").manifest["content_hash"]
+    assert {p for m, p in store.asked if m == "PUT"} == {
+        f"/bucket/v5/{s}/part-0.parquet" for s in ("train", "val", "test")
+    }
+    data = (tmp_path / "v5/val/part-0.parquet").read_bytes()
+    storage.write_bytes("s3://bucket/v5/val/part-0.parquet", data[:-500])
+    assert [r["code"] for r in _quarantine(dhs.open_pairs("s3://bucket/v5"))] == ["unreadable_file"]
+
+
+def _quarantine(pairs) -> list[dict]:
+    return storage.read_table(storage.join(pairs.path, "quarantine.parquet")).to_pylist()

@@ -170,7 +170,8 @@ def _opened(path: str, name: str):
 def _unreadable(name: str, row: int, what: str, error: Exception) -> Refusal:
     """Refusal of a damaged file; an object store that does not answer is no property of the file."""
     if "AWS Error" in str(error):
-        raise error
+        with storage.explained(name):
+            raise error
     message = f"{what} cannot be read ({str(error).splitlines()[0]})"
     return Refusal("", name, row, "row", "unreadable_file", message, "Copy or make the file again.")
 
@@ -302,7 +303,7 @@ def _manifest(totals: parts.Totals, refused: list[Refusal], path: str, maker: di
             "limits": ["Source galaxies are known by cosmos_index alone."],
         },
         "draws": {},
-        "negatives": {"azimuthal_shuffle": 0, "refused": {}},
+        "negatives": {"refused": {}},
         "earlier_format": {"derived": DERIVED, "unknown": list(UNKNOWN), "refused": reasons},
         "content_hash": totals.content_hash,
     }
@@ -325,10 +326,10 @@ def cached(path: str | Path) -> Path:
         if run.is_file() and storage.read_json(run)["code"] != made_by(__name__)["code"]:
             shutil.rmtree(folder)  # begun by another version of the code
     manifest = convert(path, folder)
-    about = manifest["earlier_format"]
+    pairs, derived = sum(manifest["counts"].values()), ", ".join(sorted(manifest["earlier_format"]["derived"]))
     print(
-        f"dhs: {path}: read through {folder}: {sum(manifest['counts'].values())} pairs, {manifest['hosts']['refused']} "
-        f"inputs refused (quarantine.parquet); derived columns (manifest.json says how): {', '.join(about['derived'])}",
+        f"dhs: {path}: read through {folder}: {pairs} pairs, {manifest['hosts']['refused']} inputs refused "
+        f"(quarantine.parquet); derived columns (manifest.json says how): {derived}",
         file=sys.stderr,
     )
     return folder

@@ -11,11 +11,11 @@ from collections.abc import Iterator, Sequence
 
 import pyarrow as pa
 
-from dhs.config import Profile, load_profile, parse_profile
+from dhs.config import Profile, load_profile
 from dhs.datasets.build import Context, Part, open_context, pair_tables, plan
-from dhs.datasets.reader import Pairs, decoded
+from dhs.datasets.reader import Pairs, configuration, decoded
 from dhs.datasets.schema import NEGATIVE_SCHEMA, PAIR_SCHEMA, SCALARS, SPLITS
-from dhs.errors import DhsError, UsageError
+from dhs.errors import UsageError
 
 KEPT_PARTS = 2  # as long as pairs and negatives of a split are read side by side
 KEPT_HOSTS = 2048
@@ -67,13 +67,9 @@ class FreshPairs:
         Raises
         ------
         DhsError
-            The manifest has no configuration: a set of the earlier data format.
+            It comes from a set of the earlier data format.
         """
-        if "config" not in pairs.manifest:
-            raise DhsError(
-                f"{pairs.path}: a set of the earlier data format cannot be injected afresh. Use `dhs inject`."
-            )
-        return cls(parse_profile(pairs.manifest["config"], f"{pairs.path}: manifest"))
+        return cls(configuration(pairs.manifest, pairs.path))
 
     def for_epoch(self, epoch: int) -> FreshPairs:
         """The same slots with the arcs of another epoch."""

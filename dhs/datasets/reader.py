@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.dataset as pads
 
 from dhs import storage
+from dhs.config import Profile, parse_profile
 from dhs.datasets.schema import (
     BANDS,
     IMAGE,
@@ -271,6 +272,25 @@ def png(image: np.ndarray) -> bytes:
     buffer = io.BytesIO()
     Image.fromarray(np.ascontiguousarray(rgb[::-1])).save(buffer, "PNG")
     return buffer.getvalue()
+
+
+def configuration(manifest: dict, where: str) -> Profile:
+    """The profile a data set was injected with.
+
+    Parameters
+    ----------
+    manifest : dict
+    where : str
+        What to call it in a message.
+
+    Raises
+    ------
+    DhsError
+        It has none: it comes from a set of the earlier data format.
+    """
+    if "config" not in manifest:
+        raise DhsError(f"{where}: in the earlier data format, which tells not how it was injected. Use `dhs inject`.")
+    return parse_profile(manifest["config"], f"{where}: manifest")
 
 
 def open_pairs(path: str | Path) -> Pairs:

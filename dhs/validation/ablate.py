@@ -23,8 +23,8 @@ from pydantic import Field, ValidationError, model_validator
 from tqdm.auto import tqdm
 
 from dhs import storage
-from dhs.config import Profile, Section, TrainConfig, digest, load_profile, parse_profile
-from dhs.datasets.reader import Pairs, open_pairs
+from dhs.config import Profile, Section, TrainConfig, digest, load_profile
+from dhs.datasets.reader import Pairs, configuration, open_pairs
 from dhs.errors import DhsError, UsageError
 from dhs.models import checkpoints, networks
 from dhs.models.baselines import fit_baselines
@@ -147,7 +147,7 @@ def _data(pairs: Pairs, variant: Variant, out: str) -> Pairs:
         return pairs
     from dhs.datasets.build import inject
 
-    config = parse_profile(pairs.manifest["config"], f"{pairs.path}/manifest.json").replace(**variant.inject)
+    config = configuration(pairs.manifest, pairs.path).replace(**variant.inject)
     return inject(storage.join(out, "data", variant.name), profile=config, resume=True)
 
 

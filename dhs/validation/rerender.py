@@ -11,9 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dhs.config import parse_profile
-from dhs.datasets.reader import per_band
-from dhs.errors import DhsError, UsageError
+from dhs.datasets.reader import configuration, per_band
+from dhs.errors import DhsError
 from dhs.injection.colours import north_over_south
 from dhs.injection.lens import ISOTHERMAL, Lens
 from dhs.injection.reference import convolve_and_bin, kernels, lensed_light, subgrid
@@ -106,11 +105,13 @@ class SourceLookup:
         try:
             from dhs.injection.sources import open_sources
 
-            config = parse_profile(manifest["config"], "the manifest's configuration")
+            config = configuration(manifest, "the data set")
             self.supersampling = config.injection.supersampling
             self._set = open_sources(config.sources, int(manifest["seed"]))
             self._index = {name: i for i, name in enumerate(self._set.ids)}
-        except (DhsError, UsageError, OSError, KeyError, TypeError, ValueError) as error:
+        except DhsError as error:
+            self.reason = str(error).rstrip(".")
+        except (OSError, KeyError, TypeError, ValueError) as error:
             self.reason = f"{type(error).__name__}: {error}"
 
     def get(self, source_id: str | None) -> Source | None:
