@@ -289,7 +289,9 @@ def configuration(manifest: dict, where: str) -> Profile:
         It has none: it comes from a set of the earlier data format.
     """
     if "config" not in manifest:
-        raise DhsError(f"{where}: in the earlier data format, which tells not how it was injected. Use `dhs inject`.")
+        raise DhsError(
+            f"{where}: in the earlier data format, which does not say how it was injected. Take a set of `dhs inject`."
+        )
     return parse_profile(manifest["config"], f"{where}: manifest")
 
 

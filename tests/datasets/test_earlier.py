@@ -115,7 +115,7 @@ def test_the_manifest_says_what_was_derived(pairs):
     assert all(storage.exists(f"{pairs.path}/negatives{name}") for name in names)
     assert pairs.table(columns=["pair_id"], negatives=True).num_rows == 0
     assert "earlier format" in repr(pairs)
-    with pytest.raises(DhsError, match="tells not how it was injected"):
+    with pytest.raises(DhsError, match="does not say how it was injected"):
         FreshPairs.like(pairs)
 
 
