@@ -144,7 +144,7 @@ def prior_shift(probabilities, balance: float, prevalence: float) -> np.ndarray:
 def reliability(probabilities, labels, n_bins: int = 10) -> dict:
     """Reliability diagram in equal-width bins and the expected calibration error.
 
-    ECE = sum over bins of (n_bin / n) |observed fraction - mean probability| (Naeini et al. 2015, AAAI, eq. 3).
+    ECE = sum over bins of (n_bin / n) abs(observed fraction - mean probability) (Naeini et al. 2015, AAAI, eq. 3).
 
     Returns
     -------

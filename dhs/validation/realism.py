@@ -119,7 +119,7 @@ def probe(x_first, x_second, group_first, group_second, *, seed: int = 0, n_perm
 def frechet(x_first: np.ndarray, x_second: np.ndarray) -> float | None:
     """Squared Fréchet distance between Gaussians fitted to two samples; None unless both have n > dimension.
 
-    |m1 - m2|^2 + tr(C1 + C2 - 2 (C1 C2)^(1/2)) (Dowson & Landau 1982; Heusel et al. 2017, NeurIPS, eq. 6). Biased
+    ``|m1 - m2|^2 + tr(C1 + C2 - 2 (C1 C2)^(1/2))`` (Dowson & Landau 1982; Heusel et al. 2017, NeurIPS, eq. 6). Biased
     upwards in small samples: compare it with that of two samples of the same kind and size.
     """
     if min(len(x_first), len(x_second)) <= x_first.shape[1]:
