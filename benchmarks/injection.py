@@ -201,7 +201,7 @@ def open_kept(data: dict, out: str) -> build.Context:
 def make(context: build.Context, part: build.Part) -> tuple[int, float, float, float]:
     """Make and write one part, and draw every arc's shot noise; pairs, start, end, resident memory in MB."""
     start = time.time()
-    made, _ = build.make_part(context, part)
+    made = build.make_part(context, (part, False)).rows
     table = storage.read_table(storage.join(context.out, part.name), ["arc", "rng_key", "gain_g", "gain_r", "gain_z"])
     gain = per_band(table.to_pydict(), "gain")
     for arc, key, row in zip(images(table["arc"]), table["rng_key"].to_pylist(), gain):
