@@ -76,7 +76,9 @@ def simapi(case: dict, kernels: list[np.ndarray]) -> np.ndarray:
             "point_source_supersampling_factor": SUPERSAMPLING,
         }
         model = {"lens_model_list": ["SIE", "SHEAR"], "source_light_model_list": ["INTERPOL"]}
+        # without a size of its own the fine kernel is cut to five pixels, and the image is another one
         numerics = {"supersampling_factor": SUPERSAMPLING, "supersampling_convolution": True}
+        numerics["supersampling_kernel_size"] = None
         image = SimAPI(STAMP, band, model).image_model_class(numerics)
         bands.append(image.image(case["lens"].kwargs(), [light]))
     return np.stack(bands)
