@@ -33,7 +33,7 @@ def test_a_changed_setting_remakes_exactly_what_depends_on_it(run):
     changed = Run(run.path, run.profile.replace(preflight__sample_n=7))
     assert [name for name in STEPS if not changed.current(name)] == ["preflight", "evaluate"]  # by its plan
     changed = Run(run.path, run.profile.replace(evaluate__prevalence=2e-4))
-    assert set(name for name in STEPS if not changed.current(name)) <= {"train", "evaluate", "real_lenses"}
+    assert set(name for name in STEPS if not changed.current(name)) <= {"preflight", "train", "evaluate", "real_lenses"}
     assert not Run(run.path, run.profile, seed=1).current("inject")
 
 
