@@ -24,7 +24,7 @@ import json
 import os
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from itertools import chain, count
 
 import numpy as np
@@ -41,7 +41,7 @@ from dhs.config import load_profile
 from dhs.datasets.build import inject
 from dhs.datasets.reader import Pairs, open_pairs
 from dhs.models import checkpoints
-from dhs.models.data import Samples
+from dhs.models.data import Batch, Samples
 from dhs.models.loader import prefetch
 from dhs.models.parts import read_parts
 from dhs.models.preprocess import Preprocess
@@ -139,6 +139,15 @@ def aurocs(pairs: Pairs, epochs: int) -> dict:
     return {"auroc_ours": ours, "auroc_plain": float(roc_auc_score(labels, logits)), "epochs": epochs}
 
 
+def stamps_a_second(trainer: Trainer, batches: Iterable[Batch]) -> float:
+    """Rate of training steps over some batches, which need not be of one size."""
+    start, n = time.perf_counter(), 0
+    for batch in batches:
+        trainer.step(batch, 1)
+        n += len(batch.labels)
+    return n / (time.perf_counter() - start)
+
+
 def loader(pairs: Pairs, repeats: int, steps: int) -> dict:
     """What reading costs: steps over prefetched pairs against the same steps over one batch held ready.
 
@@ -153,21 +162,18 @@ def loader(pairs: Pairs, repeats: int, steps: int) -> dict:
             trainer.samples.window = 2 * BATCH
             trainer.network.train()
             stream = prefetch(chain.from_iterable(trainer.samples.epoch(n, BATCH) for n in count(1)), 600.0)
-            full = (b for b in stream if len(b.labels) == BATCH)
-            ready = next(full)
+            ready = next(stream)
             trainer.step(ready, 1)
 
-            def read(full=full, trainer=trainer) -> None:
-                for _ in range(steps):
-                    trainer.step(next(full), 1)
+            def read(stream=stream, trainer=trainer) -> float:
+                return stamps_a_second(trainer, (next(stream) for _ in range(steps)))
 
-            def held_ready(ready=ready, trainer=trainer) -> None:
-                for _ in range(steps):
-                    trainer.step(ready, 1)
+            def held_ready(ready=ready, trainer=trainer) -> float:
+                return stamps_a_second(trainer, (ready for _ in range(steps)))
 
-            ratio, *_ = median_ratio(read, held_ready, repeats)
-            full.close(), stream.close()
-        out[name] = ratio - 1
+            rates = np.array([(held_ready(), read()) for _ in range(repeats)])
+            stream.close()
+        out[name] = float(np.median(rates[:, 0] / rates[:, 1])) - 1
     return out
 
 
@@ -255,6 +261,12 @@ def scoring(pairs: Pairs, repeats: int) -> dict:
     }
 
 
+def show(found: dict) -> None:
+    """Lines of names and values, as they come."""
+    for name, value in found.items():
+        print(f"{name:32s} {value:.4g}" if isinstance(value, float) else f"{name:32s} {value}", flush=True)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="some minutes instead of half an hour")
@@ -268,13 +280,13 @@ def main() -> None:
         else:
             pairs = inject(os.path.join(folder, "pairs"), profile="demo", n_pairs=1000 if args.quick else 3000)
         result = {"pairs": len(pairs), "threads": torch.get_num_threads(), "repeats": repeats}
-        result |= training(pairs, repeats, steps)
-        result |= loader(pairs, repeats, steps)
-        result |= decoding(pairs, repeats)
-        result |= scoring(pairs, repeats)
-        result |= aurocs(pairs, epochs)
-    for name, value in result.items():
-        print(f"{name:32s} {value:.4g}" if isinstance(value, float) else f"{name:32s} {value}")
+        for part in (training, loader, decoding, scoring):
+            found = part(pairs, repeats, *((steps,) if part in (training, loader) else ()))
+            show(found)
+            result |= found
+        found = aurocs(pairs, epochs)
+        show(found)
+        result |= found
     if args.json == "-":
         print(json.dumps(result))
     elif args.json:
