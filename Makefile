@@ -1,6 +1,8 @@
 # Two commands: `make book` and `make test`. Each makes .venv first if it has to.
 PROFILE ?= demo
 PYTHON ?= python3
+# test processes, each on one thread; a file of tests stays in one, for its tests share what they make
+TESTS := -n auto --dist loadfile
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
@@ -12,10 +14,10 @@ book: $(READY)
 
 test: $(READY)
 	$(MAKE) lint
-	$(BIN)/python -m pytest -m "not slow"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(TESTS) -m "not slow"
 
 test-slow: $(READY)
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(TESTS)
 
 # side by side with peers, on an idle machine; peers that are not installed are left out (pip install caustics)
 bench: $(READY)

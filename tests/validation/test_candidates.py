@@ -53,8 +53,10 @@ def registered(clean, tmp_path):
 
 
 def test_the_test_split_is_not_scored_without_a_plan(clean, tmp_path):
+    folder = tmp_path / "unregistered"  # a copy, for other tests register a plan for the set they share
+    shutil.copytree(clean.path, folder, ignore=shutil.ignore_patterns("plan.json"))
     with pytest.raises(DhsError, match="not read before a plan is registered"):
-        score("none.pt", tmp_path / "c.parquet", data_path=clean.path, scorer=Flux())
+        score("none.pt", tmp_path / "c.parquet", data_path=folder, scorer=Flux())
 
 
 def test_candidates_of_a_data_set_are_its_best_stamps(registered, evaluation, tmp_path):
