@@ -13,6 +13,9 @@ both. ``--json -`` prints the result as the last line.
   of it; pairs read from disk while they are trained on, and (``_in_memory``) held decoded, as small sets are.
 - ``ratio_vs_v5_loader``: stamps decoded a second from stored pairs against the earlier layout (parquet rows that
   hold compressed npz, decoded row by row in a DataLoader's worker).
+- ``ddp_frozen_loss_difference``, ``ddp_live_loss_difference``: training loss of one epoch by two processes on gloo
+  less that of one process with the same global batch, absolute, in float32; with BatchNorm frozen, and live, when
+  each process normalises by its half of the batch.
 - ``scoring_vs_bare_forward``: `Scorer.logits` from nanomaggies against the bare network on ready input.
 """
 
@@ -22,12 +25,15 @@ import argparse
 import io
 import json
 import os
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterable
 from itertools import chain, count
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
@@ -46,6 +52,7 @@ from dhs.models.loader import prefetch
 from dhs.models.parts import read_parts
 from dhs.models.preprocess import Preprocess
 from dhs.models.score import Scorer
+from dhs.models.train import train
 from dhs.models.trainer import Trainer
 
 BATCH = 128
@@ -81,6 +88,15 @@ def plain_epoch(network: torch.nn.Module, optimizer: torch.optim.Optimizer, data
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
+
+
+def stamps_a_second(trainer: Trainer, batches: Iterable[Batch]) -> float:
+    """Rate of training steps over some batches, which need not be of one size."""
+    start, n = time.perf_counter(), 0
+    for batch in batches:
+        trainer.step(batch, 1)
+        n += len(batch.labels)
+    return n / (time.perf_counter() - start)
 
 
 def training(pairs: Pairs, repeats: int, steps: int) -> dict:
@@ -137,15 +153,6 @@ def aurocs(pairs: Pairs, epochs: int) -> dict:
             logits = torch.cat([plain.eval()(x)[:, 0] for x in images])
     ours = trainer.history[-1]["auroc_val"]
     return {"auroc_ours": ours, "auroc_plain": float(roc_auc_score(labels, logits)), "epochs": epochs}
-
-
-def stamps_a_second(trainer: Trainer, batches: Iterable[Batch]) -> float:
-    """Rate of training steps over some batches, which need not be of one size."""
-    start, n = time.perf_counter(), 0
-    for batch in batches:
-        trainer.step(batch, 1)
-        n += len(batch.labels)
-    return n / (time.perf_counter() - start)
 
 
 def loader(pairs: Pairs, repeats: int, steps: int) -> dict:
@@ -261,6 +268,25 @@ def scoring(pairs: Pairs, repeats: int) -> dict:
     }
 
 
+def processes(pairs: Pairs) -> dict:
+    """What sharing a batch out between two processes changes in the training loss."""
+    options = {"epochs": 1, "batch_size": BATCH, "lr": 1e-4, "precision": "float32", "pretrained": "never"}
+    options |= {"train_fraction": 0.3, "core_masked_every": 0}
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "dhs"]
+    out = {}
+    for name, frozen in (("frozen", True), ("live", False)):
+        own = options | {"freeze_batchnorm": frozen}
+        with tempfile.TemporaryDirectory() as folder:
+            alone = train(pairs.path, os.path.join(folder, "one"), profile="demo", **own).history
+            two = os.path.join(folder, "two")
+            words = [word for k, v in own.items() for word in ("--set", f"{k}={json.dumps(v)}")]
+            command = [*launch, "train", "--data-path", pairs.path, "--output-dir", two, "--profile", "demo", *words]
+            subprocess.run(command, check=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
+            shared = pd.read_csv(os.path.join(two, "history.csv"))
+        out[f"ddp_{name}_loss_difference"] = float((shared["loss_train"] - alone["loss_train"]).abs().max())
+    return out
+
+
 def show(found: dict) -> None:
     """Lines of names and values, as they come."""
     for name, value in found.items():
@@ -284,9 +310,10 @@ def main() -> None:
             found = part(pairs, repeats, *((steps,) if part in (training, loader) else ()))
             show(found)
             result |= found
-        found = aurocs(pairs, epochs)
-        show(found)
-        result |= found
+        for part, more in ((aurocs, (epochs,)), (processes, ())):
+            found = part(pairs, *more)
+            show(found)
+            result |= found
     if args.json == "-":
         print(json.dumps(result))
     elif args.json:

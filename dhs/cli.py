@@ -148,7 +148,9 @@ def _options(pairs: list[str]) -> dict:
 def ablate(
     data_path: DataPath,
     out: Annotated[str, typer.Option(help="Folder for ablation.parquet and the runs.")],
-    plan: Annotated[str, typer.Option(help="default, smoke, or a YAML file that lists the variants.")] = "default",
+    plan: Annotated[
+        str, typer.Option(help="default, full, smoke, or a YAML file that lists the variants.")
+    ] = "default",
     profile: Profile = "demo",
 ):
     """Train the variants of a plan and compare them pair by pair; a plan that was begun goes on."""

@@ -60,6 +60,9 @@ class SourcesConfig(Section):
     min_snr: float = Field(15.0, ge=0, description="total S/N of the source stamp; fainter ones are mostly noise")
     denoise: bool = True
     max_n: int = Field(2000, ge=1, description="a catalogue with more after its cuts is sampled, keyed by the seed")
+    morphology: Literal["image", "sersic"] = Field(
+        "image", description="sersic: each galaxy as an exponential disc of its size, shape and flux, for comparison"
+    )
 
 
 NegativeKind = Literal["azimuthal_shuffle", "companions", "lookalike", "scrambled_geometry"]

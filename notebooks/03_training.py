@@ -37,9 +37,12 @@ result = run.train(epochs=epochs or None)
 result
 
 # %% tags=["remove-input"]
+from dhs.book.results import stored_benchmark
+
 config = yaml.safe_load(storage.read_bytes(run.path / "train" / "config.yaml"))
 ablation = Ablation.find(run.path / "ablation", config["resolved"]["content_hash"])
 record = {"history": result.history, "config": config, "ablation": ablation and ablation.table}
+record["benchmark"] = stored_benchmark("training")
 for key, value in figures.glued(record, "training").items():
     glue(key, value, display=False)
 
@@ -77,3 +80,18 @@ figures.attribution_profile(seen)
 
 # %% tags=["hide-input"] mystnb={"figure": {"caption": "Each variant of the training against the one it is compared with: differences of AUROC, of the core-swap effect (what AUROC loses when positives are given the core of their control), and of recall. To the right is more. Intervals hold for each difference by itself.", "name": "fig-ablation"}, "image": {"alt": "Points with intervals and seed ticks for each training variant in panels of AUROC, core-swap effect and recall differences, or the command that measures them"}}
 figures.ablation(ablation and ablation.table, run=str(run_dir))
+
+# %% tags=["hide-input"]
+figures.ablation_table(ablation and ablation.table)
+
+# %% [markdown]
+# ## What it costs
+#
+# From the stored benchmark (`python benchmarks/training.py`), in {glue:text}`bench_precision` on two cores:
+# {glue:text}`bench_rate` stamps a second where a plain loop in float32 over input held ready makes
+# {glue:text}`bench_rate_plain`, {glue:text}`bench_vs_plain` times as many, at a validation AUROC of
+# {glue:text}`bench_auroc` against {glue:text}`bench_auroc_plain`. Reading stored pairs adds {glue:text}`bench_loader`
+# of a step; it decodes {glue:text}`bench_vs_v5` times as many pairs a second as the earlier layout allows. Scoring
+# from nanomaggies runs at {glue:text}`bench_scoring` of the bare network's rate. Two processes that share each batch
+# end an epoch with a training loss that differs from one process's by {glue:text}`bench_ddp_frozen` with frozen
+# BatchNorm, and by {glue:text}`bench_ddp_live` with live BatchNorm, whose statistics are then those of half a batch.

@@ -2,10 +2,11 @@
 
 import re
 import tomllib
-from importlib.metadata import version
+from importlib.metadata import distribution, version
 from pathlib import Path
 
 import yaml
+from packaging.requirements import Requirement
 
 ROOT = Path(__file__).parents[1]
 
@@ -19,15 +20,47 @@ def pins():
     return {canonical(name): pin for name, _, pin in (line.partition("==") for line in lines)}
 
 
+def project():
+    return tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+
+
+def names(requirements):
+    return {canonical(Requirement(text).name) for text in requirements}
+
+
 def direct():
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    wanted = project["dependencies"] + project["optional-dependencies"]["test"]
-    return {canonical(re.match(r"[\w.-]+", text)[0]) for text in wanted}
+    return names(project()["dependencies"] + project()["optional-dependencies"]["test"])
+
+
+def in_turn(text, found):
+    """Names of all that a requirement brings with it on this machine."""
+    requirement = Requirement(text)
+    key = canonical(requirement.name), frozenset(requirement.extras)
+    if key not in found:
+        found.add(key)
+        for more in distribution(requirement.name).requires or []:
+            marker = Requirement(more).marker
+            if marker is None or any(marker.evaluate({"extra": e}) for e in requirement.extras or [""]):
+                in_turn(more, found)
+    return found
 
 
 def test_every_direct_dependency_is_pinned_and_installed_at_its_pin():
     assert direct() <= set(pins())
     assert {name: version(name) for name in direct()} == {name: pins()[name] for name in direct()}
+
+
+def test_what_they_bring_with_them_is_pinned_too():
+    found = set()
+    for text in project()["dependencies"] + project()["optional-dependencies"]["test"]:
+        in_turn(text, found)
+    tools = {"setuptools", "wheel"}  # each environment has its own
+    assert len(found) > 100 and {name for name, _ in found} - tools <= set(pins())
+
+
+def test_the_tests_have_the_extras_whose_behaviour_they_hold():
+    extras = project()["optional-dependencies"]
+    assert names(extras["test"]) >= names(extras["spark"]) | names(extras["wandb"])
 
 
 def test_conda_users_get_the_same_versions():

@@ -155,6 +155,7 @@ class Run:
 
     def train(self, **overrides):
         """Train; see `dhs.train`. ``overrides`` are keys of the profile's ``train`` section, None meaning unchanged.
+        An interrupted training of the same dependencies goes on where it stopped.
 
         What was trained stays the run's checkpoint, whatever the profile says, until ``train`` is called again.
         """
@@ -163,11 +164,14 @@ class Run:
         self.inject()
         run = Run(self.path, self.profile.replace(**{f"train__{k}": v for k, v in overrides.items()}))
         out = self.path / "train"
-        return run._do(
-            "train",
-            lambda: train(self.path / "pairs", out, profile=run.profile, overwrite=True),
-            lambda: TrainResult.read(out),
-        )
+
+        def make():
+            begun, depends = run._record("train-begun"), run.depends("train")
+            same = begun.exists() and storage.read_json(begun) == depends
+            storage.write_json(begun, depends)
+            return train(self.path / "pairs", out, profile=run.profile, resume=same, overwrite=not same)
+
+        return run._do("train", make, lambda: TrainResult.read(out))
 
     @property
     def checkpoint(self) -> Path:

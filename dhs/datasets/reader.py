@@ -84,6 +84,30 @@ def stamp(row) -> np.ndarray:
     return np.asarray(row["control"], dtype=np.float32) + added + noise
 
 
+def stamps(control: np.ndarray, light: np.ndarray, gain: np.ndarray, keys: list[str], stream: Stream) -> np.ndarray:
+    """`stamp` of many rows at once, to the bit.
+
+    Parameters
+    ----------
+    control, light : ndarray, (n, 3, y, x) float32
+        Nanomaggies.
+    gain : ndarray, (n, 3)
+        Electrons per nanomaggy.
+    keys : list of str
+        Column ``rng_key``.
+    stream : Stream
+        ``SHOT`` for positives, ``NEGATIVE_SHOT`` for hard negatives.
+
+    Returns
+    -------
+    ndarray, (n, 3, y, x) float32
+    """
+    out = control + light
+    for row, added, electrons, key in zip(out, light, gain, keys, strict=True):
+        row += shot_noise(added, electrons, generator(key, stream))
+    return out
+
+
 def stamp_invvar(row) -> np.ndarray:
     """(3, 64, 64) float32 inverse variance of the positive: the host's, updated for the arc's shot noise.
 

@@ -3,7 +3,7 @@
 Nothing here computes a result; a section that is missing or skipped is drawn as a panel that says why.
 """
 
-from dhs.figures.attention import ablation, attribution_profile, attributions
+from dhs.figures.attention import ablation, ablation_table, attribution_profile, attributions
 from dhs.figures.audit import (
     answers_table,
     core_fractions,
@@ -64,6 +64,7 @@ from dhs.validation.stamp_sets import by_pair
 
 __all__ = [
     "ablation",
+    "ablation_table",
     "answers_table",
     "attribution_profile",
     "attributions",

@@ -122,6 +122,35 @@ def ablation(table: pd.DataFrame | None, run: str = "runs/demo") -> Figure:
     return figure
 
 
+def ablation_table(table: pd.DataFrame | None):
+    """The ablation in numbers: AUROC with its seeds, recall at the rates supported, core-swap effect, AUROC by theta_E,
+    minutes a run; a table that says so where there is none.
+
+    Parameters
+    ----------
+    table : DataFrame, optional
+        ``Ablation.table``.
+    """
+    if table is None or not len(table):
+        return pd.DataFrame({"ablation": ["skipped: not run for this data set"]})
+    metrics = [m for m in table["metric"].unique() if isinstance(m, str)]
+    names = {m: TITLES.get(m, m.replace("tpr_fpr_", "recall at FPR ").replace("auroc_", "AUROC ")) for m in metrics}
+    rows = []
+    for variant, found in table.groupby("variant", sort=False):
+        first = found.iloc[0]
+        row = {"variant": variant.replace("_", " "), "question": first["question"]}
+        if first["status"] == "skip":
+            rows.append(row | {"seeds": f"skipped: {first['reason']}"})
+            continue
+        row["seeds"] = ", ".join(f"{v:.3f}" for v in first["value_by_seed"])
+        row |= {names[m]: f"{v:.3f}" for m, v in zip(found["metric"], found["value"])}
+        rows.append(row | {"minutes": f"{first['minutes']:.1f}" if np.isfinite(first["minutes"]) else ""})
+    shown = pd.DataFrame(rows).fillna("")
+    order = ["variant", *(names[m] for m in metrics), "seeds", "minutes", "question"]
+    shown = shown[[c for c in order if c in shown]].rename(columns={"seeds": "AUROC by seed", "minutes": "min a run"})
+    return shown.style.hide(axis="index").set_properties(**{"text-align": "left", "white-space": "normal"})
+
+
 def _against(table: pd.DataFrame, name: str) -> str:
     against = table.loc[table["variant"] == name, "against"].iloc[0]
     text = name.replace("_", " ")

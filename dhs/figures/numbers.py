@@ -51,9 +51,9 @@ def glued(artefact: Mapping, kind: str) -> dict[str, str]:
     Parameters
     ----------
     artefact : mapping
-        The manifest, ``preflight.json``, ``{"history": DataFrame, "config": mapping, "ablation": DataFrame}`` of the
-        training, ``evaluation.json``, ``real_lenses.json``, ``signoff.json`` or the measurement of
-        `dhs.figures.scale`; empty where the run has none.
+        The manifest, ``preflight.json``, ``{"history": DataFrame, "config": mapping, "ablation": DataFrame,
+        "benchmark": mapping}`` of the training, ``evaluation.json``, ``real_lenses.json``, ``signoff.json`` or the
+        measurement of `dhs.figures.scale`; empty where the run has none.
     kind : {"pairs", "preflight", "training", "evaluation", "real_lenses", "signoff", "scale"}
 
     Returns
@@ -191,23 +191,44 @@ def _training(record: Mapping) -> dict[str, str]:
         "core_dropout_prob",
     ):
         out[name] = str(section.get(name, "not recorded"))
-    return out | _ablation(record.get("ablation"))
+    return out | _training_speed(record.get("benchmark") or {}) | _ablation(record.get("ablation"))
+
+
+def _training_speed(bench: Mapping) -> dict[str, str]:
+    """What ``benchmarks/training.py`` stored."""
+    out = {"bench_precision": str(bench.get("precision", "not measured"))}
+    for key, name, digits in (
+        ("bench_vs_plain", "ratio_vs_plain_fp32_loop", 2),
+        ("bench_rate", "stamps_per_s_ours", 0),
+        ("bench_rate_plain", "stamps_per_s_plain", 0),
+        ("bench_auroc", "auroc_ours", 3),
+        ("bench_auroc_plain", "auroc_plain", 3),
+        ("bench_loader", "loader_overhead", 2),
+        ("bench_vs_v5", "ratio_vs_v5_loader", 1),
+        ("bench_scoring", "scoring_vs_bare_forward", 2),
+        ("bench_ddp_frozen", "ddp_frozen_loss_difference", 3),
+        ("bench_ddp_live", "ddp_live_loss_difference", 3),
+    ):
+        out[key] = text(bench.get(name), digits)
+    return out
 
 
 ABLATIONS = ("unpaired", "no_hard_negatives", "no_core_dropout", "scaled_core_dropout", "raw_and_residual")
-ABLATIONS += ("sersic_sources", "seed_augmentation", "deeplens", "pretrained")
+ABLATIONS += ("sersic_sources", "seed_augmentation", "pretrained")
+MORE_ABLATIONS = ("deeplens", "seed_clip", "seed_annulus", "four_negatives", "elliptical_residual", "replaced_conv1")
 
 
 def _ablation(table) -> dict[str, str]:
-    """AUROC difference of each variant of the default plan; ``table`` is a DataFrame or None."""
+    """AUROC difference of each variant of the full plan; ``table`` is a DataFrame or None."""
     out = {}
-    for name in ABLATIONS:
+    for name in (*ABLATIONS, *MORE_ABLATIONS):
         key = f"ablation_{name}"
         rows = (
             [] if table is None else table[(table["variant"] == name) & (table["metric"] == "auroc")].to_dict("records")
         )
         if not rows or not math.isfinite(rows[0]["difference"]):
-            out[key] = (rows and rows[0]["reason"]) or "not measured in this run (dhs ablate)"
+            command = "dhs ablate" if name in ABLATIONS else "dhs ablate --plan full"
+            out[key] = (rows and rows[0]["reason"]) or f"not measured in this run ({command})"
             continue
         row = rows[0]
         seeds = ", ".join(f"{d:+.3f}" for d in row["difference_by_seed"])

@@ -59,11 +59,14 @@ def shot_noise(light: np.ndarray, gain: np.ndarray, rng: np.random.Generator) ->
     ndarray, (3, y, x) float32
         Poisson deviate minus its mean, nanomaggies; zero mean, variance light / gain.
     """
-    gain = np.asarray(gain, dtype=np.float64)[:, None, None]
+    gain, noise = np.asarray(gain, dtype=np.float64), np.zeros(np.shape(light), np.float32)
     if (gain >= np.float32(INFINITE_GAIN)).all():
-        return np.zeros(np.shape(light), np.float32)
-    electrons = np.clip(np.asarray(light, dtype=np.float64), 0, None) * gain
-    return ((rng.poisson(electrons) - electrons) / gain).astype(np.float32)
+        return noise
+    lit = ~(np.asarray(light) <= 0)  # a pixel without light takes nothing from the stream
+    gain = np.broadcast_to(gain[:, None, None], lit.shape)[lit]
+    electrons = np.asarray(light, dtype=np.float64)[lit] * gain
+    noise[lit] = (rng.poisson(electrons) - electrons) / gain
+    return noise
 
 
 def updated_invvar(invvar: np.ndarray, light: np.ndarray, gain: np.ndarray) -> np.ndarray:

@@ -177,7 +177,8 @@ def open_sources(config: SourcesConfig, seed: int) -> SourceSet:
     ----------
     config : SourcesConfig
         ``spec`` is ``auto`` (COSMOS if `find_cosmos` finds it, else ``xdf``), ``xdf``, ``mock`` (tests only), or
-        the FITS file of a GalSim RealGalaxyCatalog.
+        the FITS file of a GalSim RealGalaxyCatalog. ``morphology`` ``sersic`` puts a smooth disc in the place of
+        each galaxy (`dhs.injection.sersic`); the set then counts as made up.
     seed : int
         Decides the mock galaxies, and which galaxies of a catalogue larger than ``max_n`` are used.
 
@@ -192,7 +193,7 @@ def open_sources(config: SourcesConfig, seed: int) -> SourceSet:
         No such file, unreadable or incomplete catalogue, or nothing left after the cuts.
     """
     # Imported here because the readers use this module's types, and only one of them is needed.
-    from dhs.injection import mock_sources, real_galaxy, xdf
+    from dhs.injection import mock_sources, real_galaxy, sersic, xdf
 
     spec: str | Path = config.spec
     if spec == "auto":
@@ -207,7 +208,10 @@ def open_sources(config: SourcesConfig, seed: int) -> SourceSet:
         spec = f"{path.resolve().parent.name}/{path.name}"
     if not loaded.sources:
         raise DhsError(_nothing_left(str(spec), loaded, config))
-    return SourceSet(kind, str(spec), kind == "mock", list(limits), loaded.refusals, loaded.cuts, loaded.sources)
+    galaxies, mock = loaded.sources, kind == "mock"
+    if config.morphology == "sersic":
+        galaxies, mock, limits = [sersic.sersic_twin(s) for s in galaxies], True, (*limits, *sersic.LIMITS)
+    return SourceSet(kind, str(spec), mock, list(limits), loaded.refusals, loaded.cuts, galaxies)
 
 
 def _catalogue_file(path: Path) -> Path:

@@ -81,6 +81,13 @@ class Samples:
         Its ``for_epoch(n)`` gives the pairs of epoch n, instead of the stored ones. A pair for which no arc could be
         placed in an epoch is missing from it.
 
+    Attributes
+    ----------
+    n_hard : int
+        Pairs whose negative may be a hard one.
+    hard_share : float
+        Expected fraction of an epoch's negatives that are hard: ``hard_negative_ratio`` where there are enough.
+
     Raises
     ------
     DhsError
@@ -118,6 +125,7 @@ class Samples:
         self.n_hard = int(np.isin(self.pair_id[self._negative], hard).sum())
         share = hard_negative_ratio * self._negative.sum() / self.n_hard if self.n_hard else 0.0
         self._p_hard = min(1.0, share)
+        self.hard_share = float(self._p_hard * self.n_hard / max(self._negative.sum(), 1))
         self.fresh = fresh
         self.in_memory = fresh is None and (2 * len(ids) + self.n_hard) * STAMP_BYTES <= memory_limit
         self._held: list[Part] = []
@@ -151,6 +159,7 @@ class Samples:
         held = []
         for part in read_parts(pairs or self.pairs, self.split):
             if self.in_memory:
+                part = part.held()
                 held.append(part)
             yield part
         self._held = held
@@ -253,9 +262,9 @@ def _batch(group: list[tuple[Part, int, int]], own: np.ndarray, draws: dict[str,
             part, row, p = group[i]
             choice = part.hard_of[row] if not label and draws["hard"][p] else ()
             if label:
-                stamps.append(part.positive[row])
+                stamps.append(part.positive_at(row))
             elif len(choice):
-                stamps.append(part.hard[choice[int(draws["pick"][p] * len(choice))]])
+                stamps.append(part.hard_at(choice[int(draws["pick"][p] * len(choice))]))
             else:
                 stamps.append(part.control[row])
             controls.append(part.control[row])

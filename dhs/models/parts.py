@@ -8,7 +8,7 @@ share a split out among them.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Protocol
 
@@ -20,6 +20,7 @@ from dhs import storage
 from dhs.datasets import reader
 from dhs.datasets.schema import STAMP_SHAPE
 from dhs.errors import DhsError
+from dhs.injection.noise import Stream
 
 READ_PAIRS = 256
 SIGMAS = tuple(f"sky_sigma_{band}" for band in "grz")
@@ -45,14 +46,20 @@ class PairSource(Protocol):
 class Part:
     """Some decoded pairs of a split, in the order they are stored.
 
+    Shot noise takes most of the time of reading, so stamps that have it are made when they are asked for.
+
     Attributes
     ----------
     scalars, hard_scalars : pyarrow.Table
-        Columns of the n pairs and of their m hard negatives.
-    control, positive : ndarray, (n, 3, 64, 64) float32
+        Columns of the n pairs and of their m hard negatives; a pair may have none, one, or several.
+    control : ndarray, (n, 3, 64, 64) float32
         Nanomaggies.
-    hard : ndarray, (m, 3, 64, 64) float32
-        Hard negatives; a pair may have none, one, or several.
+    arc, hard_light : ndarray, (n, 3, 64, 64) and (m, 3, 64, 64) float32
+        Noiseless light that was added.
+    gain : ndarray, (n, 3)
+        Electrons per nanomaggy.
+    keys, hard_keys : list of str
+        Column ``rng_key``.
     hard_row : ndarray, (m,) int64
         Row of the pair each hard negative belongs to.
     """
@@ -60,9 +67,44 @@ class Part:
     scalars: pa.Table
     hard_scalars: pa.Table
     control: np.ndarray
-    positive: np.ndarray
-    hard: np.ndarray
+    arc: np.ndarray
+    hard_light: np.ndarray
+    gain: np.ndarray
+    keys: list[str]
+    hard_keys: list[str]
     hard_row: np.ndarray
+
+    @cached_property
+    def positive(self) -> np.ndarray:
+        """(n, 3, 64, 64) float32, with shot noise."""
+        return reader.stamps(self.control, self.arc, self.gain, self.keys, Stream.SHOT)
+
+    @cached_property
+    def hard(self) -> np.ndarray:
+        """(m, 3, 64, 64) float32, with shot noise."""
+        control, gain = self.control[self.hard_row], self.gain[self.hard_row]
+        return reader.stamps(control, self.hard_light, gain, self.hard_keys, Stream.NEGATIVE_SHOT)
+
+    def positive_at(self, row: int) -> np.ndarray:
+        """One of ``positive``; the others are not made."""
+        if "positive" in self.__dict__:
+            return self.positive[row]
+        one = slice(row, row + 1)
+        return reader.stamps(self.control[one], self.arc[one], self.gain[one], self.keys[one], Stream.SHOT)[0]
+
+    def hard_at(self, number: int) -> np.ndarray:
+        """One of ``hard``; the others are not made."""
+        if "hard" in self.__dict__:
+            return self.hard[number]
+        one, row = slice(number, number + 1), self.hard_row[number : number + 1]
+        control, keys = self.control[row], self.hard_keys[one]
+        return reader.stamps(control, self.hard_light[one], self.gain[row], keys, Stream.NEGATIVE_SHOT)[0]
+
+    def held(self) -> Part:
+        """The same with its stamps made, and without the light they were made from."""
+        made = replace(self, arc=self.arc[:0], hard_light=self.hard_light[:0])
+        made.__dict__.update(positive=self.positive, hard=self.hard)
+        return made
 
     def column(self, name: str) -> np.ndarray:
         """(n,) values of a scalar column."""
@@ -142,33 +184,41 @@ def _join(
     pairs: Iterable[pa.Table], negatives: Iterable[pa.Table], columns: Sequence[str], more: Sequence[str], where: str
 ) -> Iterator[Part]:
     """Decoded parts of tables of pairs, and of hard negatives in the order of their pairs."""
-    following = (row for table in negatives for row in reader.rows(table))
+    following = _rows(negatives)
     waiting = next(following, None)
     for table in pairs:
         if not table.num_rows:
             continue
-        rows = reader.rows(table)
-        index = {row["pair_id"]: i for i, row in enumerate(rows)}
-        hard, hard_row, found = [], [], []
-        while waiting is not None and waiting["pair_id"] in index:
-            row = index[waiting["pair_id"]]
-            hard.append(reader.stamp({k: v for k, v in rows[row].items() if k != "arc"} | waiting))
-            hard_row.append(row)
-            found.append({name: waiting[name] for name in more})
+        control, gain = np.array(reader.images(table["control"])), reader.per_band(table, "gain")
+        index = {pair_id: i for i, pair_id in enumerate(table["pair_id"].to_pylist())}
+        hard_row, lights, found = [], [], []
+        while waiting is not None and waiting[0]["pair_id"] in index:
+            hard_row.append(index[waiting[0]["pair_id"]])
+            found.append(waiting[0])
+            lights.append(waiting[1])
             waiting = next(following, None)
         yield Part(
-            table.select(list(columns)),
-            pa.table({name: [row[name] for row in found] for name in more}),
-            stack([row["control"] for row in rows]),
-            stack([reader.stamp(row) for row in rows]),
-            stack(hard),
-            np.array(hard_row, np.int64),
+            scalars=table.select(list(columns)),
+            hard_scalars=pa.table({name: [row[name] for row in found] for name in more}),
+            control=control,
+            arc=reader.images(table["arc"]),
+            hard_light=stack(lights),
+            gain=gain,
+            keys=table["rng_key"].to_pylist(),
+            hard_keys=[row["rng_key"] for row in found],
+            hard_row=np.array(hard_row, np.int64),
         )
     if waiting is not None:
         raise DhsError(
-            f"{where}: hard negative of pair {waiting['pair_id']}, which is not where it should be. "
+            f"{where}: hard negative of pair {waiting[0]['pair_id']}, which is not where it should be. "
             "Make the data set again."
         )
+
+
+def _rows(negatives: Iterable[pa.Table]) -> Iterator[tuple[dict, np.ndarray]]:
+    """Scalars and light of each hard negative."""
+    for table in negatives:
+        yield from zip(table.drop_columns(["light"]).to_pylist(), reader.images(table["light"]))
 
 
 def _names(columns: Sequence[str], needed: Sequence[str]) -> list[str]:

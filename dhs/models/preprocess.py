@@ -13,7 +13,8 @@ import torch
 
 from dhs.config import TrainConfig
 from dhs.errors import UsageError
-from dhs.models.residuals import azimuthal_residual, elliptical_residual, median, radius_map
+from dhs.models.cpu import asinh, median
+from dhs.models.residuals import azimuthal_residual, elliptical_residual, radius_map
 from dhs.survey.facts import PIXEL_SCALE
 
 MAD_TO_SIGMA = 1.4826
@@ -243,4 +244,4 @@ class Preprocess:
             images = torch.cat([images, subtract(images)], dim=1)
         if self.stretch == "clip":
             return images.clamp(*CLIP_SIGMAS) / self.asinh_softening
-        return torch.asinh(images / self.asinh_softening)
+        return asinh(images / self.asinh_softening)

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import torch
 
+from dhs.models.cpu import median, sorted_in_groups
+
 WEIGHT_SIGMA_PX = 4.0
 MIN_AXIS_RATIO = 0.25
 MOMENT_STEPS = 12
@@ -18,13 +20,6 @@ def radius_map(side: int, device: torch.device | str = "cpu") -> torch.Tensor:
     """(side, side) distance of every pixel from the stamp's centre, pixels."""
     offset = torch.arange(side, dtype=torch.float32, device=device) - (side - 1) / 2
     return torch.hypot(offset[:, None], offset[None, :])
-
-
-def median(values: torch.Tensor) -> torch.Tensor:
-    """Median over the last axis, the mean of the middle two where their number is even."""
-    n = values.shape[-1]
-    low = values.kthvalue((n + 1) // 2, dim=-1).values
-    return low if n % 2 else 0.5 * (low + values.kthvalue(n // 2 + 1, dim=-1).values)
 
 
 def azimuthal_residual(images: torch.Tensor) -> torch.Tensor:
@@ -109,9 +104,7 @@ def elliptical_residual(images: torch.Tensor) -> torch.Tensor:
     radius = elliptical_radius(isophote_shape(images.sum(1)), side).flatten(1)[:, None].expand(-1, bands, -1)
     radius = radius.clamp(max=2 * side - 1.01)
     ring, flat = radius.long(), images.flatten(-2)
-    by_value = flat.argsort(dim=-1)
-    by_ring = ring.gather(-1, by_value).argsort(dim=-1, stable=True)
-    ordered = flat.gather(-1, by_value.gather(-1, by_ring))  # rings one after the other, each sorted by value
+    ordered = sorted_in_groups(flat, ring)
     counts = torch.zeros(n, bands, 2 * side, dtype=torch.long, device=images.device)
     counts.scatter_add_(-1, ring, torch.ones_like(ring))
     start = counts.cumsum(-1) - counts

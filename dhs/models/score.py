@@ -12,7 +12,7 @@ from tqdm.auto import tqdm
 
 from dhs.datasets.schema import SCALARS, SCORE_SCHEMA, STRATIFIERS
 from dhs.errors import DhsError, UsageError
-from dhs.models import checkpoints, networks
+from dhs.models import checkpoints, cpu, networks
 from dhs.models.parts import PairSource, Part, read_parts
 from dhs.models.preprocess import Preprocess, radius_map
 from dhs.survey.facts import mag_from_flux
@@ -48,6 +48,7 @@ class Scorer:
     """
 
     def __init__(self, checkpoint: str | Path, batch_size: int = 256, precision: str = "float32"):
+        cpu.keep_memory()
         state = checkpoints.load(checkpoint)
         self.config = checkpoints.config_of(state, checkpoint)
         self.preprocess = Preprocess.from_config(self.config)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 import pandas as pd
+from pyarrow.fs import LocalFileSystem
 
 from dhs import storage
 from dhs.errors import DhsError, UsageError
@@ -21,13 +22,25 @@ class Tracker(Protocol):
 
 
 class CsvTracker:
-    """Always there: one row per epoch, the file replaced atomically."""
+    """Always there: one row per epoch, the file replaced atomically.
+
+    Parameters
+    ----------
+    path : str
+    rows : sequence of dict
+        Of the epochs a resumed run has behind it; written at once, since it may have been killed before that.
+    """
 
     def __init__(self, path: str, rows: Sequence[dict] = ()):
         self.path, self.rows = path, list(rows)
+        if self.rows:
+            self._write()
 
     def log(self, row: dict) -> None:
         self.rows.append(row)
+        self._write()
+
+    def _write(self) -> None:
         storage.write_bytes(self.path, pd.DataFrame(self.rows).to_csv(index=False).encode())
 
     def finish(self) -> None:
@@ -43,7 +56,8 @@ class WandbTracker:
     name : str or None
     config : dict
     folder : str
-        Where an offline run is kept.
+        Where an offline run is kept, in ``wandb/`` below it; of a run whose output goes to an object store, below the
+        working directory.
     mode : {"online", "offline", "disabled"}, optional
         ``WANDB_MODE`` decides without it.
 
@@ -63,13 +77,16 @@ class WandbTracker:
                 "wandb_project is set but the package wandb is not installed. Install it with "
                 "pip install 'dark-halo-scope[wandb]', or leave wandb_project out: history.csv is always written."
             ) from None
-        os.makedirs(folder, exist_ok=True)
+        fs, inner = storage.resolve(folder)
+        local = inner if isinstance(fs, LocalFileSystem) else None
+        if local:
+            os.makedirs(local, exist_ok=True)
         try:
-            self._run = wandb.init(project=project, name=name, config=config, dir=folder, mode=mode)
+            self._run = wandb.init(project=project, name=name, config=config, dir=local, mode=mode)
         except Exception as error:  # login, network and settings fail with exceptions of several packages
             raise DhsError(
-                f"W&B would not start ({error}). Log in with `wandb login`, set wandb_mode=offline, "
-                "or leave wandb_project out."
+                f"W&B would not start ({error}). Log in with `wandb login`, set wandb_mode=offline "
+                "(--set wandb_mode=offline, or the variable WANDB_MODE), or leave wandb_project out."
             ) from None
 
     def log(self, row: dict) -> None:

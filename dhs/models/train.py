@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +19,8 @@ from dhs.models.distributed import group_of_environment
 from dhs.models.parts import PairSource, refuse_candidates
 from dhs.models.trackers import CsvTracker, Tracker, WandbTracker
 from dhs.models.trainer import Trainer, deterministic
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -131,6 +134,13 @@ def train(
         if earlier and resume:
             trainer.restore(last)
         trackers: list[Tracker] = []
+        asked, share = config.hard_negative_ratio, trainer.samples.hard_share
+        if group.main and share < 0.99 * asked:
+            log.warning(
+                "%s: hard_negative_ratio %g was asked for, %.2g of the negatives will be hard: %d of %d training pairs "
+                "have a hard negative (sets in the earlier format have none).",
+                *(pairs.path, asked, share, trainer.samples.n_hard, len(trainer.samples.pair_id)),
+            )
         if group.main:
             trackers.append(CsvTracker(storage.join(folder, "history.csv"), trainer.history))
             if config.wandb_project:

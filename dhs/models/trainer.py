@@ -58,14 +58,14 @@ def deterministic(wanted: bool) -> Iterator[None]:
 def device_and_precision(precision: str, local_rank: int = 0) -> tuple[torch.device, torch.dtype]:
     """The device to train on and the type of its matrix products.
 
-    ``auto`` takes bfloat16 where the hardware multiplies it natively: CUDA devices that support it, and CPUs with
-    avx512_bf16 or amx_bf16; float32 elsewhere.
+    ``auto`` takes bfloat16 where the hardware multiplies it natively: CUDA devices of compute capability 8 or more,
+    and CPUs with avx512_bf16 or amx_bf16; float32 elsewhere.
     """
     device = torch.device("cuda", local_rank) if torch.cuda.is_available() else torch.device("cpu")
     if precision != "auto":
         return device, getattr(torch, precision)
     if device.type == "cuda":
-        native = torch.cuda.is_bf16_supported()
+        native = torch.cuda.is_bf16_supported(including_emulation=False)
     else:
         cpuinfo = Path("/proc/cpuinfo")
         native = cpuinfo.is_file() and any(f in cpuinfo.read_text() for f in ("avx512_bf16", "amx_bf16"))
@@ -172,6 +172,7 @@ class Trainer:
                 "samples_in_memory": self.samples.in_memory,
                 "pairs": {"train": len(self.samples.pair_id), "val": len(self.val.pair_id)},
                 "hard_negatives": {"train": self.samples.n_hard, "val": self.val.n_hard},
+                "hard_negative_share": self.samples.hard_share,
                 "content_hash": self.pairs.manifest["content_hash"],
                 "mock": {name: self.pairs.manifest[name]["mock"] for name in ("hosts", "sources")},
                 "versions": {"python": platform.python_version()} | {name: version(name) for name in PACKAGES},
@@ -244,8 +245,10 @@ class Trainer:
         (loss * (group.world / batch.n_stamps)).backward()  # processes' gradients are averaged
         norm = float(torch.nn.utils.get_total_norm([p.grad for p in self.network.parameters()]))
         value = loss.item()
-        if not (math.isfinite(value) and norm <= config.grad_norm_limit):
-            self.diverged(epoch, value / max(batch.n_stamps, 1), norm)
+        if not math.isfinite(value):
+            self.diverged(epoch, "the training loss is not finite")
+        if not norm <= config.grad_norm_limit:
+            self.diverged(epoch, f"the gradient norm {norm:.3g} is beyond grad_norm_limit {config.grad_norm_limit:g}")
         progress.norms.append(norm)
         self.optimizer.step()
         self.schedule.step()
@@ -269,23 +272,19 @@ class Trainer:
             config.stall_seconds,
         )
         mark = time.perf_counter()
-        try:
-            for batch in batches:
-                progress.waited += time.perf_counter() - mark
-                self.step(batch, epoch)
-                progress.seconds += time.perf_counter() - mark
-                if progress.step % config.checkpoint_steps == 0 and progress.step < self.steps:
-                    self.save("last", progress.gathered(group))
-                mark = time.perf_counter()
-                bar.update()
-        except Stalled:
-            self.stalled(epoch)
+        for batch in batches:
+            progress.waited += time.perf_counter() - mark
+            self.step(batch, epoch)
+            progress.seconds += time.perf_counter() - mark
+            if progress.step % config.checkpoint_steps == 0 and progress.step < self.steps:
+                self.save("last", progress.gathered(group))
+            mark = time.perf_counter()
+            bar.update()
         seen = group.total(seen)
         self.samples.check(seen, epoch)
         whole = progress.gathered(group)
         logits, labels = whole["logits"][0].numpy(), whole["labels"][0].numpy()
         ones, zeros = logits[labels == 1], logits[labels == 0]
-        self.progress = Progress()
         return {
             "epoch": epoch,
             "loss_train": whole["loss"] / whole["n"],
@@ -299,15 +298,10 @@ class Trainer:
             "seen_ids": int((seen > 0).sum()),
         }
 
-    def diverged(self, epoch: int, loss: float, norm: float) -> None:
+    def diverged(self, epoch: int, what: str) -> None:
         """Stop a run whose loss or gradient has left all bounds."""
         self.save("diverged")
         last = "last.pt holds the last finite epoch" if self.history else "no epoch was finished"
-        what = (
-            f"the gradient norm {norm:.3g} is beyond grad_norm_limit {self.config.grad_norm_limit:g}"
-            if math.isfinite(norm) and math.isfinite(loss)
-            else "the training loss is not finite"
-        )
         raise DhsError(
             f"{what} in epoch {epoch}, step {self.progress.step} (lr {self.schedule.get_last_lr()[0]:.3g}). "
             f"The state is in {self.checkpoint_path('diverged')}; {last}. Look at grad_norm in history.csv and at the "
@@ -346,7 +340,7 @@ class Trainer:
         names = ("positive", "control", "hard", "kind", "host", "theta_e")
         columns: dict[str, list] = {name: [] for name in names}
         columns |= {name: [] for name in ("positive_masked", "control_masked", "positive_swapped")}
-        for part in self.val.parts():
+        for part in prefetch(self.val.parts(), self.config.stall_seconds, depth=1):
             mine = slice(self.group.rank, None, self.group.world)
             positive, control, sigma = part.positive[mine], part.control[mine], part.sky_sigma[mine]
             columns["positive"].append(self.logits(positive, sigma))
@@ -380,8 +374,14 @@ class Trainer:
         with tqdm(total=self.config.epochs * self.steps, initial=done, desc="train", unit="step", disable=quiet) as bar:
             while not self.finished():
                 epoch = len(self.history) + 1
-                row = self.run_epoch(epoch, bar) | self.validate(epoch)
+                try:
+                    row = self.run_epoch(epoch, bar) | self.validate(epoch)
+                except Stalled:
+                    self.stalled(epoch)
+                if not math.isfinite(row["loss_val"]):
+                    self.diverged(epoch, "the validation loss is not finite")
                 self.history.append(row)
+                self.progress = Progress()
                 bar.set_postfix(loss=f"{row['loss_train']:.3f}", val_auroc=f"{row['auroc_val']:.3f}")
                 if self.best_epoch() == epoch:
                     self.save("best", resumable=False)

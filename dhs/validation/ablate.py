@@ -63,6 +63,8 @@ class Plan(Section):
         names = [v.name for v in self.variants]
         if len(set(names)) < len(names) or not names:
             raise ValueError("variants need names, each its own")
+        if self.variants[0].needs_weights or self.variants[0].inject:
+            raise ValueError("the first variant is the reference: it needs neither weights nor data of its own")
         for i, variant in enumerate(self.variants):
             if variant.against not in (None, *names[:i]):
                 raise ValueError(
@@ -72,7 +74,9 @@ class Plan(Section):
 
 
 def load_plan(plan: str | Path) -> Plan:
-    """Read a plan by name (``default``, ``smoke``) or from a YAML file.
+    """Read a plan by name (``default``, ``full``, ``smoke``) or from a YAML file.
+
+    A plan with ``extends: NAME`` is that plan with its own keys in place of the other's, and its variants after them.
 
     Raises
     ------
@@ -82,9 +86,15 @@ def load_plan(plan: str | Path) -> Plan:
     own = Path(__file__).parent / f"ablation_{plan}.yaml"
     path = own if own.is_file() else Path(plan)
     if not path.is_file():
-        raise UsageError(f"no plan {str(plan)!r}: choose default or smoke, or give a YAML file that lists variants")
+        raise UsageError(
+            f"no plan {str(plan)!r}: choose default, full or smoke, or give a YAML file that lists variants"
+        )
     try:
-        return Plan.model_validate(yaml.safe_load(path.read_text()))
+        data = yaml.safe_load(path.read_text())
+        if isinstance(data, dict) and "extends" in data:
+            base = load_plan(data.pop("extends")).model_dump(mode="json")
+            data = base | data | {"variants": [*base["variants"], *(data.get("variants") or [])]}
+        return Plan.model_validate(data)
     except (yaml.YAMLError, ValidationError) as error:
         raise UsageError(f"{path}: {error}") from None
 
@@ -139,6 +149,19 @@ class Ablation:
 
     def _repr_html_(self) -> str:
         return "<ul>" + "".join(f"<li>{html.escape(line)}</li>" for line in self.lines()) + "</ul>"
+
+
+def _obstacle(pairs: Pairs, variant: Variant) -> str:
+    """Why a variant can't be run on this data set, or nothing."""
+    if variant.needs_weights and networks.cached_weights() is None:
+        folder = os.path.join(torch.hub.get_dir(), "checkpoints").replace(os.path.expanduser("~"), "~")
+        return f"no pretrained weights in {folder}"
+    if variant.inject and "config" not in pairs.manifest:
+        return "the data set is in the earlier format, which does not say how it was injected"
+    negatives = pairs.dataset("train", negatives=True)
+    if "hard_negative_ratio" in variant.train and (negatives is None or not negatives.count_rows()):
+        return "the data set has no hard negatives"
+    return ""
 
 
 def _data(pairs: Pairs, variant: Variant, out: str) -> Pairs:
@@ -198,7 +221,7 @@ def ablate(
     out : str or Path
         Folder for ``ablation.parquet``, and ``runs/<variant>/seed-<n>/`` with history, scores and last weights.
     plan : str or Path
-        ``default``, ``smoke``, or a YAML file as `Plan`.
+        ``default``, ``full`` (the default and the smaller corrections), ``smoke``, or a YAML file as `Plan`.
     profile : str, Path or Profile
         Its ``train`` section with the plan's changes is the reference; its ``evaluate`` section holds bins, core
         radius and bootstrap draws.
@@ -231,9 +254,7 @@ def ablate(
     for variant, seed in tqdm(todo, desc="ablate", unit="run", disable=None):
         name = variant.name
         about = {"variant": name, "against": "", "question": variant.question, "status": "done", "reason": ""}
-        if variant.needs_weights and networks.cached_weights() is None:
-            folder = os.path.join(torch.hub.get_dir(), "checkpoints").replace(os.path.expanduser("~"), "~")
-            reason = f"no pretrained weights in {folder}"
+        if reason := _obstacle(pairs, variant):
             rows[name] = [about | {"status": "skip", "reason": reason, "metric": "auroc"}]
             continue
         config = profile.replace(seed=seed, **{f"train__{k}": x for k, x in (plan.train | variant.train).items()})

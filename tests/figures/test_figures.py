@@ -139,6 +139,15 @@ def test_ablation_draws_every_seed_and_interval_and_says_what_was_skipped():
     assert "dhs ablate --data-path runs/x/pairs --out runs/x/ablation" in texts(figures.ablation(None, run="runs/x"))
 
 
+def test_ablation_table_tells_every_metric_its_seeds_and_what_was_skipped():
+    table = ablation_table()
+    table = table.assign(value=0.8125, minutes=2.5, value_by_seed=[[0.81, 0.815]] * len(table))
+    drawn = figures.ablation_table(table).to_html()
+    for word in ("0.812", "0.810, 0.815", "recall at FPR 0.005", "2.5", "skipped: no pretrained weights", "core-swap"):
+        assert word in drawn
+    assert "not run" in figures.ablation_table(None).to_html()
+
+
 def test_attributions_show_the_rise_and_its_place():
     radius = np.hypot(*(np.mgrid[:64, :64] - 31.5)) * 0.262
     light = np.exp(-0.5 * ((radius - 1.5) / 0.2) ** 2) * np.ones((5, 3, 1, 1))

@@ -5,6 +5,7 @@ import pytest
 
 from dhs.figures import glued
 from dhs.figures.numbers import metric_text, text
+from dhs.validation.ablate import load_plan
 
 KINDS = ("pairs", "preflight", "training", "evaluation", "real_lenses", "signoff")
 
@@ -81,4 +82,17 @@ def test_ablations_are_told_with_interval_and_seeds_or_why_not():
     shown = glued({"ablation": pd.DataFrame([row, skip])}, "training")
     assert shown["ablation_unpaired"] == "AUROC -0.020 (-0.040 to +0.001; by seed -0.030, -0.010)"
     assert shown["ablation_pretrained"] == "no weights"
-    assert shown["ablation_deeplens"] == "not measured in this run (dhs ablate)"
+    assert shown["ablation_no_hard_negatives"] == "not measured in this run (dhs ablate)"
+    assert shown["ablation_deeplens"] == "not measured in this run (dhs ablate --plan full)"
+    plans = [
+        {f"ablation_{v.name}" for v in load_plan(p).variants} - {"ablation_reference"} for p in ("default", "full")
+    ]
+    assert plans[1] - {"ablation_half"} == {k for k in shown if k.startswith("ablation_")}
+    assert plans[0] - {"ablation_half"} == {k for k, v in glued({}, "training").items() if v.endswith("(dhs ablate)")}
+
+
+def test_training_tells_what_the_stored_benchmark_measured():
+    bench = {"ratio_vs_plain_fp32_loop": 1.7123, "stamps_per_s_ours": 251.4, "ddp_live_loss_difference": 0.0123}
+    shown = glued({"benchmark": bench}, "training")
+    assert (shown["bench_vs_plain"], shown["bench_rate"], shown["bench_ddp_live"]) == ("1.71", "251", "0.012")
+    assert shown["bench_scoring"] == "not measured"

@@ -56,6 +56,19 @@ def test_shot_noise_has_zero_mean_and_variance_light_over_gain():
         assert abs(noise[band].mean()) < 5 * np.sqrt(expected / 40000)
 
 
+def test_dark_pixels_bring_no_noise_and_take_nothing_from_the_stream():
+    """Against a Poisson draw for every pixel, dark ones included: what is stored stays what it was."""
+    light = np.random.default_rng(3).normal(0, 2e-4, (3, 64, 64)).astype(np.float32)
+    light[:, 10:40] = 0.0
+    light[1, 50] = 3e-2
+    gain = np.array([5e4, 3e4, 1e3])
+    electrons = np.clip(light.astype(np.float64), 0, None) * gain[:, None, None]
+    expected = ((np.random.default_rng(4).poisson(electrons) - electrons) / gain[:, None, None]).astype(np.float32)
+    noise = shot_noise(light, gain, np.random.default_rng(4))
+    np.testing.assert_array_equal(noise, expected)
+    assert noise.any() and not noise[light <= 0].any()
+
+
 def test_streams_depend_on_key_purpose_and_attempt_alone():
     def first(*args):
         return generator(*args).integers(2**63)

@@ -7,7 +7,6 @@ import sys
 
 import numpy as np
 import pandas as pd
-import pytest
 import torch
 
 from dhs.models import checkpoints
@@ -51,7 +50,6 @@ def test_with_batchnorm_frozen_two_processes_are_one(tiny, tmp_path):
         torch.testing.assert_close(ours[name], theirs[name], rtol=1e-4, atol=8 * 2 * OPTIONS["lr"])
 
 
-@pytest.mark.slow
 def test_live_batchnorm_differs_by_what_its_smaller_batches_do(tiny, tmp_path):
     alone = train(tiny.path, tmp_path / "one", profile="smoke", **OPTIONS).history
     shared = two_processes(tiny.path, tmp_path / "two")

@@ -18,6 +18,12 @@ def test_csv_tracker_keeps_earlier_rows(tmp_path):
     assert pd.read_csv(path).to_dict("list") == {"epoch": [1, 2], "loss": [0.5, 0.25]}
 
 
+def test_rows_of_a_resumed_run_are_written_at_once(tmp_path):
+    path = tmp_path / "history.csv"
+    CsvTracker(str(path), [{"epoch": 1}, {"epoch": 2}])
+    assert pd.read_csv(path)["epoch"].tolist() == [1, 2]
+
+
 def test_wandb_asked_for_but_not_installed_says_how_to_install(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "wandb", None)
     with pytest.raises(UsageError, match=r"pip install 'dark-halo-scope\[wandb\]', or leave wandb_project out"):
@@ -37,6 +43,15 @@ def test_wandb_gets_the_rows_and_is_closed(tmp_path, monkeypatch):
     assert calls[1:] == [{"epoch": 1}, "finished"]
 
 
+def test_wandb_keeps_the_run_of_an_object_store_in_the_working_directory(tmp_path, monkeypatch):
+    told = {}
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
+    monkeypatch.setitem(sys.modules, "wandb", SimpleNamespace(init=lambda **options: told.update(options)))
+    WandbTracker("project", None, {}, "s3://bucket/run", "offline")
+    assert told["dir"] is None and not list(tmp_path.iterdir())
+
+
 def test_wandb_that_will_not_start_says_what_to_do(tmp_path, monkeypatch):
     def init(**options):
         raise RuntimeError("api_key not configured")
@@ -47,7 +62,6 @@ def test_wandb_that_will_not_start_says_what_to_do(tmp_path, monkeypatch):
 
 
 def test_the_real_wandb_offline_and_disabled(tiny, tmp_path, monkeypatch):
-    pytest.importorskip("wandb", reason="the extra wandb is not installed")
     for name in [n for n in os.environ if n.startswith("WANDB_")]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("WANDB_SILENT", "true")

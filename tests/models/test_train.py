@@ -1,5 +1,7 @@
+import functools
 import itertools
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -20,7 +22,7 @@ from dhs.models import checkpoints, trackers
 from dhs.models.data import Samples
 from dhs.models.score import Scorer
 from dhs.models.train import TrainResult, train
-from dhs.models.trainer import Trainer, lr_factor
+from dhs.models.trainer import Trainer, device_and_precision, lr_factor
 
 EXACT = {"profile": "smoke", "batch_size": 20, "lr": 1e-3, "precision": "float32", "core_masked_every": 2}
 FILES = ("history.csv", "config.yaml", "checkpoints/best.pt", "checkpoints/last.pt")
@@ -150,6 +152,18 @@ def test_a_loss_that_is_not_finite_stops_with_a_checkpoint_and_a_reason(tmp_path
     assert (tmp_path / "run" / "checkpoints" / "last.pt").exists() == started
 
 
+def test_a_validation_loss_that_is_not_finite_stops_the_run_too(tiny, tmp_path, monkeypatch):
+    forward = Trainer.forward
+
+    def fails(self, images, model=None):
+        return forward(self, images, model) * (1 if self.network.training else float("nan"))
+
+    monkeypatch.setattr(Trainer, "forward", fails)
+    with pytest.raises(DhsError, match=r"the validation loss is not finite in epoch 1, step 4 .*diverged\.pt"):
+        train(tiny.path, tmp_path, epochs=2, **EXACT)
+    assert checkpoints.load(tmp_path / "checkpoints" / "diverged.pt")["epoch"] == 0
+
+
 def test_hosts_that_are_candidates_are_refused_before_anything_is_written(tmp_path):
     pairs = write_synthetic_pairs(tmp_path / "p", {"train": 8, "val": 8, "test": 0}, flags=["host_is_candidate"])
     with pytest.raises(DhsError, match="host_is_candidate"):
@@ -196,6 +210,38 @@ def test_a_silent_loader_stops_the_run_with_a_checkpoint_that_can_be_taken_up(ti
         gate.set()
     assert checkpoints.load(tmp_path / "checkpoints" / "last.pt")["progress"]["step"] == 1
     same_run(trained, train(tiny.path, tmp_path, resume=True, epochs=2, **EXACT))
+
+
+def test_a_loader_silent_in_validation_costs_no_step(tiny, trained, tmp_path, monkeypatch):
+    gate, parts = threading.Event(), Samples.parts
+
+    def stalls(self, *args):
+        if self.split == "val":
+            gate.wait(30)
+        yield from parts(self, *args)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Samples, "parts", stalls)
+        with pytest.raises(DhsError, match=r"loader gave nothing for 1 s in epoch 1, step 4; the state.*--resume"):
+            train(tiny.path, tmp_path, epochs=2, stall_seconds=1.0, **EXACT)
+        gate.set()
+    state = checkpoints.load(tmp_path / "checkpoints" / "last.pt")
+    assert state["epoch"] == 0 and state["progress"]["step"] == 4
+    steps = []
+    with monkeypatch.context() as patch:
+        step = Trainer.step
+        patch.setattr(Trainer, "step", lambda self, batch, epoch: steps.append(epoch) or step(self, batch, epoch))
+        same_run(trained, train(tiny.path, tmp_path, resume=True, epochs=2, **EXACT))
+    assert steps == [2] * 4, "the first epoch was validated without being trained again"
+
+
+def test_a_run_killed_before_its_last_row_was_written_gets_it_on_resume(trained, tiny, tmp_path):
+    shutil.copytree(trained.output_dir, tmp_path / "run")
+    history = tmp_path / "run" / "history.csv"
+    history.write_text("".join(history.read_text().splitlines(keepends=True)[:-1]))
+    assert len(pd.read_csv(history)) == 1
+    train(tiny.path, tmp_path / "run", resume=True, epochs=2, **EXACT)
+    pd.testing.assert_frame_equal(pd.read_csv(history), trained.history, rtol=1e-9)
 
 
 def same_run(first, second):
@@ -255,6 +301,13 @@ def test_a_run_ends_early_where_the_monitor_no_longer_improves(tiny, tmp_path, m
     [
         {"arch": "deeplens", "channels": "raw+residual", "residual": "elliptical"},
         {
+            "precision": "bfloat16",
+            "stretch": "clip",
+            "core_dropout": "scaled",
+            "core_fill": "noise",
+            "sigma_floor": 0.0,
+        },
+        {
             "freeze_batchnorm": True,
             "controls": "unpaired",
             "rotation": "any",
@@ -264,9 +317,49 @@ def test_a_run_ends_early_where_the_monitor_no_longer_improves(tiny, tmp_path, m
     ],
 )
 def test_every_option_trains_and_scores(tiny, tmp_path, options):
-    result = train(tiny.path, tmp_path, epochs=1, pretrained="never", **EXACT, **options)
+    result = train(tiny.path, tmp_path, epochs=1, pretrained="never", **EXACT | options)
     assert np.isfinite(result.history["loss_train"]).all()
     assert np.isfinite(Scorer(result.best).logits(np.stack([tiny[0]["control"]]))).all()
+
+
+@pytest.mark.parametrize(
+    ("flags", "dtype"),
+    [
+        ("avx2 avx512f avx512_bf16", torch.bfloat16),
+        ("avx512f amx_bf16 amx_tile", torch.bfloat16),
+        ("avx2", torch.float32),
+    ],
+)
+def test_a_processor_that_multiplies_bfloat16_is_used_so(monkeypatch, flags, dtype):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr("pathlib.Path.read_text", lambda self: f"flags : fpu {flags}")
+    monkeypatch.setattr("pathlib.Path.is_file", lambda self: True)
+    assert device_and_precision("auto") == (torch.device("cpu"), dtype)
+    assert device_and_precision("float32")[1] == torch.float32
+
+
+@pytest.mark.parametrize(("native", "dtype"), [(True, torch.bfloat16), (False, torch.float32)])
+def test_a_gpu_is_taken_where_there_is_one(monkeypatch, native, dtype):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation=True: native or including_emulation)
+    assert device_and_precision("auto", 1) == (torch.device("cuda", 1), dtype)
+
+
+def test_a_compiled_network_trains_as_the_plain_one(tiny, trained, tmp_path, monkeypatch):
+    """The graph is torch.compile's; its kernels, which need a compiler and a minute, are not made."""
+    monkeypatch.setattr(torch, "compile", functools.partial(torch.compile, backend="eager"))
+    compiled = train(tiny.path, tmp_path, epochs=2, compile=True, **EXACT)
+    np.testing.assert_allclose(compiled.history["loss_train"], trained.history["loss_train"], rtol=1e-5)
+    assert checkpoints.load(compiled.last)["model"].keys() == checkpoints.load(trained.last)["model"].keys()
+
+
+def test_more_hard_negatives_than_there_are_is_said(tiny, tmp_path, caplog):
+    train(tiny.path, tmp_path / "a", epochs=1, hard_negative_ratio=0.3, **EXACT)
+    assert "hard_negative_ratio" not in caplog.text
+    train(tiny.path, tmp_path / "b", epochs=1, hard_negative_ratio=0.8, **EXACT)
+    assert "hard_negative_ratio 0.8 was asked for, 0.5 of the negatives will be hard: 20 of 40" in caplog.text
+    with open(tmp_path / "b" / "config.yaml") as stream:
+        assert yaml.safe_load(stream)["resolved"]["hard_negative_share"] == 0.5
 
 
 def test_256_pairs_are_overfitted(tmp_path):

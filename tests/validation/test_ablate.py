@@ -12,6 +12,7 @@ from sklearn.metrics import roc_auc_score
 from dhs import storage
 from dhs.config import EvaluateConfig
 from dhs.errors import DhsError, UsageError
+from dhs.models.data import Samples
 from dhs.validation import ablate as module
 from dhs.validation.ablate import Ablation, ablate, load_plan
 from dhs.validation.paired import compare, measures
@@ -110,6 +111,9 @@ def test_hard_negatives_have_their_own_measure(runs):
         ("variants: [{name: a, question: x}, {name: a, question: y}]", "each its own"),
         ("variants: [{name: a, question: x, against: b}]", "not listed before it"),
         ("variants: [{name: a, question: x, trian: {}}]", "did you mean 'train'"),
+        ("variants: [{name: a, question: x, needs_weights: true}]", "the first variant is the reference"),
+        ("{extends: smoke, variants: [{name: reference, question: x}]}", "each its own"),
+        ("{extends: smok}", "no plan 'smok'"),
         ("- 1", "Plan"),
     ],
 )
@@ -118,7 +122,7 @@ def test_a_bad_plan_is_refused_by_name(tmp_path, text, message):
     path.write_text(text)
     with pytest.raises(UsageError, match=message) as caught:
         load_plan(path)
-    assert str(path) in str(caught.value)
+    assert str(path) in str(caught.value) or "smok" in text
     with pytest.raises(UsageError, match="no plan 'defualt'"):
         load_plan("defualt")
 
@@ -127,11 +131,62 @@ def test_the_default_plan_asks_the_questions_of_the_training_plan():
     plan = load_plan("default")
     changes = {v.name: {**v.train, **v.inject} for v in plan.variants}
     keys = {key for change in changes.values() for key in change}
-    wanted = {"controls", "hard_negative_ratio", "core_dropout_prob", "core_dropout", "channels", "sources__spec"}
+    wanted = {"controls", "hard_negative_ratio", "core_dropout_prob", "core_dropout", "channels", "sources__morphology"}
     assert wanted | {"rotation", "pretrained"} <= keys
     assert len(plan.seeds) == 2
     for variant in plan.variants:
         module.load_profile("demo", **{f"train__{k}": x for k, x in (plan.train | variant.train).items()})
+
+
+def stamps(plan, n_pairs):
+    """Stamps trained on over all runs, each pair two an epoch; variants that wait for weights left out."""
+    epochs = [
+        (v, (plan.train | v.train)["epochs"] * len(v.seeds or plan.seeds)) for v in plan.variants if not v.needs_weights
+    ]
+    halved = {v.name for v in plan.variants if v.train.get("train_fraction") == 0.5 or "controls" in v.train}
+    return sum((n_pairs if v.name in halved else 2 * n_pairs) * n for v, n in epochs)
+
+
+def test_the_default_plan_fits_into_its_time():
+    """45 minutes less a fifth for validation, scoring and data, at the slower of the rates measured in bfloat16."""
+    assert stamps(load_plan("default"), 0.7 * 3000) / 245 < 0.8 * 45 * 60
+
+
+def test_the_full_plan_goes_on_where_the_default_ended():
+    default, full = load_plan("default"), load_plan("full")
+    assert full.variants[: len(default.variants)] == default.variants
+    assert (full.train, full.seeds, full.n_survey_negatives) == (default.train, default.seeds, 2000)
+    keys = {key for v in full.variants[len(default.variants) :] for key in v.train}
+    assert {"arch", "stretch", "sigma_floor", "negatives_per_positive", "residual", "conv1"} <= keys
+    for variant in full.variants:
+        module.load_profile("demo", **{f"train__{k}": x for k, x in (full.train | variant.train).items()})
+
+
+def test_unpaired_is_compared_with_as_many_stamps(tmp_path):
+    pairs = write_synthetic_pairs(tmp_path / "pairs", {"train": 40, "val": 4, "test": 0}, pairs_per_host=2)
+    plan = {v.name: v.train for v in load_plan("default").variants}
+    half = Samples(pairs, "train", seed=1, fraction=plan["half"]["train_fraction"])
+    unpaired = Samples(pairs, "train", seed=1, unpaired=plan["unpaired"]["controls"] == "unpaired")
+    assert len(half) == len(unpaired) == len(Samples(pairs, "train")) / 2
+    assert half.steps(8) == unpaired.steps(8)
+
+
+def test_what_a_data_set_can_not_be_asked_is_a_skipped_row(tmp_path, monkeypatch):
+    """A set without hard negatives, and without the configuration it was injected with, as earlier ones are."""
+    pairs = write_synthetic_pairs(tmp_path / "pairs", {"train": 16, "val": 8, "test": 12}, hard_every=0)
+    plan = tmp_path / "plan.yaml"
+    plan.write_text("""
+extends: smoke
+seeds: [1]
+variants:
+  - {name: sersic, question: "?", inject: {sources__morphology: sersic}}
+""")
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "no weights here"))
+    table = ablate(pairs.path, tmp_path / "out", plan=plan, profile="smoke").table
+    reasons = table[table["status"] == "skip"].set_index("variant")["reason"]
+    assert set(reasons.index) == {"no_hard_negatives", "pretrained", "sersic"}
+    assert "no hard negatives" in reasons["no_hard_negatives"] and "earlier format" in reasons["sersic"]
+    assert {"reference", "radial_profile", "core_only"} <= set(table.loc[table["status"] == "done", "variant"])
 
 
 def test_smoke_plan_from_end_to_end_and_again(tmp_path, monkeypatch):
