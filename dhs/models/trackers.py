@@ -43,7 +43,7 @@ class WandbTracker:
     name : str or None
     config : dict
     folder : str
-        Where an offline run is kept.
+        Where W&B keeps its files; under the working directory, its own default, for an object store.
     mode : {"online", "offline", "disabled"}, optional
         ``WANDB_MODE`` decides without it.
 
@@ -63,9 +63,11 @@ class WandbTracker:
                 "wandb_project is set but the package wandb is not installed. Install it with "
                 "pip install 'dark-halo-scope[wandb]', or leave wandb_project out: history.csv is always written."
             ) from None
-        os.makedirs(folder, exist_ok=True)
+        here = None if "://" in folder else folder
+        if here is not None:
+            os.makedirs(here, exist_ok=True)
         try:
-            self._run = wandb.init(project=project, name=name, config=config, dir=folder, mode=mode)
+            self._run = wandb.init(project=project, name=name, config=config, dir=here, mode=mode)
         except Exception as error:  # login, network and settings fail with exceptions of several packages
             raise DhsError(
                 f"W&B would not start ({error}). Log in with `wandb login`, set wandb_mode=offline, "

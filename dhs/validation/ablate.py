@@ -80,11 +80,11 @@ def load_plan(plan: str | Path) -> Plan:
         Unknown plan, bad YAML, unknown key.
     """
     own = Path(__file__).parent / f"ablation_{plan}.yaml"
-    path = own if own.is_file() else Path(plan)
-    if not path.is_file():
+    path = own if own.is_file() else plan
+    if not (Path(path).is_file() or "://" in str(path)):
         raise UsageError(f"no plan {str(plan)!r}: choose default or smoke, or give a YAML file that lists variants")
     try:
-        return Plan.model_validate(yaml.safe_load(path.read_text()))
+        return Plan.model_validate(yaml.safe_load(storage.read_bytes(path)))
     except (yaml.YAMLError, ValidationError) as error:
         raise UsageError(f"{path}: {error}") from None
 
