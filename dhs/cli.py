@@ -23,7 +23,25 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-Profile = Annotated[str, typer.Option(help="smoke, demo, paper, or a YAML file.")]
+
+def _stored_profile(value: str):
+    """A profile that lies in an object store; names and local files are left to `dhs.config.load_profile`."""
+    if "://" not in value:
+        return value
+    from dhs import storage
+    from dhs.config import parse_profile
+
+    return parse_profile(_yaml(storage.read_bytes(value), value), value)
+
+
+def _yaml(text: bytes | str, where: str):
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise UsageError(f"{where}: not YAML: {error}") from None
+
+
+Profile = Annotated[str, typer.Option(callback=_stored_profile, help="smoke, demo, paper, or a YAML file.")]
 DataPath = Annotated[
     str, typer.Option(help="A pairs data set: the folder with split=*, or the earlier train/ val/ test/.")
 ]
@@ -140,7 +158,7 @@ def _options(pairs: list[str]) -> dict:
         key, equals, value = pair.partition("=")
         if not equals or not key.isidentifier():
             raise UsageError(f"--set {pair!r}: give KEY=VALUE, e.g. --set core_dropout=scaled")
-        options[key] = yaml.safe_load(value)
+        options[key] = _yaml(value, f"--set {key}")
     return options
 
 
@@ -162,7 +180,13 @@ def score(
     checkpoint: Checkpoint,
     out: Annotated[str, typer.Option(help="Parquet file of candidates; the rest is written beside it.")],
     data_path: Annotated[str | None, typer.Option(help="A pairs data set.")] = None,
-    cutouts: Annotated[str | None, typer.Option(help="A folder of cutouts, or one.")] = None,
+    cutouts: Annotated[
+        str | None, typer.Option(help="A folder of cutouts, one cutout, or a folder that holds the survey's coadd/.")
+    ] = None,
+    host_catalogue: Annotated[
+        str | None, typer.Option(help="Targets in the coadds: Tractor or sweep files, or a table; tractor/ by default.")
+    ] = None,
+    host_select: Annotated[str | None, typer.Option(help="Cuts on that catalogue: lrg or none.")] = None,
     profile: Profile = "demo",
     evaluation: Annotated[str | None, typer.Option(help="evaluation.json, for calibrated probabilities.")] = None,
     prevalence: Annotated[float | None, typer.Option(help="Share of lenses; the evaluation's by default.")] = None,
@@ -183,6 +207,8 @@ def score(
         out,
         data_path=data_path,
         cutouts=cutouts,
+        host_catalogue=host_catalogue,
+        host_select=host_select,
         profile=profile,
         evaluation=evaluation,
         prevalence=prevalence,
@@ -234,7 +260,7 @@ def signoff(run: Annotated[str, typer.Option(help="The run's folder, e.g. runs/d
 @app.command()
 def fetch(
     what: Annotated[str, typer.Argument(help="cosmos, hosts or lenses.")],
-    out: Annotated[str, typer.Option(help="Folder to fill.")],
+    out: Annotated[str, typer.Option(help="Folder or s3:// prefix to fill.")],
     catalogue: Annotated[str | None, typer.Option(help="hosts: CSV with RA and Dec.")] = None,
     url: Annotated[str | None, typer.Option(help="Another address than the public one.")] = None,
     sha256: Annotated[str | None, typer.Option(help="cosmos, lenses: expected checksum.")] = None,
@@ -247,7 +273,7 @@ def fetch(
 
 @app.command()
 def book(
-    profile: Profile = "demo",
+    profile: Annotated[str, typer.Option(help="smoke, demo, paper, or a YAML file.")] = "demo",
     seed: Annotated[int | None, typer.Option(min=0)] = None,
 ):
     """Execute the notebooks and build the book; unchanged steps are not run again."""

@@ -7,6 +7,7 @@ A lost executor's tasks are run again by Spark: an item writes its own files ato
 from __future__ import annotations
 
 import base64
+import hashlib
 import importlib.util
 import os
 import pickle
@@ -100,11 +101,13 @@ def run(
 
 
 def _mapper(function: Callable, items: list, setup: Callable, arguments: tuple) -> Callable:
+    key = hashlib.sha256(pickle.dumps((setup, arguments))).digest()
+
     def work(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for batch in batches:
             for index in batch.column(0).to_pylist():
                 try:
-                    result = pickle.dumps(function(_context(setup, arguments), items[index]))
+                    result = pickle.dumps(function(_context(key, setup, arguments), items[index]))
                 except DhsError as error:
                     raise RuntimeError(_MARK + base64.b64encode(pickle.dumps(error)).decode() + ";") from error
                 yield pa.RecordBatch.from_pydict({"index": [index], "result": [result]}, schema=RESULT)
@@ -112,9 +115,8 @@ def _mapper(function: Callable, items: list, setup: Callable, arguments: tuple) 
     return work
 
 
-def _context(setup: Callable, arguments: tuple):
+def _context(key: bytes, setup: Callable, arguments: tuple):
     """What ``setup`` makes, once for each Python worker: Spark uses a worker for many tasks."""
-    key = pickle.dumps((setup, arguments))
     if key not in _contexts:
         one_thread()
         _contexts.clear()

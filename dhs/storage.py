@@ -135,7 +135,7 @@ def read_bytes(path: str | Path) -> bytes:
         return stream.read()
 
 
-def write_bytes(path: str | Path, data: bytes) -> None:
+def write_bytes(path: str | Path, data: bytes | pa.Buffer) -> None:
     """Write a file whole or not at all."""
     fs, inner = resolve(path)
     with explained(path):
@@ -157,6 +157,28 @@ def write_bytes(path: str | Path, data: bytes) -> None:
         except BaseException:
             os.unlink(temporary)
             raise
+
+
+def cache_folder(name: str) -> Path:
+    """A folder of ``DHS_CACHE_DIR``, else of ``dhs`` in the user's cache directory."""
+    own, user = os.environ.get("DHS_CACHE_DIR"), os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    return (Path(own) if own else Path(user) / "dhs").expanduser().absolute() / name
+
+
+def copy(source: str | Path, target: str | Path) -> None:
+    """Copy a file, whole or not at all; one of the two is local. Large files are not held in memory."""
+    fs, inner = resolve(source)
+    if isinstance(fs, pafs.LocalFileSystem):
+        with explained(source), pa.memory_map(inner) as stream:
+            write_bytes(target, stream.read_buffer())
+        return
+    path = Path(resolve(target)[1])
+    with explained(target):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=path.parent, prefix=".tmp-") as aside:
+            with explained(source), fs.open_input_file(inner) as stream:
+                stream.download(os.path.join(aside, path.name))
+            os.replace(os.path.join(aside, path.name), path)
 
 
 def read_json(path: str | Path) -> dict:

@@ -37,11 +37,7 @@ for key, value in figures.glued(measured, "scale").items():
 # %% [markdown]
 # ## Measured
 #
-# On {glue:text}`scale_date`, with {glue:text}`scale_cores` cores, mock hosts and the embedded sources:
-# {glue:text}`scale_pairs` pairs in {glue:text}`scale_minutes` minutes with at most {glue:text}`scale_peak_gb` GB held
-# by all processes together, {glue:text}`scale_kb` kB a pair on disk, {glue:text}`scale_rate` pairs for each second of
-# a core. Wall time grows with the number of pairs to the power {glue:text}`scale_slope`. Speed of Spark on two cores
-# over one: {glue:text}`scale_spark`.
+# Mock hosts and the embedded sources, from nothing to a finished data set. {glue:text}`scale_measured`
 
 # %% tags=["hide-input"] mystnb={"figure": {"caption": "Wall time and peak memory of one run against its number of pairs; each point is a process of its own, start-up included.", "name": "fig-scale"}, "image": {"alt": "Two panels: wall time against pairs on logarithmic axes with a fitted power law, and peak memory against pairs"}}
 figures.scaling(measured)
@@ -49,9 +45,8 @@ figures.scaling(measured)
 # %% [markdown]
 # ## A plan for $10^8$ cutouts
 #
-# At that rate they take {glue:text}`scale_core_hours` core hours and {glue:text}`scale_tb` TB, in
-# {glue:text}`scale_objects` million objects. Parts are independent, so nodes divide the hours; the cost does not
-# depend on their number. Reading real coadds is not in the measured rate: a brick's files are read once each.
+# {glue:text}`scale_needs` Parts are independent, so nodes divide the hours; the cost does not depend on their number.
+# Reading real coadds is not in the measured rate: a brick's files are read once each.
 
 # %% tags=["hide-input"]
 figures.table(
@@ -63,10 +58,11 @@ figures.table(
 # %% [markdown]
 # ## What breaks first
 #
-# 1. **The driver's memory.** It holds the plan, every slot with its host: {glue:text}`scale_plan_gb` GB for $10^8$
-#    pairs, and the hosts' names again for the manifest. Run one data set a sky region (a sweep file is one), with the
-#    regions' catalogues apart and one seed: splits follow from the sky, so the same host never lands in two.
-# 2. **The number of objects.** Two a part. Raise `injection.pairs_per_part` for large runs.
+# 1. **The driver's memory.** It holds the plan, every slot with its host ({glue:text}`scale_held` for $10^8$ pairs),
+#    and the hosts' names again for the manifest. Run one data set a sky region (a sweep file is one), with the regions'
+#    catalogues apart and one seed: splits follow from the sky, so the same host never lands in two.
+# 2. **The number of objects.** Two a part. Raise `injection.pairs_per_part` for large runs, also because a brick with
+#    more pairs than a part holds is opened once for each of its parts.
 # 3. **The store's request rate.** A throttled store is asked again with back-off; fewer workers help, more retries
 #    do not.
 # 4. **Choosing hosts.** The catalogue is read by the driver, one file after another.
@@ -76,7 +72,8 @@ figures.table(
 #
 # ```bash
 # dhs inject --engine spark --master yarn --hosts s3://anonymous@BUCKET/dr10/south --host-catalogue sweep.fits \
-#     --sources real_galaxy_catalog.fits --out s3://BUCKET/pairs/region --n-pairs 1000000 --seed 1
+#     --sources s3://BUCKET/cosmos/catalog.fits --out s3://BUCKET/pairs/region --n-pairs 1000000 --seed 1
 # ```
 #
-# Every worker needs this package (and, for a source catalogue, its files) in its Python; `PYSPARK_PYTHON` names it.
+# Every worker needs this package in its Python, which `PYSPARK_PYTHON` names, and the store's credentials. A source
+# catalogue in the store is copied to each machine's cache once; a local one must lie at the same path everywhere.

@@ -1,12 +1,16 @@
 """A real S3 protocol server on loopback (moto behind werkzeug), which can be told to throttle and to ask for keys."""
 
+import os
 import threading
 import urllib.request
 from contextlib import contextmanager
+from pathlib import Path
 
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 from werkzeug.serving import WSGIRequestHandler, make_server
 from werkzeug.wrappers import Request, Response
+
+from dhs import storage
 
 DENIED = b"<Error><Code>AccessDenied</Code><Message>Access Denied</Message></Error>"
 SLOW_DOWN = b"<Error><Code>SlowDown</Code><Message>Please reduce your request rate.</Message></Error>"
@@ -60,6 +64,24 @@ class Store:
     def put(self, path: str, data: bytes = b"", method: str = "PUT", **headers: str) -> None:
         request = urllib.request.Request(f"{self.url}/{path}", data, headers, method=method)
         urllib.request.urlopen(request).read()
+
+    def opened(self, suffix: str = "") -> list[str]:
+        """Paths of the objects that were opened to be read, one entry each time."""
+        return [path for method, path in self.asked if method == "HEAD" and path.endswith(suffix)]
+
+
+def upload(folder: Path, prefix: str) -> str:
+    for path in (p for p in folder.rglob("*") if p.is_file()):
+        storage.write_bytes(storage.join(prefix, path.relative_to(folder).as_posix()), path.read_bytes())
+    return prefix
+
+
+def only(monkeypatch, environment: dict[str, str]) -> None:
+    """These variables of the environment, and no other that speaks of S3."""
+    for name in [n for n in os.environ if n.startswith("AWS_")]:
+        monkeypatch.delenv(name)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
 
 
 @contextmanager

@@ -127,19 +127,66 @@ def test_what_does_not_fit_is_refused_before_it_starts(monkeypatch):
         engines.check("spark")
 
 
-@needs_spark
-def test_spark_injects_the_bytes_of_the_serial_engine(tmp_path):
+@pytest.fixture(scope="module")
+def serial(tmp_path_factory):
+    """A data set of several parts by the serial engine, and the profile it is of."""
     profile = load_profile(
         "smoke",
         hosts__n_mock=12,
         sources__spec="mock",
         injection__n_pairs=12,
-        injection__pairs_per_part=4,
+        injection__pairs_per_part=2,
         injection__supersampling=2,
     )
-    serial = dhs.inject(tmp_path / "serial", profile=profile, engine="serial")
-    other = dhs.inject(tmp_path / "spark", profile=profile, engine="spark", workers=2)
-    assert other.manifest == serial.manifest
-    for split in ("train", "val", "test"):
-        assert [Path(f).read_bytes() for f in other.files(split)] == [Path(f).read_bytes() for f in serial.files(split)]
-    assert storage.read_json(tmp_path / "spark" / "run.json")["engine"] == "spark"
+    return profile, dhs.inject(tmp_path_factory.mktemp("serial") / "pairs", profile=profile, engine="serial")
+
+
+def content(pairs) -> dict[str, bytes]:
+    return {
+        f.removeprefix(pairs.path): storage.read_bytes(f) for f in storage.list_files(pairs.path, (".parquet",), True)
+    }
+
+
+@pytest.mark.parametrize(
+    ("engine", "workers", "partitions"),
+    [
+        ("processes", 1, None),
+        ("processes", 3, None),
+        pytest.param("spark", 2, 1, marks=needs_spark),
+        pytest.param("spark", 2, 3, marks=needs_spark),
+        pytest.param("spark", 2, 20_000, marks=needs_spark),
+    ],
+)
+def test_every_engine_worker_count_and_partitioning_gives_the_bytes_of_the_serial_one(
+    serial, engine, workers, partitions, tmp_path, monkeypatch
+):
+    profile, expected = serial
+    assert len(content(expected)) > 12, "several parts"
+    if partitions is not None:
+        monkeypatch.setattr(spark, "MAX_TASKS", partitions)
+    found = dhs.inject(tmp_path / "pairs", profile=profile, engine=engine, workers=workers)
+    assert content(found) == content(expected) and found.manifest == expected.manifest
+    assert storage.read_json(tmp_path / "pairs" / "run.json")["engine"] == engine
+
+
+@needs_spark
+@pytest.mark.slow
+def test_an_executor_that_is_lost_costs_nothing_but_time(serial, tmp_path):
+    """A cluster of two executors in processes of their own, one of which is killed at work."""
+    profile, expected = serial
+    (tmp_path / "p.yaml").write_text(profile.to_yaml())
+    command = [sys.executable, "-m", "dhs", "inject", "--profile", tmp_path / "p.yaml", "--out", tmp_path / "pairs"]
+    command += ["--engine", "spark", "--master", "local-cluster[2,1,1024]"]
+    process = subprocess.Popen(list(map(str, command)), stderr=subprocess.PIPE, text=True)
+
+    def executors() -> list[psutil.Process]:
+        family = psutil.Process(process.pid).children(recursive=True)
+        return [p for p in family if "CoarseGrainedExecutorBackend" in " ".join(p.cmdline()[-20:])]
+
+    until(lambda: process.poll() is not None or list((tmp_path / "pairs").glob("split=*/*.parquet")), 180)
+    assert process.poll() is None, process.stderr.read()
+    executors()[0].kill()
+    _, said = process.communicate(timeout=300)
+    assert process.returncode == 0, said
+    found = dhs.open_pairs(tmp_path / "pairs")
+    assert content(found) == content(expected) and found.manifest == expected.manifest

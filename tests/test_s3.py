@@ -1,6 +1,7 @@
 """Everything through ``s3://``, against a real S3 protocol server on loopback: storage, hosts, and the command line."""
 
-import os
+import importlib.util
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -13,16 +14,22 @@ pytest.importorskip("moto", reason="moto is not installed: no S3 server to test 
 sys.path.insert(0, str(Path(__file__).parent))
 sys.path.insert(0, str(Path(__file__).parent / "survey"))
 sys.path.insert(0, str(Path(__file__).parent / "datasets"))
+sys.path.insert(0, str(Path(__file__).parent / "injection"))
 from brick_samples import write_brick
 from earlier_samples import write_earlier
-from s3_server import s3_server
+from s3_server import only, s3_server, upload
+from test_sources import small_catalogue
 
 import dhs
 from dhs import storage
-from dhs.config import HostsConfig, load_profile
+from dhs.config import HostsConfig, SourcesConfig, load_profile
 from dhs.errors import DhsError
+from dhs.injection.sources import open_sources
 from dhs.survey.hosts import open_hosts
 from dhs.survey.mock import write_mock_hosts
+
+has_spark = importlib.util.find_spec("pyspark") is not None and shutil.which("java") is not None
+needs_spark = pytest.mark.skipif(not has_spark, reason="pyspark (extra `spark`) or Java is not installed")
 
 
 @pytest.fixture(scope="module")
@@ -33,20 +40,10 @@ def server():
 
 @pytest.fixture
 def store(server, monkeypatch):
-    for name in list(os.environ):
-        if name.startswith("AWS_"):
-            monkeypatch.delenv(name)
-    for name, value in server.environment.items():
-        monkeypatch.setenv(name, value)
+    only(monkeypatch, server.environment)
     server.throttle = 0
     server.asked.clear()
     return server
-
-
-def upload(folder: Path, prefix: str) -> str:
-    for path in (p for p in folder.rglob("*") if p.is_file()):
-        storage.write_bytes(storage.join(prefix, path.relative_to(folder).as_posix()), path.read_bytes())
-    return prefix
 
 
 def cli(*args):
@@ -143,6 +140,52 @@ def test_bricks_and_their_catalogue_on_s3_give_the_same_stamps(store, tmp_path):
     for i in range(3):
         assert np.array_equal(remote.read(i).image, local.read(i).image)
     assert remote.bricks_opened == 1
+
+
+def test_files_are_copied_both_ways_and_whole(store, tmp_path):
+    data = np.random.default_rng(0).bytes(12_000_000)
+    (tmp_path / "a").write_bytes(data)
+    storage.copy(tmp_path / "a", "s3://bucket/copies/a")
+    storage.copy("s3://bucket/copies/a", tmp_path / "new" / "b")
+    assert (tmp_path / "new" / "b").read_bytes() == data and len(list((tmp_path / "new").iterdir())) == 1
+    with pytest.raises(DhsError, match="s3://bucket/copies/c: no such file"):
+        storage.copy("s3://bucket/copies/c", tmp_path / "new" / "c")
+    assert [p.name for p in (tmp_path / "new").iterdir()] == ["b"]
+
+
+def test_a_source_catalogue_is_brought_once_with_the_files_it_names(store, tmp_path, monkeypatch):
+    monkeypatch.setenv("DHS_CACHE_DIR", str(tmp_path / "cache"))
+    local = small_catalogue(tmp_path / "cosmos", n=5)
+    (tmp_path / "cosmos" / "psf_images.fits").write_bytes(b"not needed")
+    spec = f"{upload(tmp_path / 'cosmos', 's3://bucket/cosmos')}/catalog.fits"
+    store.asked.clear()
+    here, there = (open_sources(SourcesConfig(spec=str(s)), 1) for s in (local, spec))
+    assert there.ids == here.ids and there.spec == here.spec == "cosmos/catalog.fits" and there.cuts == here.cuts
+    assert all(np.array_equal(there.read(i).image, here.read(i).image) for i in range(len(here)))
+    assert sorted(p.rsplit("/", 1)[-1] for p in store.opened()) == ["catalog.fits", "catalog_fits.fits", "images.fits"]
+    store.asked.clear()
+    open_sources(SourcesConfig(spec=spec), 1)
+    assert not store.opened()
+    shutil.rmtree(tmp_path / "cosmos")
+    small_catalogue(tmp_path / "cosmos", n=6)
+    upload(tmp_path / "cosmos", "s3://bucket/cosmos")
+    assert len(open_sources(SourcesConfig(spec=spec), 1)) == 6, "another catalogue there is another one here"
+    with pytest.raises(DhsError, match=r"s3://bucket/cosmos/none.fits: no such source catalogue.*catalog.fits, cat"):
+        open_sources(SourcesConfig(spec="s3://bucket/cosmos/none.fits"), 1)
+
+
+@pytest.mark.parametrize("engine", ["processes", pytest.param("spark", marks=needs_spark)])
+def test_every_engine_opens_each_coadd_once(store, tmp_path, engine):
+    for ra, dec in ((150.1, 2.2), (170.4, 2.2), (190.9, -8.0)):
+        write_brick(tmp_path / "dr10", ra, dec, n_targets=4, size=200, seed=int(ra))
+    upload(tmp_path / "dr10", "s3://bucket/once")
+    options = ["--hosts", "s3://bucket/once", "--sources", "mock", "--profile", "smoke", "--known-lenses", "none"]
+    store.asked.clear()
+    done = cli("inject", *options, "--n-pairs", 36, "--out", tmp_path / engine, "--engine", engine, "--workers", 2)
+    assert done.returncode == 0, done.stderr
+    files = store.opened(".fits.fz")
+    assert len(files) == len(set(files)) == 3 * 10, "ten files a brick, for three pairs of each of its four hosts"
+    assert len(dhs.open_pairs(tmp_path / engine)) == 36
 
 
 def test_the_command_line_from_s3_to_s3_gives_the_bytes_of_a_local_run(store, tmp_path):

@@ -23,6 +23,20 @@ def test_a_failed_write_leaves_the_old_file_and_no_litter(tmp_path, monkeypatch)
     assert [p.name for p in path.parent.iterdir()] == ["file"]
 
 
+def test_a_copy_is_whole_and_the_cache_is_where_it_was_said(tmp_path, monkeypatch):
+    data = os.urandom(3_000_000)
+    (tmp_path / "a").write_bytes(data)
+    storage.copy(tmp_path / "a", tmp_path / "new" / "b")
+    assert (tmp_path / "new" / "b").read_bytes() == data
+    with pytest.raises(DhsError, match="absent: no such file"):
+        storage.copy(tmp_path / "absent", tmp_path / "c")
+    monkeypatch.setenv("DHS_CACHE_DIR", str(tmp_path / "mine"))
+    assert storage.cache_folder("sources") == tmp_path / "mine" / "sources"
+    monkeypatch.delenv("DHS_CACHE_DIR")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert storage.cache_folder("sources") == tmp_path / "dhs" / "sources"
+
+
 def test_a_place_that_may_not_be_written_is_named(tmp_path, monkeypatch):
     def fail(*args, **kwargs):
         raise PermissionError(13, "Permission denied")

@@ -25,7 +25,7 @@ from dhs.datasets.schema import NEGATIVE_SCHEMA, PAIR_SCHEMA, SCHEMA_VERSION, SP
 from dhs.encoding import encode
 from dhs.errors import DhsError, InputRefused, Refusal
 from dhs.injection.noise import rng_key
-from dhs.injection.pair import ARC_LEVELS, Pair, make_pair
+from dhs.injection.pair import ARC_LEVELS, Pair, make_pair, noise_variance
 from dhs.injection.sources import open_sources
 from dhs.survey.hosts import open_hosts
 from dhs.survey.stamp import HostStamp
@@ -108,7 +108,7 @@ def pair_tables(context: Context, part: Part, epoch: int = 0) -> tuple[pa.Table,
     pairs, negatives, draws = [], [], Counter()
     refused: dict[str, Refusal] = {}
     config, seed = context.profile.injection, context.profile.seed
-    last, host, common = None, None, {}
+    last, host, common, variance = None, None, {}, None
     for pair_id, host_index in part.slots:
         if last != host_index:
             try:
@@ -117,9 +117,9 @@ def pair_tables(context: Context, part: Part, epoch: int = 0) -> tuple[pa.Table,
                 refused[error.refusal.id] = error.refusal
                 draws.update({"host_refused": 1})
                 continue
-            common = parts.host_columns(host, context.profile.splits.nside)
+            common, variance = parts.host_columns(host, context.profile.splits.nside), noise_variance(host)
         key = rng_key(seed, pair_id, epoch)
-        made = make_pair(key, host, context.sources, context.source_index[part.split], config)
+        made = make_pair(key, host, context.sources, context.source_index[part.split], config, variance)
         if not isinstance(made, Pair):
             draws.update(made + Counter({"slot_exhausted": 1}))
             continue

@@ -309,17 +309,11 @@ def _manifest(totals: parts.Totals, refused: list[Refusal], path: str, maker: di
     }
 
 
-def cache_folder() -> Path:
-    """``DHS_CACHE_DIR``, else ``dhs`` in the user's cache directory; conversions lie in ``earlier/`` within."""
-    own, user = os.environ.get("DHS_CACHE_DIR"), os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return (Path(own) if own else Path(user) / "dhs").expanduser().absolute() / "earlier"
-
-
 def cached(path: str | Path) -> Path:
     """Folder of the conversion of a set, made if there is none for its files as they are now; says so on stderr."""
     where = str(path) if "://" in str(path) else storage.resolve(path)[1]
     key = digest([CONVERSION, SCHEMA_VERSION, where, [[f.name, f.size, f.mtime_ns] for f in listing(path)]])
-    folder = cache_folder() / key[:32]
+    folder = storage.cache_folder("earlier") / key[:32]
     if not (folder / "manifest.json").is_file():
         print(f"dhs: {path}: earlier data format, converted once into {folder}", file=sys.stderr)
         run = folder / "run.json"

@@ -30,6 +30,7 @@ from dhs.survey.stamp import HostStamp
 INVVAR_LEVELS = 32767  # quantisation steps of the greatest inverse variance
 PSF_LEVELS = 65536  # and of a PSF image's peak
 DRAWS_KEY = b"dhs_draws"
+IDS = ["host_id", "source_id"]
 
 
 @dataclass(frozen=True)
@@ -79,16 +80,19 @@ def write(out: str, split: str, name: str, pairs: pa.Table, negatives: pa.Table,
         By reason; kept in the metadata of the pairs.
     """
     meta = {**pairs.schema.metadata, DRAWS_KEY: json.dumps(draws, sort_keys=True).encode()}
-    data = [storage.table_bytes(negatives), storage.table_bytes(pairs.replace_schema_metadata(meta))]
+    pairs = pairs.replace_schema_metadata(meta)
+    data = [storage.table_bytes(negatives), storage.table_bytes(pairs)]
     for file, content in zip(_files(out, name), data):
         storage.write_bytes(file, content)
-    return _summary(split, name, *data, made=pairs.num_rows)
+    return _summary(split, name, *data, pairs.select(IDS), made=pairs.num_rows)
 
 
 def read_summary(out: str, split: str, name: str) -> Summary | None:
     """Summary of a part that is there already; None where it is damaged, or half of a pair of files."""
     try:
-        return _summary(split, name, *(storage.read_bytes(f) for f in _files(out, name)), made=0)
+        negatives, pairs = (storage.read_bytes(f) for f in _files(out, name))
+        pq.ParquetFile(pa.BufferReader(negatives))
+        return _summary(split, name, negatives, pairs, pq.read_table(pa.BufferReader(pairs), columns=IDS), made=0)
     except (DhsError, pa.ArrowInvalid, KeyError):
         return None
 
@@ -97,16 +101,14 @@ def _files(out: str, name: str) -> tuple[str, str]:
     return storage.join(out, "negatives", name), storage.join(out, name)
 
 
-def _summary(split: str, name: str, negatives: bytes, pairs: bytes, made: int) -> Summary:
-    file = pq.ParquetFile(pa.BufferReader(pairs))
-    pq.ParquetFile(pa.BufferReader(negatives))
-    meta = file.schema_arrow.metadata
-    ids = file.read(columns=["host_id", "source_id"])
+def _summary(split: str, name: str, negatives: bytes, pairs: bytes, ids: pa.Table, made: int) -> Summary:
+    """Summary of a part from its files' bytes, and two columns and the metadata of its pairs."""
+    meta = ids.schema.metadata
     return Summary(
         split=split,
         name=name,
         digests=(hashlib.sha256(pairs).hexdigest(), hashlib.sha256(negatives).hexdigest()),
-        rows=file.metadata.num_rows,
+        rows=ids.num_rows,
         made=made,
         draws=json.loads(meta[DRAWS_KEY]),
         refused=tuple(refusals_of(meta)),

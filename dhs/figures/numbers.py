@@ -380,26 +380,25 @@ def _entry(entry) -> str:
 
 
 def _scale(measured: Mapping) -> dict[str, str]:
-    """The stored measurement, and what it makes of 10^8 cutouts."""
-    target = 1e8
-    last = (measured.get("runs") or [{}])[-1]
-    get = {k: float(last.get(k) or math.nan) for k in ("pairs", "wall_s", "peak_gb", "pairs_per_cpu_s", "parts")}
-    size = float(last.get("bytes_per_pair") or math.nan)
-    held = float(measured.get("plan_bytes_per_pair") or math.nan)
+    """The stored measurement and what it makes of 10^8 cutouts, as sentences: whole ones, measured or not."""
+    target, runs = 1e8, measured.get("runs") or []
+    if not runs:
+        absent = "Not measured yet: benchmarks/scale.py does it."
+        return {"scale_measured": absent, "scale_needs": "Without a rate there is no plan.", "scale_held": "unmeasured"}
+    last, rate = runs[-1], runs[-1]["pairs_per_cpu_s"]
+    spark = measured.get("spark_speedup")
+    said = [
+        f"On {measured['date']}, on {measured['cores']} cores, {text(last['pairs'])} pairs took "
+        f"{text(last['wall_s'] / 60, 1)} minutes and at most {text(last['peak_gb'], 2)} GB over all processes "
+        f"together, {text(last['bytes_per_pair'] / 1e3, 1)} kB a pair on disk: {text(rate, 1)} pairs for each second "
+        "of a core.",
+        f"Wall time grows with the number of pairs to the power {text(measured['slope_wall'], 2)}.",
+        f"Spark on two cores is {text(spark, 2)} times as fast as on one." if spark else "Spark was not measured.",
+    ]
+    objects = 2e-6 * target * last["parts"] / last["pairs"]
     return {
-        "scale_date": str(measured.get("date", "not measured")),
-        "scale_cores": text(measured.get("cores")),
-        "scale_pairs": text(last.get("pairs")),
-        "scale_minutes": text(get["wall_s"] / 60, 1),
-        "scale_peak_gb": text(get["peak_gb"], 2),
-        "scale_rate": text(get["pairs_per_cpu_s"], 1),
-        "scale_slope": text(measured.get("slope_wall"), 2),
-        "scale_spark": text(measured.get("spark_speedup"), 2),
-        "scale_kb": text(size / 1e3, 1),
-        "scale_tb": text(size * target / 1e12, 2),
-        "scale_objects": text(2e-6 * target * get["parts"] / get["pairs"], 2),
-        "scale_plan_gb": text(held * target / 1e9, 1),
-        "scale_core_hours": text(round(target / get["pairs_per_cpu_s"] / 3600))
-        if get["pairs_per_cpu_s"] > 0
-        else "not measured",
+        "scale_measured": " ".join(said),
+        "scale_needs": f"At that rate they take {text(round(target / rate / 3600))} core hours and "
+        f"{text(last['bytes_per_pair'] * target / 1e12, 2)} TB, in {text(objects, 2)} million objects.",
+        "scale_held": f"{text(measured['plan_bytes_per_pair'] * target / 1e9, 1)} GB",
     }

@@ -68,13 +68,10 @@ def transfer(psf: np.ndarray | None, psf_fwhm: np.ndarray, supersampling: int) -
     ValueError
         PSF images of even or too large a size.
     """
+    if psf is None:
+        return _moffats(tuple(map(float, psf_fwhm)), supersampling >> halvings(supersampling))
     f, pixel, _ = _response(supersampling)
     half = len(f) // 2 + 1
-    if psf is None:
-        alpha = moffat_alpha(intrinsic_fwhm(psf_fwhm)) / PIXEL_SCALE
-        out = np.empty((len(alpha), len(f), half), np.complex64)
-        _moffat(f, 2.0 * np.pi * alpha, out)
-        return out
     k = psf.shape[-1]
     if k % 2 == 0 or k >= PERIOD:
         raise ValueError(f"a PSF image has an odd number of pixels a side, below {PERIOD}; this one has {k}")
@@ -87,6 +84,16 @@ def transfer(psf: np.ndarray | None, psf_fwhm: np.ndarray, supersampling: int) -
     response = pixel[rows][:, None] * pixel[columns][None, :]
     coarse = np.round(f[rows] * PERIOD).astype(int) % PERIOD
     out[:, rows[:, None], columns] = spectrum[:, coarse[:, None], columns] / response
+    return out
+
+
+@lru_cache(maxsize=2)
+def _moffats(psf_fwhm: tuple[float, ...], samples: int) -> np.ndarray:
+    """`transfer` of Moffat profiles at ``samples`` a pixel; pairs of one host and their hard negatives share it."""
+    f = fft.fftfreq(samples * PERIOD, 1.0 / samples)
+    alpha = moffat_alpha(intrinsic_fwhm(np.array(psf_fwhm))) / PIXEL_SCALE
+    out = np.empty((len(alpha), len(f), len(f) // 2 + 1), np.complex64)
+    _moffat(f, 2.0 * np.pi * alpha, out)
     return out
 
 
@@ -109,8 +116,10 @@ def observe(light: np.ndarray, transfers: np.ndarray, supersampling: int) -> np.
     n = light.shape[0] // supersampling
     frame = np.zeros((PERIOD * supersampling, PERIOD * supersampling), np.float32)
     frame[: len(light), : len(light)] = light
+    used = len(light)
     for _ in range(halvings(supersampling)):
-        frame = _halve(frame)
+        frame = _halve(frame, used)
+        used = min(used // 2 + 1, len(frame))
     spectrum = fft.rfft2(frame) * _weights(supersampling)
     folded = np.empty((len(transfers), PERIOD, PERIOD // 2 + 1), np.complex64)
     _fold(spectrum, transfers, folded)
@@ -133,18 +142,26 @@ def _moffat(f, scale, out):
 
 
 @njit(cache=True, error_model="numpy")
-def _halve(light):
-    """A periodic grid thinned by two with the filter (1, 3, 3, 1) / 4 along each axis; the sum is kept."""
+def _halve(light, used):
+    """A periodic grid thinned by two with the filter (1, 3, 3, 1) / 4 along each axis; the sum is kept.
+
+    Light lies in the first ``used`` rows and columns, and in the last of each; what it does not reach stays 0.
+    """
     n = light.shape[0]
     half, three = n // 2, np.float32(3.0)
-    out = np.empty((half, half), np.float32)
-    low = np.empty(n + 2, np.float32)
+    reached = min(used // 2 + 1, half)
+    out = np.zeros((half, half), np.float32)
+    low = np.zeros(n + 2, np.float32)
     for j in range(half):
+        if reached <= j < half - 1:
+            continue
         a, b, c, d = light[(2 * j - 1) % n], light[2 * j], light[2 * j + 1], light[(2 * j + 2) % n]
         for i in range(n):
             low[i + 1] = a[i] + three * (b[i] + c[i]) + d[i]
         low[0], low[n + 1] = low[n], low[1]
         for i in range(half):
+            if reached <= i < half - 1:
+                continue
             out[j, i] = low[2 * i] + three * (low[2 * i + 1] + low[2 * i + 2]) + low[2 * i + 3]
     return out * np.float32(1.0 / 16.0)
 
@@ -157,6 +174,12 @@ def _fold(spectrum, transfers, out):
     """
     n, columns = spectrum.shape
     period, half = out.shape[1:]
+    direct, conjugate = np.full(columns, -1), np.full(columns, -1)  # where a column goes, if anywhere
+    for i in range(half - 1, columns):
+        if i >= half and i % period < half and 2 * i < n:
+            direct[i] = i % period
+        if (n - i) % period < half:
+            conjugate[i] = (n - i) % period
     out[:] = 0.0
     for band in range(out.shape[0]):
         for j in range(n):
@@ -165,7 +188,7 @@ def _fold(spectrum, transfers, out):
                 row[i] += spectrum[j, i] * transfers[band, j, i]
             for i in range(half - 1, columns):
                 value = spectrum[j, i] * transfers[band, j, i]
-                if i >= half and i % period < half and 2 * i < n:
-                    row[i % period] += value
-                if (n - i) % period < half:
-                    mirrored[(n - i) % period] += np.conj(value)
+                if direct[i] >= 0:
+                    row[direct[i]] += value
+                if conjugate[i] >= 0:
+                    mirrored[conjugate[i]] += np.conj(value)

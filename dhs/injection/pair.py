@@ -77,7 +77,14 @@ def noise_variance(host: HostStamp) -> np.ndarray:
     return variance if host.invvar is None else np.where(host.invvar > 0, variance, np.inf)
 
 
-def make_pair(key: str, host: HostStamp, sources, indices: np.ndarray, config: InjectionConfig) -> Pair | Counter:
+def make_pair(
+    key: str,
+    host: HostStamp,
+    sources,
+    indices: np.ndarray,
+    config: InjectionConfig,
+    variance: np.ndarray | None = None,
+) -> Pair | Counter:
     """Draw until accepted, render, scale, and make the hard negative.
 
     Parameters
@@ -89,12 +96,15 @@ def make_pair(key: str, host: HostStamp, sources, indices: np.ndarray, config: I
     indices : ndarray of int
         The sources of the host's split.
     config : InjectionConfig
+    variance : ndarray, optional
+        `noise_variance` of the host, where it serves several pairs.
 
     Returns
     -------
     Pair, or a Counter of rejection reasons where ``max_attempts`` draws were all rejected.
     """
     rejected: Counter = Counter()
+    variance = noise_variance(host) if variance is None else variance
     for attempt in range(config.max_attempts):
         rng = generator(key, Stream.DRAW, attempt)
         source = sources.read(int(indices[rng.integers(len(indices))]))
@@ -107,13 +117,13 @@ def make_pair(key: str, host: HostStamp, sources, indices: np.ndarray, config: I
             light = how.light(proposal.lens, source, proposal.x, proposal.y, proposal.phi, s)
             if light.sum() < config.min_magnification:
                 raise Rejected("low_magnification")
-            return _accept(key, proposal, host, source, light, images, config, rejected)
+            return _accept(key, proposal, host, source, light, images, config, rejected, variance)
         except Rejected as reason:
             rejected[str(reason)] += 1
     return rejected
 
 
-def _accept(key, proposal, host, source, light, images, config, rejected) -> Pair:
+def _accept(key, proposal, host, source, light, images, config, rejected, variance) -> Pair:
     how, s = METHODS[config.renderer], config.supersampling
     flux = source.flux * north_over_south(source.flux, source.z) if is_north(host.ra, host.dec) else source.flux
     colour = (flux / flux[R_BAND]).astype(np.float32)[:, None, None]
@@ -126,7 +136,6 @@ def _accept(key, proposal, host, source, light, images, config, rejected) -> Pai
     peak = snr_maxpix(arc, host.sky_sigma)
     if peak == 0:
         raise Rejected("too_faint_to_store")
-    variance = noise_variance(host)
     matched = snr_matched(arc, variance, host.lag1)
     kind, negative, negative_matched, contrast = None, None, float("nan"), float("nan")
     rng = generator(key, Stream.NEGATIVE) if config.hard_negative_fraction > 0 else None

@@ -9,13 +9,16 @@ from pathlib import Path
 import galsim
 import numpy as np
 from astropy.io import fits
+from pyarrow.fs import FileSelector
 
-from dhs.config import SourcesConfig
+from dhs import storage
+from dhs.config import SourcesConfig, digest
 from dhs.errors import DhsError, Refusal
 from dhs.injection.source import Source
 
 FETCH_FOLDER = Path("data") / "cosmos"  # where `dhs fetch cosmos` unpacks, under the working directory
 CATALOGUE_COLUMNS = ("ident", "gal_filename", "gal_hdu", "pixel_scale", "noise_variance")
+FILE_COLUMNS = ("gal_filename", "noise_filename")  # PSF images are not used
 
 
 class Unusable(Exception):
@@ -177,8 +180,9 @@ def open_sources(config: SourcesConfig, seed: int) -> SourceSet:
     ----------
     config : SourcesConfig
         ``spec`` is ``auto`` (COSMOS if `find_cosmos` finds it, else ``xdf``), ``xdf``, ``mock`` (tests only), or
-        the FITS file of a GalSim RealGalaxyCatalog. ``morphology`` ``sersic`` puts a smooth disc in the place of
-        each galaxy (`dhs.injection.sersic`); the set then counts as made up.
+        the FITS file of a GalSim RealGalaxyCatalog, local or in an object store (`local_catalogue`). ``morphology``
+        ``sersic`` puts a smooth disc in the place of each galaxy (`dhs.injection.sersic`); the set then counts as
+        made up.
     seed : int
         Decides the mock galaxies, and which galaxies of a catalogue larger than ``max_n`` are used.
 
@@ -203,7 +207,7 @@ def open_sources(config: SourcesConfig, seed: int) -> SourceSet:
     elif spec == "mock":
         loaded, kind, limits = mock_sources.load(config, seed), "mock", mock_sources.LIMITS
     else:
-        path = _catalogue_file(Path(spec).expanduser())
+        path = local_catalogue(spec) if "://" in str(spec) else _catalogue_file(Path(spec).expanduser())
         loaded, kind, limits = real_galaxy.load(path, config, seed), "real_galaxy", real_galaxy.LIMITS
         spec = f"{path.resolve().parent.name}/{path.name}"
     if not loaded.sources:
@@ -221,9 +225,47 @@ def _catalogue_file(path: Path) -> Path:
         found = [p.name for p in sorted(path.glob("*.fits")) if is_catalogue(p)]
         hint = f"Give the file: {', '.join(found)}." if found else "No FITS file in it is a RealGalaxyCatalog."
         raise DhsError(f"{path}: a folder, not a catalogue. {hint}")
-    raise DhsError(
-        f"{path}: no such source catalogue. Give auto, xdf, mock, or the FITS file of a GalSim RealGalaxyCatalog "
-        "(its image files belong in the same folder)."
+    raise _no_catalogue(path)
+
+
+def local_catalogue(uri: str) -> Path:
+    """A catalogue in an object store, as a copy in the user's cache with the files that belong to it.
+
+    galsim opens local files alone. The companion and the image and noise files that the catalogue names are copied
+    once; where anything beside the catalogue has changed since, they are copied again.
+
+    Raises
+    ------
+    DhsError
+        No such file.
+    """
+    folder, _, name = uri.rpartition("/")
+    fs, inner = storage.resolve(folder)
+    with storage.explained(folder):
+        infos = fs.get_file_info(FileSelector(inner, allow_not_found=True))
+    there = {i.base_name for i in infos}
+    if name not in there:
+        found = sorted(n for n in there if "catalog" in n and n.endswith(".fits"))
+        raise _no_catalogue(uri, f" In its folder: {', '.join(found)}." if found else "")
+    state = sorted([i.base_name, i.size, i.mtime_ns] for i in infos if i.is_file)
+    target = storage.cache_folder("sources") / digest([inner, state])[:32] / inner.rsplit("/", 1)[-1]
+
+    def bring(names: set[str]) -> None:
+        for wanted in sorted(names & there):
+            if not (target / wanted).is_file():
+                storage.copy(storage.join(folder, wanted), target / wanted)
+
+    bring({name, f"{name.removesuffix('.fits')}_fits.fits"})
+    if is_catalogue(target / name):
+        table = fits.getdata(target / name, 1)
+        bring({str(v).strip() for c in table.names if c.lower() in FILE_COLUMNS for v in np.unique(table[c])})
+    return target / name
+
+
+def _no_catalogue(where: str | Path, hint: str = "") -> DhsError:
+    return DhsError(
+        f"{where}: no such source catalogue. Give auto, xdf, mock, or the FITS file of a GalSim RealGalaxyCatalog "
+        f"(its image files belong in the same folder).{hint}"
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import groupby
 
 import numpy as np
 import pyarrow as pa
@@ -148,6 +149,8 @@ def score_shards(
 ) -> list[str]:
     """Score a host set or a pairs data set into ``folder/part-*.parquet``; finished parts are not done again.
 
+    Hosts in coadds are taken brick by brick (`dhs.survey.survey_hosts` sorts them so): a part holds whole bricks.
+
     Parameters
     ----------
     folder : path
@@ -181,9 +184,8 @@ def score_shards(
         work = [files for split in splits for files in part_files(pairs, split)]
         identity = [list(splits), len(work), pairs.manifest.get("content_hash")]
     else:
-        n = len(hosts.refs)
-        work = [(i, min(i + SHARD_STAMPS, n)) for i in range(0, n, SHARD_STAMPS)]
-        identity = [digest("\n".join(f"{r.host_id} {r.file} {r.row}" for r in hosts.refs))]
+        work = _spans(hosts)
+        identity = [digest("\n".join(f"{r.host_id} {r.file} {r.row}" for r in hosts.refs)), digest(work)]
     network = "" if scorer is not None else storage.sha256(checkpoint)
     _claim(folder, {"inputs": identity, "core_mask_px": core_mask_px, "network": network, "precision": precision})
     paths = [storage.join(folder, f"part-{number:06d}.parquet") for number in range(len(work))]
@@ -201,6 +203,21 @@ def score_shards(
     finally:
         torch.set_num_threads(threads)
     return paths
+
+
+def _spans(hosts) -> list[tuple[int, int]]:
+    """Runs of about `SHARD_STAMPS` hosts; a brick of coadds is never cut, so that it is opened once."""
+    n = len(hosts.refs)
+    if getattr(hosts, "kind", "") != "bricks":
+        return [(i, min(i + SHARD_STAMPS, n)) for i in range(0, n, SHARD_STAMPS)]
+    spans, start, stop = [], 0, 0
+    for _, brick in groupby(hosts.refs, key=lambda ref: ref.brickname):
+        size = len(list(brick))
+        if stop > start and stop - start + size > SHARD_STAMPS:
+            spans.append((start, stop))
+            start = stop
+        stop += size
+    return [*spans, (start, stop)] if n else spans
 
 
 def _claim(folder, content: dict) -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from dhs import storage
+from dhs.config import digest
 from dhs.errors import DhsError, InputRefused, Refusal, UsageError
 from dhs.survey import facts
 from dhs.survey.catalogues import known_lenses, read_catalogue
@@ -50,7 +51,8 @@ def fetch(
         repository; where the package is installed also the curated list of ground-found lenses
         (`dhs.survey.lens_list`), whose ``real_lenses.csv`` can be the catalogue of ``hosts``.
     out : str or Path
-        Local folder. What is there and has the sum in ``SHA256SUMS`` is not asked for again.
+        Folder. What is there and has the sum in ``SHA256SUMS`` is not asked for again. For an object store, files are
+        fetched to the user's cache and copied from there.
     catalogue : str, optional
         For ``hosts``: CSV or TSV with RA and Dec in degrees.
     url : str, optional
@@ -72,6 +74,12 @@ def fetch(
     DhsError
         The server did not answer after several attempts, a checksum differs, or no host could be fetched.
     """
+    if "://" in str(out):
+        if not storage.exists("/".join(str(out).split("/")[:3])):
+            raise DhsError(f"{out}: no such bucket. Create it, or check the name; nothing was fetched.")
+        here = storage.cache_folder("fetch") / digest(str(out).rstrip("/"))[:32]
+        files = fetch(what, here, catalogue=catalogue, url=url, sha256=sha256, parallel=parallel)
+        return [_copied(Path(file), here, str(out)) for file in [*files, *map(str, here.glob("quarantine.parquet"))]]
     folder = Path(out)
     if what == "lenses":
         return _lenses(folder, url, sha256)
@@ -82,6 +90,17 @@ def fetch(
             raise UsageError("fetch hosts needs --catalogue: a CSV or TSV with RA and Dec of the galaxies in degrees.")
         return _hosts(folder, catalogue, url or VIEWER_URL, parallel)
     raise UsageError(f"nothing to fetch called {what!r}: choose cosmos, hosts or lenses.")
+
+
+def _copied(file: Path, folder: Path, out: str) -> str:
+    """A file of a folder at its place in an object store; a copy that is there, not older, is left."""
+    target, here = storage.join(out, file.relative_to(folder).as_posix()), file.stat()
+    fs, inner = storage.resolve(target)
+    with storage.explained(target):
+        there = fs.get_file_info(inner)
+    if there.size != here.st_size or (there.mtime_ns or 0) < here.st_mtime_ns:
+        storage.copy(file, target)
+    return target
 
 
 def _lenses(folder: Path, url: str | None, sha256: str | None) -> list[str]:

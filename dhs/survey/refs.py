@@ -19,7 +19,7 @@ class HostRef:
     ra, dec, brick_ra, brick_dec : float
         Degrees.
     file : str
-        Cutout it is in; the survey's root where it is cut from coadds.
+        Cutout it is in; the catalogue it was selected from where it is cut from coadds.
     row : int
         Of the catalogue it was selected from; -1 where a file holds one host.
     z_phot : float

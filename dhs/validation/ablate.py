@@ -32,8 +32,8 @@ from dhs.models.parts import refuse_candidates
 from dhs.models.score import Scorer
 from dhs.models.train import train
 from dhs.survey.negatives import SurveyNegatives
-from dhs.validation.evaluate import make_negatives
 from dhs.validation.paired import compare, scores_of
+from dhs.validation.passes import make_negatives
 
 TABLE = "ablation.parquet"
 
@@ -84,13 +84,13 @@ def load_plan(plan: str | Path) -> Plan:
         Unknown plan, bad YAML, unknown key.
     """
     own = Path(__file__).parent / f"ablation_{plan}.yaml"
-    path = own if own.is_file() else Path(plan)
-    if not path.is_file():
+    path = own if own.is_file() else plan
+    if not (Path(path).is_file() or "://" in str(path)):
         raise UsageError(
             f"no plan {str(plan)!r}: choose default, full or smoke, or give a YAML file that lists variants"
         )
     try:
-        data = yaml.safe_load(path.read_text())
+        data = yaml.safe_load(storage.read_bytes(path))
         if isinstance(data, dict) and "extends" in data:
             base = load_plan(data.pop("extends")).model_dump(mode="json")
             data = base | data | {"variants": [*base["variants"], *(data.get("variants") or [])]}

@@ -33,6 +33,8 @@ def score(
     *,
     data_path: str | Path | None = None,
     cutouts: str | None = None,
+    host_catalogue: str | None = None,
+    host_select: str | None = None,
     profile: str | Path | Profile = "demo",
     splits: Sequence[str] = ("test",),
     evaluation: str | Path | None = None,
@@ -58,7 +60,12 @@ def score(
         ``NAME.html``, ``NAME.quarantine.parquet``, and ``NAME.shards/part-*.parquet`` with the score of every stamp,
         from which an interrupted run goes on.
     data_path, cutouts : str, optional
-        A pairs data set, or a host spec: a folder of cutouts, one file, ``mock``. Exactly one.
+        A pairs data set, or a host spec: a folder of cutouts, one file, a folder that holds the survey's ``coadd/``,
+        ``mock``. Exactly one.
+    host_catalogue : str, optional
+        What to score in coadds: Tractor or sweep catalogues, or a table of positions; ``tractor/`` by default.
+    host_select : {"lrg", "none"}, optional
+        Cuts on that catalogue; the profile's by default.
     profile : str, Path or Profile
     splits : sequence of str
         Of the pairs.
@@ -90,13 +97,15 @@ def score(
     Raises
     ------
     UsageError
-        Both inputs, or neither.
+        Both inputs, or neither; a catalogue or cuts for a pairs data set.
     DhsError
         A bad checkpoint, data set or evaluation; a test split without a registered plan; a folder begun with other
         inputs; no stamp that could be scored.
     """
     if (data_path is None) == (cutouts is None):
         raise UsageError("give either data_path (--data-path) or cutouts (--cutouts), one of the two")
+    if data_path is not None and (host_catalogue or host_select):
+        raise UsageError("a catalogue and its cuts (--host-catalogue, --host-select) are for coadds (--cutouts)")
     if not 0 <= shard[0] < shard[1]:
         raise UsageError(f"shard {shard[0]} of {shard[1]}: count from 0")
     profile = load_profile(profile)
@@ -112,8 +121,9 @@ def score(
     if pairs is None:
         from dhs.survey.hosts import open_hosts
 
-        config = profile.hosts.model_copy(update={"spec": cutouts, "known_lenses": None, "allow_known_lenses": True})
-        hosts = open_hosts(config, profile.seed)
+        known_ones = {"hosts__known_lenses": "none", "hosts__allow_known_lenses": True}  # they are what is looked for
+        asked = {"hosts__spec": cutouts, "hosts__catalogue": host_catalogue, "hosts__select": host_select}
+        hosts = open_hosts(profile.replace(**asked, **known_ones).hosts, profile.seed)
         if hosts.refusals and shard[0] == 0:
             storage.write_quarantine(storage.join(folder, "quarantine-opening.parquet"), hosts.refusals)
     radius = profile.evaluate.core_radius_px if core_masked else None
@@ -254,6 +264,8 @@ def _stamps(table: pa.Table, hosts, pairs: reader.Pairs | None) -> list[np.ndarr
     """The candidates' images, in their order."""
     if hosts is not None:
         index = {ref.host_id: i for i, ref in enumerate(hosts.refs)}
-        return [hosts.read(index[i]).image for i in table["id"].to_pylist()]
+        places = [index[name] for name in table["id"].to_pylist()]
+        images = {i: hosts.read(i).image for i in sorted(places)}  # brick by brick
+        return [images[i] for i in places]
     ids, kinds = table["pair_id"].to_pylist(), table["kind"].to_pylist()
     return [by_pair(pairs, [pair], kind)[0][0] for pair, kind in zip(ids, kinds)]

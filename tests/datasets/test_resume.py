@@ -9,13 +9,15 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
+from astropy.io import fits
 from hypothesis import given
 from hypothesis import strategies as st
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 sys.path.insert(0, str(Path(__file__).parents[1] / "survey"))
-from brick_samples import write_brick, write_coadds
+from brick_samples import write, write_brick, write_coadds
 
 import dhs
 from dhs import storage
@@ -116,6 +118,23 @@ def test_pairs_from_bricks_open_each_once_and_quarantine_what_is_masked(tmp_path
     assert not {r["id"] for r in refused} & set(table["host_id"].to_pylist())
     two = dhs.inject(tmp_path / "b", profile=profile, engine="processes", workers=2)
     assert two.manifest == pairs.manifest and parquet(tmp_path / "b") == parquet(tmp_path / "a")
+
+
+def test_bricks_that_cannot_be_used_cost_their_own_hosts_alone(tmp_path):
+    names = [write_brick(tmp_path / "dr10", 150.1 + i, 2.2, n_targets=2, size=200, seed=i)[0] for i in range(4)]
+    good, bandless, lost, cut = (tmp_path / "dr10" / "coadd" / name[:3] / name for name in names)
+    (bandless / f"legacysurvey-{bandless.name}-image-z.fits.fz").unlink()
+    write(lost / f"legacysurvey-{lost.name}-image-r.fits.fz", np.ones((200, 200), np.float32), fits.Header(), "IMAGE_r")
+    path = cut / f"legacysurvey-{cut.name}-invvar-g.fits.fz"
+    path.write_bytes(path.read_bytes()[:4000])
+    profile = load_profile("smoke", **SMALL, hosts__spec=str(tmp_path / "dr10"), injection__n_pairs=8)
+    pairs = dhs.inject(tmp_path / "a", profile=profile, engine="serial")
+    assert set(pairs.table()["brickname"].to_pylist()) == {good.name} and len(pairs) == 2
+    refused = storage.read_table(tmp_path / "a" / "quarantine.parquet").to_pylist()
+    assert len(refused) == 6 == pairs.manifest["hosts"]["refused"]
+    told = {(r["code"], next(n for n in names if n in r["message"] + r["file"])) for r in refused}
+    assert told == {("missing_band", bandless.name), ("missing_position", lost.name), ("unreadable", cut.name)}
+    assert any("no image in z" in r["message"] for r in refused) and all(r["remedy"] for r in refused)
 
 
 class Killed:

@@ -28,11 +28,26 @@ def test_hours_and_cost_follow_from_the_rate_of_one_core():
     assert rows[0]["hours"] == "138.9" and rows[1]["hours"] == "13.9"
 
 
-def test_numbers_for_the_page():
+def test_sentences_for_the_page():
     keys = figures.glued(MEASURED, "scale")
-    assert (keys["scale_tb"], keys["scale_objects"], keys["scale_plan_gb"]) == ("0.80", "1.60", "15.0")
-    assert keys["scale_core_hours"] == "1,389" and keys["scale_minutes"] == "1.7"
-    assert set(figures.glued({}, "scale").values()) == {"not measured"}
+    # 8,000 B, 8e-3 parts and 150 B of plan a pair; two objects a part
+    for part in ("1,389 core hours", "0.80 TB", "1.60 million objects"):
+        assert part in keys["scale_needs"]
+    for part in (
+        "On 2026-01-01, on 2 cores",
+        "1,000 pairs took 1.7 minutes",
+        "0.50 GB",
+        "8.0 kB",
+        "20.0 pairs",
+        "1.80 times",
+    ):
+        assert part in keys["scale_measured"]
+    assert keys["scale_held"] == "15.0 GB"
+    without = figures.glued({k: v for k, v in MEASURED.items() if k != "spark_speedup"}, "scale")
+    assert without["scale_measured"].endswith("Spark was not measured.")
+    absent = figures.glued({}, "scale")
+    assert set(absent) == set(keys) and "benchmarks/scale.py" in absent["scale_measured"]
+    assert not any(c.isdigit() for text in absent.values() for c in text)
 
 
 def test_the_measurement_is_drawn_and_its_absence_said():
@@ -52,4 +67,5 @@ def test_the_benchmark_runs_and_writes_what_the_page_reads():
     for run in measured["runs"]:
         assert 0 < run["cpu_s"] and 0.05 < run["peak_gb"] < 20 and 1000 < run["bytes_per_pair"] < 200_000
     keys = figures.glued(measured, "scale")
-    assert [k for k, v in keys.items() if v == "not measured"] == ["scale_spark"]
+    assert not any("not measured" in v for k, v in keys.items() if k != "scale_measured")
+    assert "120 pairs took" in keys["scale_measured"] and keys["scale_measured"].endswith("Spark was not measured.")

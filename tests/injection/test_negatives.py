@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from dhs.injection import negatives
+from dhs.injection.light import thin
 
 SCALE = 0.262 / 4
 
@@ -45,3 +46,9 @@ def test_a_ring_has_no_contrast_and_an_arc_has():
 
 def test_dark_light_stays_dark():
     assert negatives.azimuthal_blocks(np.zeros((64, 64)), 0, 0, 1.2, SCALE, np.random.default_rng(0)).sum() == 0
+
+
+@pytest.mark.parametrize("factor", [1, 2, 3, 4, 7, 8])
+def test_thinned_light_is_the_sum_over_blocks_to_the_bit(factor):
+    light = np.random.default_rng(2).random((24 * factor, 24 * factor)).astype(np.float32) ** 3
+    assert np.array_equal(thin(light, factor), light.reshape(24, factor, 24, factor).sum(axis=(1, 3)))

@@ -200,6 +200,20 @@ def test_einstein_ring_has_the_einstein_radius(light):
     assert half_light_radius(ring.reshape(384, 384), 0.0, 0.0, PIXEL_SCALE / 6) == pytest.approx(1.5, rel=0.02)
 
 
+@pytest.mark.parametrize("size", [4, 63, 64, 128])
+def test_thinning_looks_at_all_that_the_light_reaches(size):
+    """Rows and columns beyond the light are left out: to the bit, the filter over the whole periodic frame."""
+    frame = np.zeros((128, 128), np.float32)
+    frame[:size, :size] = np.random.default_rng(size).random((size, size))
+    once = convolve._halve(frame, size)
+    assert np.array_equal(once, convolve._halve(frame, 128))
+    assert np.array_equal(convolve._halve(once, min(size // 2 + 1, 64)), convolve._halve(once, 64))
+    weights = np.array([1, 3, 3, 1]) / 4
+    axis = sum(w * np.roll(frame.astype(float), 1 - k, axis=0) for k, w in enumerate(weights))[::2]
+    both = sum(w * np.roll(axis, 1 - k, axis=1) for k, w in enumerate(weights))[:, ::2]
+    np.testing.assert_allclose(once, both, atol=1e-5)
+
+
 def test_half_light_radius_of_a_gaussian():
     """r = sigma sqrt(2 ln 2)."""
     axis = np.arange(101) - 50.0

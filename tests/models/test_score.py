@@ -1,3 +1,7 @@
+import importlib.util
+import shutil
+import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -5,18 +9,36 @@ import pytest
 import torch
 from synthetic import write_synthetic_pairs
 
+sys.path.insert(0, str(Path(__file__).parents[1] / "survey"))
+from brick_samples import write_brick
+
 from dhs import storage
+from dhs.config import HostsConfig
 from dhs.datasets import reader
 from dhs.datasets.schema import SCORE_SCHEMA
 from dhs.errors import DhsError, InputRefused, Refusal, UsageError
 from dhs.models.score import Scorer, host_mag_r, score_pairs
 from dhs.models.shards import CUTOUT_SCHEMA, score_hosts, score_shards
+from dhs.survey import coadds
+from dhs.survey.hosts import open_hosts
 from dhs.survey.stamp import HostStamp
+
+has_spark = importlib.util.find_spec("pyspark") is not None and shutil.which("java") is not None
+needs_spark = pytest.mark.skipif(not has_spark, reason="pyspark (extra `spark`) or Java is not installed")
 
 
 @pytest.fixture(scope="module")
 def scorer(trained):
     return Scorer(trained.last)
+
+
+@pytest.fixture(scope="module")
+def bricks(tmp_path_factory):
+    """Three bricks of three targets."""
+    root = tmp_path_factory.mktemp("dr10")
+    for ra in (150.1, 150.4, 150.9):
+        write_brick(root, ra, 2.2, n_targets=3, size=300, seed=int(ra * 10))
+    return root
 
 
 @pytest.fixture(scope="module")
@@ -201,10 +223,48 @@ def test_a_folder_begun_with_other_inputs_is_refused(tiny, scorer, stamps, tmp_p
         score_shards(tmp_path, scorer=scorer, pairs=tiny, core_mask_px=3.0)
 
 
-def test_every_engine_writes_the_same_shards(tiny, trained, tmp_path):
+@pytest.mark.parametrize("engine", ["processes", pytest.param("spark", marks=needs_spark)])
+def test_every_engine_writes_the_same_shards(tiny, trained, tmp_path, engine):
     found = []
-    for engine in ("serial", "processes"):
-        options = {"engine": engine, "workers": 2, "splits": ("val", "test")}
-        paths = score_shards(tmp_path / engine, checkpoint=trained.last, pairs=tiny, **options)
+    for name in ("serial", engine):
+        options = {"engine": name, "workers": 2, "splits": ("val", "test")}
+        paths = score_shards(tmp_path / name, checkpoint=trained.last, pairs=tiny, **options)
         found.append([storage.read_bytes(p) for p in paths])
     assert found[0] == found[1] and len(found[0]) == 2
+
+
+@pytest.mark.parametrize("engine", ["processes", pytest.param("spark", marks=needs_spark)])
+def test_every_engine_scores_coadds_to_the_same_shards(bricks, trained, tmp_path, engine, monkeypatch):
+    monkeypatch.setattr("dhs.models.shards.SHARD_STAMPS", 4)
+    found = []
+    for name in ("serial", engine):
+        hosts = open_hosts(HostsConfig(spec=str(bricks), known_lenses=None), 1)
+        paths = score_shards(tmp_path / name, checkpoint=trained.last, hosts=hosts, engine=name, workers=2)
+        found.append([storage.read_bytes(p) for p in paths])
+    assert found[0] == found[1] and len(found[0]) == 3
+    logits = [x for p in paths for x in storage.read_table(p)["logit"].to_pylist()]
+    stamps = np.stack([hosts.read(i).image for i in range(9)])
+    sigma = np.stack([hosts.read(i).sky_sigma for i in range(9)])
+    np.testing.assert_allclose(logits, Scorer(trained.last).logits(stamps, sky_sigma=sigma), atol=1e-4)
+
+
+def test_a_brick_of_coadds_is_never_cut_between_shards(bricks, scorer, tmp_path, monkeypatch):
+    """Three bricks of three: one or two to a shard, however many stamps a shard may hold, and each opened once."""
+    opened = []
+    init = coadds.Coadds.__init__
+    monkeypatch.setattr(coadds.Coadds, "__init__", lambda self, root, b: (opened.append(b), init(self, root, b))[1])
+    for most, rows in ((1, [3, 3, 3]), (5, [3, 3, 3]), (6, [6, 3]), (100, [9])):
+        monkeypatch.setattr("dhs.models.shards.SHARD_STAMPS", most)
+        hosts = open_hosts(HostsConfig(spec=str(bricks), known_lenses=None), 1)
+        opened.clear()
+        paths = score_shards(tmp_path / str(most), scorer=scorer, hosts=hosts)
+        tables = [storage.read_table(p) for p in paths]
+        assert [t.num_rows for t in tables] == rows and len(opened) == len(set(opened)) == 3
+    (tmp_path / "1" / "part-000001.parquet").unlink()
+    opened.clear()
+    monkeypatch.setattr("dhs.models.shards.SHARD_STAMPS", 1)
+    score_shards(tmp_path / "1", scorer=scorer, hosts=hosts)
+    assert opened == sorted({r.brickname for r in hosts.refs})[1:2], "what is done is not done again"
+    monkeypatch.setattr("dhs.models.shards.SHARD_STAMPS", 6)
+    with pytest.raises(DhsError, match="other inputs"):
+        score_shards(tmp_path / "1", scorer=scorer, hosts=hosts)

@@ -41,6 +41,9 @@ def test_wandb_gets_the_rows_and_is_closed(tmp_path, monkeypatch):
     expected = {"project": "project", "name": "name", "config": {"lr": 1}, "dir": str(tmp_path), "mode": None}
     assert calls[0] == expected
     assert calls[1:] == [{"epoch": 1}, "finished"]
+    monkeypatch.chdir(tmp_path)
+    WandbTracker("project", "name", {}, "s3://bucket/train")
+    assert calls[-1]["dir"] is None and not list(tmp_path.iterdir()), "a bucket is no folder of this machine"
 
 
 def test_wandb_keeps_the_run_of_an_object_store_in_the_working_directory(tmp_path, monkeypatch):

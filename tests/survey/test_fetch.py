@@ -4,6 +4,7 @@ import base64
 import hashlib
 import http.server
 import io
+import sys
 import tarfile
 import threading
 import time
@@ -13,7 +14,7 @@ import pytest
 from astropy.io import fits
 from brick_samples import brick_wcs
 
-from dhs import storage
+from dhs import cli, storage
 from dhs.config import HostsConfig
 from dhs.errors import DhsError, UsageError
 from dhs.survey import catalogues, download, fetch
@@ -333,6 +334,27 @@ def test_lenscat_comes_from_its_package_or_its_repository(server, tmp_path, monk
     monkeypatch.setattr(download, "ATTEMPTS", 1)
     with pytest.raises(DhsError, match="no RA column"):
         fetch.fetch("lenses", tmp_path / "c", url=f"{server.url}/page")
+
+
+def test_from_the_command_line(server, tmp_path, monkeypatch, capsys):
+    def say(*args) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["dhs", "fetch", *map(str, args)])
+        with pytest.raises(SystemExit) as left:
+            cli.main()
+        return left.value.code or 0, *capsys.readouterr()
+
+    table = tmp_path / "hosts.csv"
+    table.write_text("RA,Dec\n10.5,-3.25\n200.0,12.0\n")
+    url = viewer(server)
+    code, out, _ = say("hosts", "--catalogue", table, "--out", tmp_path / "out", "--url", url, "--parallel", 2)
+    assert code == 0 and out.split() == [
+        f"{tmp_path}/out/{name}.npz" for name in ("10.500000-3.250000", "200.000000+12.000000")
+    ]
+    code, _, said = say("cosmos", "--out", tmp_path / "c", "--url", f"{server.url}/absent")
+    assert code == 3 and "the server answered 404" in said and "Check the address" in said
+    server.bodies["/cosmos"] = tarball(**{"sample/catalogue.fits": b"abc"})
+    code, _, said = say("cosmos", "--out", tmp_path / "c", "--url", f"{server.url}/cosmos", "--sha256", "0" * 64)
+    assert code == 3 and f"expected {'0' * 64}. Nothing was kept" in said and not list((tmp_path / "c").glob("cosmos*"))
 
 
 def test_usage(tmp_path):

@@ -5,6 +5,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 import warnings
 from pathlib import Path
 
@@ -12,11 +13,15 @@ import numpy as np
 import pytest
 from astropy.table import Table
 
+sys.path.insert(0, str(Path(__file__).parents[1] / "survey"))
+from brick_samples import write_brick, write_coadds
+
 from dhs import storage
 from dhs.config import load_profile
 from dhs.datasets import plan
 from dhs.datasets.reader import open_pairs
 from dhs.errors import DhsError, UsageError
+from dhs.survey import coadds
 from dhs.validation.calibration import Calibrator
 from dhs.validation.candidates import score
 from dhs.validation.contact_sheet import contact_sheet
@@ -127,6 +132,39 @@ def test_cutouts_that_cannot_be_used_are_quarantined_or_stop_the_run(tmp_path):
     refused = storage.read_table(tmp_path / "s.quarantine.parquet").to_pylist()
     assert [r["id"] for r in refused] == ["coarse"] and "0.262" in refused[0]["message"] + refused[0]["remedy"]
     assert not (tmp_path / "s.parquet").with_suffix(".tmp").exists()
+
+
+def test_coadds_are_scored_at_the_positions_of_a_catalogue(tmp_path, monkeypatch):
+    """Two bricks; one target hidden by the mask; the sheet's stamps are read brick by brick."""
+    places = []
+    for ra, n in ((150.1, 3), (150.4, 2)):
+        name, wcs, images, table = write_brick(tmp_path / "dr10", ra, 2.2, n_targets=n, size=300, seed=int(10 * ra))
+        places += [(row["ra"], row["dec"], name) for row in table]
+    x, y = np.rint(wcs.wcs_world2pix([places[-1][:2]], 0)[0]).astype(int)
+    images["maskbits"][y - 32 : y + 32, x - 32 : x + 32] = 1 << 12
+    write_coadds(tmp_path / "dr10" / "coadd" / name[:3] / name, name, wcs, (0.0, 0.0), images)
+    rows = "".join(f"{a},{d}\n" for a, d, _ in [*places, (10.0, 2.2, "")])
+    (tmp_path / "targets.csv").write_text(f"ra,dec\n{rows}")
+    opened = []
+    init = coadds.Coadds.__init__
+    monkeypatch.setattr(coadds.Coadds, "__init__", lambda self, root, b: (opened.append(b), init(self, root, b))[1])
+    options = {"cutouts": str(tmp_path / "dr10"), "host_catalogue": str(tmp_path / "targets.csv"), "scorer": Flux()}
+    with pytest.raises(DhsError, match="--host-select none"):
+        score("", tmp_path / "s.parquet", **options)
+    table = score("", tmp_path / "s.parquet", host_select="none", known=None, **options)
+    frame = table.to_pandas()
+    good = sorted(frame[["ra", "dec", "brickname"]].itertuples(index=False, name=None))
+    assert good == sorted((a, d, b) for a, d, b in places[:-1])
+    bricks = sorted({b for *_, b in places})
+    assert opened == bricks * 2, "once to be scored, once for the contact sheet, whatever the order of the candidates"
+    assert frame["logit"].is_monotonic_decreasing and frame["brickname"].nunique() == 2
+    refused = storage.read_table(tmp_path / "s.quarantine.parquet").to_pylist()
+    assert {r["code"] for r in refused} == {"masked", "outside_every_brick"} and len(refused) == 2
+    assert (tmp_path / "s.html").read_text().count("<figure") == 4
+    with pytest.raises(UsageError, match="are for coadds"):
+        score("", tmp_path / "s.parquet", data_path="pairs", host_catalogue="t.csv", scorer=Flux())
+    with pytest.raises(DhsError, match="no bricks there"):
+        score("", tmp_path / "t.parquet", **options | {"cutouts": str(tmp_path)}, host_select="none")
 
 
 def test_logits_that_are_not_numbers_stop_the_run(registered, tmp_path):
