@@ -32,8 +32,8 @@ from dhs.models.parts import refuse_candidates
 from dhs.models.score import Scorer
 from dhs.models.train import train
 from dhs.survey.negatives import SurveyNegatives
-from dhs.validation.evaluate import make_negatives
 from dhs.validation.paired import compare, scores_of
+from dhs.validation.passes import make_negatives
 
 TABLE = "ablation.parquet"
 
