@@ -8,6 +8,7 @@ import shutil
 import tarfile
 import tempfile
 import urllib.parse
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,11 +17,11 @@ import numpy as np
 from dhs import storage
 from dhs.errors import DhsError, InputRefused, Refusal, UsageError
 from dhs.survey import facts
-from dhs.survey.catalogues import known_lenses, read_catalogue
+from dhs.survey.catalogues import known_lenses, lenscat_file, read_catalogue
 from dhs.survey.cutouts import read_npz
 from dhs.survey.download import PARALLEL, NotThis, Wanted, download, download_all
 from dhs.survey.fits_cutouts import FitsRefused, open_fits
-from dhs.survey.lens_list import build
+from dhs.survey.lens_list import build, second_catalogues
 
 COSMOS_URL = "https://zenodo.org/record/3242143/files/COSMOS_25.2_training_sample.tar.gz"
 VIEWER_URL = "https://www.legacysurvey.org/viewer"
@@ -37,6 +38,8 @@ def fetch(
     url: str | None = None,
     sha256: str | None = None,
     parallel: int = PARALLEL,
+    second: Sequence[str] | None = None,
+    training: Sequence[str] = (),
 ) -> list[str]:
     """Download COSMOS galaxies, host cutouts with their PSFs, or the table of known lenses.
 
@@ -59,6 +62,11 @@ def fetch(
         For ``cosmos`` and ``lenses``: the checksum to insist on.
     parallel : int
         Downloads at a time.
+    second : sequence of str, optional
+        For ``lenses``: tables to check every coordinate of the curated list against; those under ``DHS_DATA_DIR`` by
+        default. Where there is none the list is written unchecked, and says so.
+    training : sequence of str
+        For ``lenses``: tables of positions that a network was trained on, which the curated list leaves out.
 
     Returns
     -------
@@ -74,7 +82,7 @@ def fetch(
     """
     folder = Path(out)
     if what == "lenses":
-        return _lenses(folder, url, sha256)
+        return _lenses(folder, url, sha256, second, training)
     if what == "cosmos":
         return _cosmos(folder, url or COSMOS_URL, sha256)
     if what == "hosts":
@@ -84,16 +92,15 @@ def fetch(
     raise UsageError(f"nothing to fetch called {what!r}: choose cosmos, hosts or lenses.")
 
 
-def _lenses(folder: Path, url: str | None, sha256: str | None) -> list[str]:
+def _lenses(folder: Path, url: str | None, sha256: str | None, second, training) -> list[str]:
     path = folder / "lenscat.csv"
-    if url is None:
-        try:
-            lenses = known_lenses("lenscat")
-            rows = "".join(f"{a:.6f},{d:.6f}\n" for a, d in zip(lenses.ra, lenses.dec))
-            storage.write_bytes(path, f"RA,Dec\n{rows}".encode())
-            return [str(path), *build(need_second=False).write(folder)]
-        except DhsError:
-            url = LENSES_URL
+    if url is None and lenscat_file()[0] is not None:
+        lenses = known_lenses("lenscat")
+        rows = "".join(f"{a:.6f},{d:.6f}\n" for a, d in zip(lenses.ra, lenses.dec))
+        storage.write_bytes(path, f"RA,Dec\n{rows}".encode())
+        tables = second_catalogues() if second is None else second
+        return [str(path), *build(second=tables, training=training, need_second=bool(tables)).write(folder)]
+    url = url or LENSES_URL
     download(Wanted(url, path, sha256, _is_catalogue))
     return [str(path)]
 
