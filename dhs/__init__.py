@@ -16,6 +16,7 @@ _WHERE = {
     "score": "dhs.validation.candidates",
     "evaluate": "dhs.validation.evaluate",
     "real_lenses": "dhs.validation.real_lenses",
+    "realism": "dhs.validation.realism",
     "signoff": "dhs.validation.signoff",
     "fetch": "dhs.survey.fetch",
     "open_pairs": "dhs.datasets.reader",

@@ -230,9 +230,25 @@ def evaluate(
     out: Annotated[str, typer.Option(help="Folder for scores.parquet and evaluation.json.")],
     profile: Profile = "demo",
     real: Annotated[str | None, typer.Option(help="Real lenses (cutouts or pictures) for the realism probe.")] = None,
+    engine: Engine = "processes",
+    workers: Workers = None,
 ):
     """Evaluate a checkpoint on the test split."""
-    typer.echo(str(dhs.evaluate(data_path, checkpoint, out, profile=profile, real=real)))
+    options = {"profile": profile, "real": real, "engine": engine, "workers": workers}
+    typer.echo(str(dhs.evaluate(data_path, checkpoint, out, **options)))
+
+
+@app.command()
+def realism(
+    first: Annotated[str, typer.Option(help="Folder of cutouts or pictures, e.g. real lenses.")],
+    second: Annotated[str, typer.Option(help="Folder of cutouts or pictures to tell from them.")],
+    out: Annotated[str, typer.Option(help="Folder for realism.json.")],
+    control: Annotated[str | None, typer.Option(help="Real stamps of another class; else halves of the first.")] = None,
+    checkpoint: Annotated[str | None, typer.Option(help="A network whose features are probed.")] = None,
+    seed: Annotated[int, typer.Option(min=0)] = 0,
+):
+    """Can a linear probe tell two folders of stamps apart, and by what?"""
+    typer.echo(str(dhs.realism(first, second, out, control=control, checkpoint=checkpoint, seed=seed)))
 
 
 @app.command("real-lenses")
@@ -265,9 +281,16 @@ def fetch(
     url: Annotated[str | None, typer.Option(help="Another address than the public one.")] = None,
     sha256: Annotated[str | None, typer.Option(help="cosmos, lenses: expected checksum.")] = None,
     parallel: Annotated[int, typer.Option(min=1, max=16, help="Downloads at a time.")] = 4,
+    second: Annotated[
+        list[str] | None, typer.Option(help="lenses: tables to check coordinates against; else those of DHS_DATA_DIR.")
+    ] = None,
+    training: Annotated[
+        list[str] | None, typer.Option(help="lenses: tables of positions trained on, to leave out.")
+    ] = None,
 ):
     """Download data, only because you ask for it: checksummed and resumable."""
-    for path in dhs.fetch(what, out, catalogue=catalogue, url=url, sha256=sha256, parallel=parallel):
+    lists = {"second": second or None, "training": training or ()}
+    for path in dhs.fetch(what, out, catalogue=catalogue, url=url, sha256=sha256, parallel=parallel, **lists):
         typer.echo(path)
 
 

@@ -156,12 +156,12 @@ figures.failure_causes(evaluation.get("failures") or {})
 # %% tags=["hide-input"]
 figures.fixes(evaluation.get("failures") or {})
 
+# %% [markdown]
+# The worst stamps of each cause, and the misses grouped by the network's own features:
+
 # %% tags=["hide-input"]
-causes = ((evaluation.get("failures") or {}).get("misses") or {}).get("causes") or []
-missed = next((c for c in causes if c["examples"]), {"cause": "no cause", "examples": []})
-stamps, rows = figures.by_pair(pairs, missed["examples"])
-titles = [f'{r["theta_e_arcsec"]:.1f}", SNR {r["arc_snr_matched"]:.0f}' for r in rows]
-figures.zoom_gallery(stamps, titles, f"missed: {missed['cause']}")
+n_survey = run.profile.evaluate.n_survey_negatives
+figures.cause_galleries(evaluation.get("failures") or {}, pairs, n_survey, run.profile.seed)
 
 # %% [markdown]
 # The positives with the lowest score, and the negatives with the highest.
@@ -190,7 +190,7 @@ figures.gallery(
 # %% tags=["hide-input"] mystnb={"figure": {"caption": "False positives among the survey negatives (mock), with kind and logit.", "name": "fig-false-survey"}, "image": {"alt": "Gallery of mock survey galaxies without arcs that the network scored highest"}}
 wrong = figures.worst(scores, "survey_negative", n_failures)
 figures.gallery(
-    figures.of_survey_negatives(run.profile.evaluate.n_survey_negatives, run.profile.seed, wrong["host_id"]),
+    figures.of_survey_negatives(n_survey, run.profile.seed, wrong["host_id"]),
     [f"{r.subkind}, {r.logit:.1f}" for r in wrong.itertuples()],
     "highest-scored survey negatives",
 )

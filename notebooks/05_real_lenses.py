@@ -42,6 +42,9 @@ for key, value in figures.glued(real, "real_lenses").items():
 # Status: {glue:text}`real_status` ({glue:text}`real_reason`). Real lens stamps: {glue:text}`n_real_lenses`. Recall at
 # a false-positive rate of {glue:text}`real_recall_fpr`: {glue:text}`real_recall`.
 
+# %% tags=["hide-input"] mystnb={"figure": {"caption": "Recall on the real stamps at each false-positive rate that the survey negatives support, with exact intervals. Open symbols: published values, each on other lenses and other negatives.", "name": "fig-real-recall"}, "image": {"alt": "Recall on real lenses against false-positive rate on a logarithmic axis, with published points of other works"}}
+figures.real_recall(real)
+
 # %% tags=["hide-input"] mystnb={"figure": {"caption": "Score of each real stamp; in brackets the fraction of survey negatives that score at least as high.", "name": "fig-real"}, "image": {"alt": "Horizontal bars with the network's score of each real lens stamp"}}
 negatives = scores.loc[scores["kind"].str.startswith("survey_negative"), "logit"]
 figures.real_lens_scores(real_scores, negatives)

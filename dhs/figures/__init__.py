@@ -57,9 +57,10 @@ from dhs.figures.worth import (
     lens_list,
     missed_lenses,
     purity_curve,
+    real_recall,
     realism_gap,
 )
-from dhs.figures.zoom import zoom_gallery
+from dhs.figures.zoom import cause_galleries, zoom_gallery
 from dhs.validation.stamp_sets import by_pair
 
 __all__ = [
@@ -70,6 +71,7 @@ __all__ = [
     "attributions",
     "benchmark",
     "by_pair",
+    "cause_galleries",
     "closure",
     "colour",
     "completeness_contours",
@@ -94,7 +96,6 @@ __all__ = [
     "interventions_table",
     "leakage",
     "lens_list",
-    "measured_scale",
     "missed_lenses",
     "of_cutouts",
     "of_survey_negatives",
@@ -108,6 +109,7 @@ __all__ = [
     "radial_profiles",
     "rates",
     "real_lens_scores",
+    "real_recall",
     "realism_gap",
     "rejections",
     "reliability",

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from scipy.special import expit
 from sklearn.metrics import roc_curve
@@ -39,6 +40,12 @@ PUBLISHED = (
     ("Balaji & Johnson 2026, other data, real lenses", 1e-3, 0.795, "D"),
 )
 """Recall at a false-positive rate as published, on other lenses and other negatives: arXiv:2411.18694, 2503.07733."""
+
+
+def draw_published(axis: Axes) -> None:
+    """`PUBLISHED` as open symbols, each marked as other data."""
+    for label, fpr, recall, marker in PUBLISHED:
+        axis.plot([fpr], [recall], marker, mfc="none", color=GREY, ms=6, ls="none", label=label)
 
 
 def _frame(scores, split: str | None = "test"):
@@ -95,8 +102,7 @@ def rates(scores, evaluation: Mapping, split: str = "test") -> Figure:
                 ms=4,
                 label="tabled, 95 %" if i == 0 else None,
             )
-    for label, fpr, recall, marker in PUBLISHED:
-        axis.plot([fpr], [recall], marker, mfc="none", color=GREY, ms=6, ls="none", label=label)
+    draw_published(axis)
     smallest = min(smallest, 0.7 * min(p[1] for p in PUBLISHED))
     grid = np.geomspace(smallest, 1, 100)
     axis.plot(grid, grid, ":", color=GREY, lw=1, label="chance")

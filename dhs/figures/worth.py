@@ -12,7 +12,21 @@ from matplotlib.figure import Figure
 from dhs.errors import DhsError
 from dhs.figures.gates import axis_name
 from dhs.figures.numbers import text
-from dhs.figures.style import BLUE, GREEN, GREY, ORANGE, RED, absent, note, number, plot_interval, skipped, styled
+from dhs.figures.scores import PUBLISHED, draw_published
+from dhs.figures.style import (
+    BLUE,
+    GREEN,
+    GREY,
+    ORANGE,
+    PURPLE,
+    RED,
+    absent,
+    note,
+    number,
+    plot_interval,
+    skipped,
+    styled,
+)
 from dhs.survey.lens_list import build
 from dhs.validation.coverage import table as measured
 
@@ -215,6 +229,31 @@ def fixes(failures: Mapping):
     table = pd.DataFrame(rows, columns=["cause", "failures", "share of such stamps", "what would help"])
     table["share of such stamps"] = [text(v) for v in table["share of such stamps"]]
     return table.style.hide(axis="index").set_properties(**{"text-align": "left", "white-space": "normal"})
+
+
+@styled
+def real_recall(real: Mapping) -> Figure:
+    """Recall on real lenses against the false-positive rate on survey negatives, beside published points.
+
+    Parameters
+    ----------
+    real : mapping
+        ``real_lenses.json``: ``recall_at_fpr``, with exact intervals.
+    """
+    entries = [] if absent(real) else real.get("recall_at_fpr") or []
+    if not entries:
+        return skipped(absent(real) or "no evaluation set a threshold", "recall on real lenses")
+    figure, axis = plt.subplots(figsize=(7, 3.6))
+    for i, entry in enumerate(entries):
+        label = f"this network, {entry['recall']['n']} real stamps, exact 95 %" if i == 0 else None
+        plot_interval(axis, entry["fpr"], entry["recall"], horizontal=False, color=PURPLE, label=label)
+    draw_published(axis)
+    low = 0.5 * min([e["fpr"] for e in entries] + [p[1] for p in PUBLISHED])
+    axis.set(xscale="log", xlim=(low, 1), ylim=(-0.02, 1.02))
+    axis.set(xlabel="false-positive rate on survey negatives", ylabel="recall on real lenses")
+    axis.grid(True)
+    axis.legend(loc="center left", bbox_to_anchor=(1, 0.5), fontsize=7)
+    return figure
 
 
 def missed_lenses(real: Mapping):

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import base64
 import html
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from dhs.datasets.reader import png
+from dhs.datasets.reader import Pairs, png
+from dhs.figures.stamps import of_survey_negatives
+from dhs.figures.style import absent
+from dhs.validation.stamp_sets import by_pair
 
 _STYLE = """<style>
 .dhs-zoom{display:flex;flex-wrap:wrap;gap:6px;margin:.5em 0}
@@ -48,3 +51,52 @@ class ZoomGallery:
 def zoom_gallery(stamps: np.ndarray, titles: Sequence[str], label: str) -> ZoomGallery:
     """Stamps (n, 3, y, x) in g, r, z nanomaggies with a title each, enlarged threefold on demand."""
     return ZoomGallery(stamps, titles, label)
+
+
+@dataclass(frozen=True)
+class Galleries:
+    """Galleries one below the other, or a line that says why there is none; prints as HTML in a notebook."""
+
+    galleries: Sequence[ZoomGallery]
+    reason: str = ""
+
+    def _repr_html_(self) -> str:
+        if not self.galleries:
+            return f"<p>{html.escape(self.reason)}</p>"
+        return "".join(gallery._repr_html_() for gallery in self.galleries)
+
+
+def cause_galleries(failures: Mapping, pairs: Pairs, n_survey: int, seed: int) -> Galleries:
+    """A gallery of the worst stamps of each cause of a miss or a false alarm, and of each group of misses.
+
+    Parameters
+    ----------
+    failures : mapping
+        Of ``evaluation.json``.
+    pairs : Pairs
+    n_survey, seed : int
+        Of the run: how many survey negatives it scored, and its seed.
+    """
+    if absent(failures):
+        return Galleries([], f"Failures by cause: skipped: {absent(failures)}.")
+    found = [(f"missed: {c['cause']} ({c['n']})", c["examples"]) for c in failures["misses"]["causes"]]
+    found.append(("missed, none of these causes", failures["misses"].get("unexplained_examples") or []))
+    for k, group in enumerate((failures.get("embedding") or {}).get("groups") or [], start=1):
+        medians = ", ".join(f"{name.replace('_', ' ')} {value:.3g}" for name, value in group["medians"].items())
+        found.append(
+            (f"missed, group {k} by the network's features ({group['n']}); medians: {medians}", group["examples"])
+        )
+    out = []
+    for label, examples in found:
+        stamps, rows = by_pair(pairs, examples)
+        titles = [f'{r["theta_e_arcsec"]:.1f}", SNR {r["arc_snr_matched"]:.0f}' for r in rows]
+        out.append(zoom_gallery(stamps, titles, label))
+    for kind in failures["alarms"]["causes"]:
+        name, examples = kind["cause"], kind["examples"]
+        if name.startswith("survey: "):
+            stamps = of_survey_negatives(n_survey, seed, [e["host_id"] for e in examples])
+        else:
+            stamps = by_pair(pairs, [e["pair_id"] for e in examples], name)[0]
+        titles = [str(e["host_id"]) for e in examples[: len(stamps)]]
+        out.append(zoom_gallery(stamps, titles, f"passed: {name.replace('_', ' ')} ({kind['n']} of {kind['of']})"))
+    return Galleries([g for g in out if len(g.stamps)], "No failure at this threshold.")

@@ -230,8 +230,9 @@ def read_parts(
     split: str,
     columns: Sequence[str] = SCALARS,
     negative_columns: Sequence[str] = NEGATIVE_SCALARS,
+    hard: bool = True,
 ) -> Iterator[Part]:
-    """Decode a split, some pairs at a time: positives with their shot noise, controls, hard negatives.
+    """Decode a split, some pairs at a time: positives with their shot noise, controls, and ``hard`` negatives.
 
     Hard negatives are met in the order of their pairs, as they are stored.
 
@@ -241,7 +242,8 @@ def read_parts(
         A hard negative whose pair is not in the split.
     """
     ours = pairs.batches(split, _names(columns, IMAGES), batch_size=READ_PAIRS)
-    theirs = pairs.batches(split, _names(negative_columns, LIGHT), batch_size=READ_PAIRS, negatives=True)
+    wanted = _names(negative_columns, LIGHT)
+    theirs = pairs.batches(split, wanted, batch_size=READ_PAIRS, negatives=True) if hard else ()
     tables = ((pa.Table.from_batches([batch]) for batch in batches) for batches in (ours, theirs))
     yield from _join(*tables, columns, negative_columns, f"{pairs.path}, split {split!r}")
 
@@ -252,15 +254,19 @@ def read_files(
     columns: Sequence[str] = SCALARS,
     negative_columns: Sequence[str] = NEGATIVE_SCALARS,
 ) -> Iterator[Part]:
-    """Decode one part from its files, as `part_files` gives them; nothing of an empty part.
+    """Decode one part from its files, as `part_files` gives them, some pairs at a time; nothing of an empty part.
 
     Raises
     ------
     DhsError
         A hard negative whose pair is not in the part.
     """
-    pairs = [storage.read_table(file, columns=_names(columns, IMAGES))]
-    negatives = []
+    pairs = _slices(storage.read_table(file, columns=_names(columns, IMAGES)))
+    negatives: Iterable[pa.Table] = ()
     if negative_file is not None:
-        negatives = [storage.read_table(negative_file, columns=_names(negative_columns, LIGHT))]
+        negatives = _slices(storage.read_table(negative_file, columns=_names(negative_columns, LIGHT)))
     yield from _join(pairs, negatives, columns, negative_columns, negative_file or file)
+
+
+def _slices(table: pa.Table) -> Iterator[pa.Table]:
+    return (table.slice(start, READ_PAIRS) for start in range(0, table.num_rows, READ_PAIRS))

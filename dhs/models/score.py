@@ -12,7 +12,7 @@ from tqdm.auto import tqdm
 
 from dhs.datasets.schema import SCALARS, SCORE_SCHEMA, STRATIFIERS
 from dhs.errors import DhsError, UsageError
-from dhs.models import checkpoints, cpu, networks
+from dhs.models import checkpoints, networks
 from dhs.models.parts import PairSource, Part, read_parts
 from dhs.models.preprocess import Preprocess, radius_map
 from dhs.survey.facts import mag_from_flux
@@ -29,8 +29,9 @@ class Scorer:
     ----------
     checkpoint : str or Path
         Written by `dhs.models.train.train`.
-    batch_size : int
-        Stamps at a time; the logits do not depend on it beyond rounding.
+    batch_size : int, optional
+        Stamps at a time; the logits do not depend on it beyond rounding. By default 256 on a graphics processor, and
+        64 elsewhere: what a processor's caches hold.
     precision : {"float32", "bfloat16"}
         Of the forward pass; the preprocessing stays in float32.
 
@@ -47,13 +48,12 @@ class Scorer:
         Not a checkpoint, or one of another version.
     """
 
-    def __init__(self, checkpoint: str | Path, batch_size: int = 256, precision: str = "float32"):
-        cpu.keep_memory()
+    def __init__(self, checkpoint: str | Path, batch_size: int | None = None, precision: str = "float32"):
         state = checkpoints.load(checkpoint)
         self.config = checkpoints.config_of(state, checkpoint)
         self.preprocess = Preprocess.from_config(self.config)
-        self.batch_size = batch_size
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self.batch_size = batch_size or (256 if self.device.type == "cuda" else 64)
         network = networks.build(self.preprocess.n_channels, self.config.arch)
         try:
             network.load_state_dict(state.pop("model"))

@@ -148,7 +148,7 @@ _META = ("ra", "dec", "pixel_scale", "bands_requested", "has_g", "has_r", "has_z
 _KEYS = {"image_nmgy", "bands", "ra", "dec", "pixscale", "cutout", *_OPTIONAL, *(f"meta_{k}" for k in _META)}
 
 
-def stamp_of(content: dict, name: str, row: int = -1) -> HostStamp:
+def stamp_of(content: dict, name: str, row: int = -1, shape: bool = True) -> HostStamp:
     """A stamp from pixels already read, checked as a cutout is.
 
     Parameters
@@ -159,13 +159,15 @@ def stamp_of(content: dict, name: str, row: int = -1) -> HostStamp:
     name : str
         File, for messages and for ``HostStamp.file``.
     row : int
+    shape : bool
+        Measure the light's ellipticity and centroid; else they are 0 and the target's nominal place.
 
     Raises
     ------
     InputRefused
         See `read_cutout`.
     """
-    return _stamp(_Door(name, row), dict.fromkeys(_OPTIONAL) | content)
+    return _stamp(_Door(name, row), dict.fromkeys(_OPTIONAL) | content, shape)
 
 
 def _scalar(door: _Door, raw: dict, key: str) -> float:
@@ -186,7 +188,7 @@ def _centre_crop(cube: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(cube[:, y : y + facts.STAMP, x : x + facts.STAMP], dtype=np.float32)
 
 
-def _stamp(door: _Door, content: dict) -> HostStamp:
+def _stamp(door: _Door, content: dict, shape: bool = True) -> HostStamp:
     """Check a cutout's content and derive what a `HostStamp` holds."""
     if content.get("host_id") is not None:
         door.host_id = str(content["host_id"])
@@ -224,7 +226,9 @@ def _stamp(door: _Door, content: dict) -> HostStamp:
     name, brick_ra, brick_dec = brick(content["ra"], content["dec"])
     # An odd-sized cutout has its target on a pixel, an even-sized one between two (module docstring).
     first_guess = tuple(facts.STAMP / 2 - 0.5 * (n % 2 == 0) for n in image.shape[:0:-1])
-    e1, e2, x, y = sky.light_shape(crop[1], first_guess, float(psf_fwhm[1]), float(np.median(crop[1][mask])))
+    e1, e2, x, y = 0.0, 0.0, *first_guess
+    if shape:
+        e1, e2, x, y = sky.light_shape(crop[1], first_guess, float(psf_fwhm[1]), float(np.median(crop[1][mask])))
     middle = (facts.STAMP - 1) / 2
     return HostStamp(
         host_id=door.host_id,

@@ -8,6 +8,7 @@ import shutil
 import tarfile
 import tempfile
 import urllib.parse
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,11 +18,11 @@ from dhs import storage
 from dhs.config import digest
 from dhs.errors import DhsError, InputRefused, Refusal, UsageError
 from dhs.survey import facts
-from dhs.survey.catalogues import known_lenses, read_catalogue
+from dhs.survey.catalogues import known_lenses, lenscat_file, read_catalogue
 from dhs.survey.cutouts import read_npz
 from dhs.survey.download import PARALLEL, NotThis, Wanted, download, download_all
 from dhs.survey.fits_cutouts import FitsRefused, open_fits
-from dhs.survey.lens_list import build
+from dhs.survey.lens_list import build, second_catalogues
 
 COSMOS_URL = "https://zenodo.org/record/3242143/files/COSMOS_25.2_training_sample.tar.gz"
 VIEWER_URL = "https://www.legacysurvey.org/viewer"
@@ -38,6 +39,8 @@ def fetch(
     url: str | None = None,
     sha256: str | None = None,
     parallel: int = PARALLEL,
+    second: Sequence[str] | None = None,
+    training: Sequence[str] = (),
 ) -> list[str]:
     """Download COSMOS galaxies, host cutouts with their PSFs, or the table of known lenses.
 
@@ -61,6 +64,11 @@ def fetch(
         For ``cosmos`` and ``lenses``: the checksum to insist on.
     parallel : int
         Downloads at a time.
+    second : sequence of str, optional
+        For ``lenses``: tables to check every coordinate of the curated list against; those under ``DHS_DATA_DIR`` by
+        default. Where there is none the list is written unchecked, and says so.
+    training : sequence of str
+        For ``lenses``: tables of positions that a network was trained on, which the curated list leaves out.
 
     Returns
     -------
@@ -78,11 +86,12 @@ def fetch(
         if not storage.exists("/".join(str(out).split("/")[:3])):
             raise DhsError(f"{out}: no such bucket. Create it, or check the name; nothing was fetched.")
         here = storage.cache_folder("fetch") / digest(str(out).rstrip("/"))[:32]
-        files = fetch(what, here, catalogue=catalogue, url=url, sha256=sha256, parallel=parallel)
+        given = {"url": url, "sha256": sha256, "parallel": parallel, "second": second, "training": training}
+        files = fetch(what, here, catalogue=catalogue, **given)
         return [_copied(Path(file), here, str(out)) for file in [*files, *map(str, here.glob("quarantine.parquet"))]]
     folder = Path(out)
     if what == "lenses":
-        return _lenses(folder, url, sha256)
+        return _lenses(folder, url, sha256, second, training)
     if what == "cosmos":
         return _cosmos(folder, url or COSMOS_URL, sha256)
     if what == "hosts":
@@ -103,16 +112,15 @@ def _copied(file: Path, folder: Path, out: str) -> str:
     return target
 
 
-def _lenses(folder: Path, url: str | None, sha256: str | None) -> list[str]:
+def _lenses(folder: Path, url: str | None, sha256: str | None, second, training) -> list[str]:
     path = folder / "lenscat.csv"
-    if url is None:
-        try:
-            lenses = known_lenses("lenscat")
-            rows = "".join(f"{a:.6f},{d:.6f}\n" for a, d in zip(lenses.ra, lenses.dec))
-            storage.write_bytes(path, f"RA,Dec\n{rows}".encode())
-            return [str(path), *build(need_second=False).write(folder)]
-        except DhsError:
-            url = LENSES_URL
+    if url is None and lenscat_file()[0] is not None:
+        lenses = known_lenses("lenscat")
+        rows = "".join(f"{a:.6f},{d:.6f}\n" for a, d in zip(lenses.ra, lenses.dec))
+        storage.write_bytes(path, f"RA,Dec\n{rows}".encode())
+        tables = second_catalogues() if second is None else second
+        return [str(path), *build(second=tables, training=training, need_second=bool(tables)).write(folder)]
+    url = url or LENSES_URL
     download(Wanted(url, path, sha256, _is_catalogue))
     return [str(path)]
 

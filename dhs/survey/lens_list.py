@@ -148,7 +148,7 @@ def build(lenscat: str | Path | None = None, second=None, training=None, *, need
             keep.append(i)
     merged = _merge(table, positions, keep)
     dropped["within 2 arcsec of another row, merged"] = len(keep) - len(merged)
-    others = [_second(p) for p in (_default_second() if second is None else second)]
+    others = [_second(p) for p in (second_catalogues() if second is None else second)]
     trained = [t if isinstance(t, Catalogue) else read_catalogue(t) for t in (training or ())]
     rows = []
     for row in merged:
@@ -164,13 +164,14 @@ def build(lenscat: str | Path | None = None, second=None, training=None, *, need
             dropped["in no second catalogue"] += 1
         else:
             rows.append(row)
-    inputs = [path, *(_default_second() if second is None else second)]
+    inputs = [path, *(second_catalogues() if second is None else second)]
     inputs += [t for t in (training or ()) if not isinstance(t, Catalogue)]
     about = {
         "rules_version": RULES_VERSION,
         "inputs": [{"name": Path(str(p)).name, "sha256": storage.sha256(p)} for p in inputs],
         "dropped": dict(sorted(dropped.items())),
         "n": len(rows),
+        "n_coordinates_checked": sum(bool(r["second_catalogue"]) for r in rows),
         "n_spectroscopic": sum(bool(r["spectroscopic"]) for r in rows),
         "n_without_redshift": sum(bool(np.isnan(r["z_lens"])) for r in rows),
     }
@@ -228,7 +229,8 @@ def _second(path) -> tuple[Catalogue, np.ndarray | None]:
     return read_catalogue(path), theta
 
 
-def _default_second() -> list[str]:
+def second_catalogues() -> list[str]:
+    """The tables of `SECOND_CATALOGUES` that are at hand."""
     root = os.environ.get("DHS_DATA_DIR")
     paths = [storage.join(root, name) for name in SECOND_CATALOGUES] if root else []
     return [p for p in paths if storage.exists(p)]

@@ -9,7 +9,7 @@ faint sources below r = 24.5. They are labelled ``mock`` wherever they go.
 from __future__ import annotations
 
 import io
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -53,15 +53,24 @@ def positions(seed: int, n: int) -> tuple[np.ndarray, np.ndarray]:
 
     Position i does not depend on n.
     """
-    low, high = np.sin(np.radians(DEC_RANGE))
-    ra, dec = [], []
-    for block in range(-(-n // _BLOCK)):
-        rng = generator(seed, block, POSITION_STREAM)
-        a, d = rng.uniform(0.0, 360.0, _CANDIDATES), np.degrees(np.arcsin(rng.uniform(low, high, _CANDIDATES)))
-        keep = np.flatnonzero(np.abs(facts.galactic_latitude(a, d)) > MIN_GALACTIC_LATITUDE)[:_BLOCK]
-        ra.append(a[keep])
-        dec.append(d[keep])
+    ra, dec = zip(*(_positions(seed, block) for block in range(-(-n // _BLOCK))))
     return np.concatenate(ra)[:n], np.concatenate(dec)[:n]
+
+
+def position(seed: int, index: int) -> tuple[float, float]:
+    """RA and Dec (degrees) of one mock."""
+    ra, dec = _positions(seed, index // _BLOCK)
+    return float(ra[index % _BLOCK]), float(dec[index % _BLOCK])
+
+
+@lru_cache(maxsize=4)
+def _positions(seed: int, block: int) -> tuple[np.ndarray, np.ndarray]:
+    """Those of one block of mocks."""
+    low, high = np.sin(np.radians(DEC_RANGE))
+    rng = generator(seed, block, POSITION_STREAM)
+    a, d = rng.uniform(0.0, 360.0, _CANDIDATES), np.degrees(np.arcsin(rng.uniform(low, high, _CANDIDATES)))
+    keep = np.flatnonzero(np.abs(facts.galactic_latitude(a, d)) > MIN_GALACTIC_LATITUDE)[:_BLOCK]
+    return a[keep], d[keep]
 
 
 # ---------------------------------------------------------------------------------------------- observing conditions

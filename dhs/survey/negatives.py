@@ -8,10 +8,12 @@ positive rate of each kind can be measured. A rate over all of them is a rate at
 
 from __future__ import annotations
 
+from functools import cached_property
+
 import numpy as np
 
 from dhs.survey import facts
-from dhs.survey.cutouts import read_npz
+from dhs.survey.cutouts import stamp_of
 from dhs.survey.mock import (
     MARGIN,
     NEGATIVE_STREAM,
@@ -23,8 +25,9 @@ from dhs.survey.mock import (
     generator,
     mock_refs,
     observe,
-    to_npz,
+    position,
 )
+from dhs.survey.refs import HostRef
 from dhs.survey.scene import Scene, map_grid
 from dhs.survey.stamp import HostStamp
 
@@ -157,15 +160,21 @@ class SurveyNegatives:
 
     def __init__(self, n: int, seed: int):
         self.n, self.seed = n, seed
-        self.refs = mock_refs(seed, n, negative_id)
         self.refusals: list = []
 
     def __len__(self) -> int:
         return self.n
 
+    @cached_property
+    def refs(self) -> list[HostRef]:
+        """References of all; `read` does without."""
+        return mock_refs(self.seed, self.n, negative_id)
+
     def read(self, i: int) -> HostStamp:
-        """Negative i, through the same reader as a real cutout."""
-        ref = self.refs[i]
+        """Negative i, checked and measured as a real cutout is, but for its shape: no arc is put on it."""
+        if not 0 <= i < self.n:
+            raise IndexError(f"negative {i} of {self.n}")
+        name, (ra, dec) = negative_id(self.seed, i), position(self.seed, i)
         rng = generator(self.seed, i, NEGATIVE_STREAM)
         kind = str(rng.choice(list(PROPORTIONS), p=list(PROPORTIONS.values())))
         fwhm, sigma, phase = conditions(rng)
@@ -173,16 +182,8 @@ class SurveyNegatives:
         galaxy = _MAKERS[kind](scene, rng)
         add_field(scene, rng, galaxy, blends=False)
         image, invvar = observe(rng, scene.image(SIZE + 2 * MARGIN), sigma, phase)
-        data = to_npz(
-            image_nmgy=image,
-            invvar=invvar,
-            psf_fwhm=fwhm,
-            ra=ref.ra,
-            dec=ref.dec,
-            z_phot=galaxy["z_phot"],
-            host_id=ref.host_id,
-            flags=np.array(["mock"]),
-        )
-        stamp = read_npz(data, ref.host_id)
+        content = {"image": image, "invvar": invvar, "psf_fwhm": fwhm, "ra": ra, "dec": dec, "host_id": name}
+        content |= {"bands": list(facts.BAND_NAMES), "pixel_scale": facts.PIXEL_SCALE, "flags": ["mock"]}
+        stamp = stamp_of(content | {"z_phot": galaxy["z_phot"]}, name, shape=False)
         stamp.meta.update(kind=kind, blue_companions=galaxy.get("blue_companions", 0))
         return stamp

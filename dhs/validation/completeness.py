@@ -210,7 +210,8 @@ def fit(columns: Mapping[str, np.ndarray], found, clusters: Clusters, about: Map
     middle = _solve(terms, found, weights, RIDGE)
     names = ("host", "source", "cell") if clusters.two_way else ("host",)
     spread = [
-        np.cov(np.array([_solve(terms, found, w, RIDGE) for ws in clusters.weights(a) for w in ws]).T) for a in names
+        np.cov(np.array([_newton(terms, found, w, RIDGE, middle) for ws in clusters.weights(a) for w in ws]).T)
+        for a in names
     ]
     covariance = spread[0] if len(spread) == 1 else _positive(spread[0] + spread[1] - spread[2])
     ranges = tuple(tuple(np.quantile(np.asarray(columns[a], dtype=float), (0.005, 0.995)).tolist()) for a in axes)
@@ -224,6 +225,21 @@ def fit(columns: Mapping[str, np.ndarray], found, clusters: Clusters, about: Map
 def _solve(terms: np.ndarray, found: np.ndarray, weights: np.ndarray, strength: float) -> np.ndarray:
     model = LogisticRegression(C=strength, max_iter=200).fit(terms[:, 1:], found, sample_weight=weights)
     return np.r_[model.intercept_, model.coef_[0]]
+
+
+def _newton(
+    terms: np.ndarray, found: np.ndarray, weights: np.ndarray, strength: float, start: np.ndarray
+) -> np.ndarray:
+    """What `_solve` finds for weights near those that ``start`` is the solution for: two Newton steps from it."""
+    penalty = np.full(terms.shape[1], 1 / strength)
+    penalty[0] = 0.0
+    solution = start
+    for _ in range(2):
+        p = expit(terms @ solution)
+        slope = terms.T @ (weights * (p - found)) + penalty * solution
+        curvature = (terms * (weights * p * (1 - p))[:, None]).T @ terms + np.diag(penalty)
+        solution = solution - np.linalg.solve(curvature, slope)
+    return solution
 
 
 def _positive(matrix: np.ndarray) -> np.ndarray:

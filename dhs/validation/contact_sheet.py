@@ -38,8 +38,14 @@ const rows = JSON.parse(document.getElementById('rows').textContent);
 const grades = JSON.parse(document.getElementById('grades').textContent);
 const key = 'dhs-grades-' + rows.map(r => r.id).join('|').length + '-' + rows[0].id;
 const cards = [...document.querySelectorAll('figure')];
-let given = {};
+let given = {}, unsaved = false;
 try { given = JSON.parse(localStorage.getItem(key) || '{}'); } catch (e) { given = {}; }
+// A browser may keep nothing for a page opened from a file: the address holds the grades as well.
+const marked = /^#grades=([-0-9]*)$/.exec(globalThis.location?.hash || '');
+if (marked && marked[1].length === rows.length) {
+  given = {};
+  rows.forEach((r, i) => { if (marked[1][i] in grades) given[r.id] = Number(marked[1][i]); });
+}
 function show(i) {
   const g = given[rows[i].id], card = cards[i];
   if (g === undefined) { delete card.dataset.grade; } else { card.dataset.grade = g; }
@@ -48,7 +54,9 @@ function show(i) {
 }
 function set(i, g) {
   if (g === undefined) { delete given[rows[i].id]; } else { given[rows[i].id] = g; }
-  try { localStorage.setItem(key, JSON.stringify(given)); } catch (e) { /* kept in this page alone */ }
+  unsaved = true;
+  try { localStorage.setItem(key, JSON.stringify(given)); } catch (e) { /* kept in this page and its address */ }
+  globalThis.history?.replaceState(null, '', '#grades=' + rows.map(r => given[r.id] ?? '-').join(''));
   show(i);
 }
 function focus(i) {
@@ -70,7 +78,9 @@ function save() {
   const link = document.createElement('a');
   link.href = URL.createObjectURL(new Blob([table()], {type: 'text/csv'}));
   link.download = 'grades.csv'; link.click(); URL.revokeObjectURL(link.href);
+  unsaved = false;
 }
+globalThis.addEventListener?.('beforeunload', event => { if (unsaved) event.preventDefault(); });
 document.addEventListener('keydown', event => {
   if (event.ctrlKey || event.metaKey || event.altKey) return;
   const i = cards.indexOf(document.activeElement);
@@ -94,7 +104,8 @@ def contact_sheet(rows: Sequence[dict], stamps: Sequence[np.ndarray], title: str
     """An HTML page with one card a candidate.
 
     Keys: 0 to 3 grade the card in focus and go on, Backspace takes a grade back, arrows move, z zooms, s saves
-    ``grades.csv``. Grades stay in the browser until then. Whatever stands in ``rows`` is escaped.
+    ``grades.csv``. Until then grades stay in the page's address and in the browser's store, and the page asks before it
+    is left. Whatever stands in ``rows`` is escaped.
 
     Parameters
     ----------

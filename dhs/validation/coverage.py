@@ -41,7 +41,7 @@ def simulate(rng: np.random.Generator, design: dict) -> dict[str, np.ndarray]:
     return {
         "scores": scores,
         "labels": labels,
-        "hosts": np.tile(host, 2),
+        "hosts": np.tile(host, 2).astype(str),
         "sources": np.r_[source.astype(str), np.full(n, "")],
     }
 

@@ -7,6 +7,8 @@ temperature is fitted on the validation split; the test split is read for measur
 from __future__ import annotations
 
 import html
+import os
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,22 +16,29 @@ import numpy as np
 import pyarrow as pa
 from tqdm.auto import tqdm
 
-from dhs import engines, storage
+from dhs import storage
 from dhs.config import Profile, digest, load_profile
 from dhs.datasets import plan
-from dhs.datasets.reader import Pairs, open_pairs, per_band, rows, stamp
-from dhs.datasets.schema import SCORE_SCHEMA
+from dhs.datasets.reader import Pairs, open_pairs
 from dhs.errors import DhsError
-from dhs.injection.noise import Stream, generator, shot_noise
 from dhs.survey.negatives import SurveyNegatives
-from dhs.validation import completeness, failures, interventions, metrics, realism, sections, worth
-from dhs.validation.expectation import radius_map
+from dhs.validation import completeness, failures, interventions, metrics, passes, realism, sections, worth
 from dhs.validation.gate import jsonable
 from dhs.validation.population import COLUMNS
 from dhs.validation.sections import Scores
 
-CHUNK = 400
-SWAP_COLUMNS = ("pair_id", "host_id", "source_id", "control", "arc", "rng_key", "gain_g", "gain_r", "gain_z")
+
+class Clock:
+    """Seconds of one stage after another."""
+
+    def __init__(self):
+        self.laps: dict[str, float] = {}
+        self._last = time.perf_counter()
+
+    def lap(self, name: str) -> None:
+        """End a stage."""
+        now = time.perf_counter()
+        self.laps[name], self._last = now - self._last, now
 
 
 @dataclass(frozen=True)
@@ -81,104 +90,19 @@ def _text(metric: dict | None) -> str:
     return f"{metric['value']:.3f} ({interval}, n = {metric['n']}, hosts = {metric['n_hosts']})"
 
 
-def make_negatives(negatives, span: tuple[int, int]) -> dict:
-    """Stamps start to stop of a set of survey negatives."""
-    stamps = [negatives.read(i) for i in range(*span)]
-    return {
-        "start": span[0],
-        "images": np.stack([s.image for s in stamps]).astype(np.float32),
-        "host_id": [s.host_id for s in stamps],
-        "subkind": [str(s.meta.get("kind", "")) for s in stamps],
-        "psf_fwhm": np.array([s.psf_fwhm for s in stamps], dtype=np.float32),
-        "sky_sigma": np.array([s.sky_sigma for s in stamps], dtype=np.float32),
-    }
+def _baseline_logits(pairs: Pairs, baselines: dict) -> dict:
+    """Logits of the baselines on positives and controls of val and test, with their hosts and sources."""
+    from dhs.models.parts import read_parts
 
-
-def score_survey(
-    scorer, n: int, seed: int, *, first: int = 0, split="test", engine="processes", workers=None, make=SurveyNegatives
-) -> pa.Table:
-    """Make and score survey negatives in chunks; the order is theirs, whoever makes them.
-
-    Parameters
-    ----------
-    scorer : object with ``logits``
-    n, seed : int
-    first : int
-        Negatives before this one are left out.
-    split : str
-        Written into the rows.
-    engine, workers
-        As in `dhs.engines.run`.
-    make : callable
-        ``make(n, seed)`` gives the set; importable by name.
-
-    Returns
-    -------
-    pyarrow.Table
-        Rows of kind ``survey_negative``.
-    """
-    from dhs.models.score import host_mag_r, score_table
-
-    spans = [(i, min(i + CHUNK, n)) for i in range(first, n, CHUNK)]
-    tables = {}
-    for chunk in engines.run(make_negatives, spans, make, (n, seed), engine, workers, "survey negatives"):
-        columns = {"kind": "survey_negative", "split": split, "source_id": ""}
-        columns["host_mag_r"] = host_mag_r(chunk["images"])
-        columns |= {k: chunk[k] for k in ("host_id", "subkind")}
-        columns["logit"] = scorer.logits(chunk["images"])
-        for b, band in enumerate("grz"):
-            columns[f"psf_fwhm_{band}_arcsec"] = chunk["psf_fwhm"][:, b]
-            columns[f"sky_sigma_{band}"] = chunk["sky_sigma"][:, b]
-        tables[chunk["start"]] = score_table(columns, len(chunk["host_id"]))
-    return pa.concat_tables([SCORE_SCHEMA.empty_table(), *(tables[k] for k in sorted(tables))])
-
-
-def swapped_stamps(row: dict, positive: np.ndarray, core: np.ndarray) -> dict[str, np.ndarray]:
-    """The counterfactuals of one positive.
-
-    Parameters
-    ----------
-    row : mapping
-        ``control``, ``arc``, ``gain_*``, ``rng_key``.
-    positive : ndarray, (3, 64, 64)
-    core : ndarray of bool, (64, 64)
-
-    Returns
-    -------
-    dict of ndarray, (3, 64, 64)
-        ``core``: core pixels from the control. ``placebo``: core pixels from the same arc with another draw of its
-        shot noise. ``outer``: all pixels but the core from the control.
-    """
-    noise = shot_noise(row["arc"], per_band(row, "gain"), generator(row["rng_key"], Stream.SHOT, attempt=1))
-    return {
-        "core": np.where(core, row["control"], positive),
-        "placebo": np.where(core, row["control"] + row["arc"] + noise, positive),
-        "outer": np.where(core, positive, row["control"]),
-    }
-
-
-def _swaps(scorer, pairs: Pairs, radius_px: float, baselines: dict) -> tuple[dict, dict]:
-    """Logits of the counterfactuals of the test split, and of the baselines on val and test."""
-    core = radius_map() < radius_px
-    swapped: dict[str, list] = {"pair_id": [], "core": [], "placebo": [], "outer": []}
     scored: dict = {name: {"val": [], "test": []} for name in baselines}
-    for split in ("val", "test"):
-        for batch in tqdm(pairs.batches(split, list(SWAP_COLUMNS)), desc=f"swaps, {split}", disable=None):
-            if not batch.num_rows:
-                continue
-            part = rows(pa.Table.from_batches([batch]))
-            positive = np.stack([stamp(row) for row in part])
-            control = np.stack([row["control"] for row in part])
-            hosts, sources = ([str(row[c]) for row in part] for c in ("host_id", "source_id"))
+    for split in ("val", "test") if baselines else ():
+        parts = read_parts(pairs, split, ("pair_id", "host_id", "source_id"), hard=False)
+        for part in tqdm(parts, desc=f"baselines, {split}", disable=None):
+            hosts, sources = ([str(v) for v in part.column(c)] for c in ("host_id", "source_id"))
             for name, baseline in baselines.items():
-                scored[name][split].append((baseline.logits(positive), baseline.logits(control), hosts, sources))
-            if split == "test":
-                made = [swapped_stamps(row, image, core) for row, image in zip(part, positive)]
-                swapped["pair_id"] += [row["pair_id"] for row in part]
-                for name in ("core", "placebo", "outer"):
-                    swapped[name].append(scorer.logits(np.stack([m[name] for m in made]).astype(np.float32)))
-    out = {k: np.concatenate(v) if v else np.empty(0) for k, v in swapped.items() if k != "pair_id"}
-    return {"pair_id": np.asarray(swapped["pair_id"], dtype=np.int64), **out}, scored
+                logits = baseline.logits(part.positive), baseline.logits(part.control)
+                scored[name][split].append((*logits, hosts, sources))
+    return scored
 
 
 def _baselines(scored: dict, val: Scores, test: Scores) -> dict:
@@ -216,7 +140,8 @@ def evaluate(
     """Score a checkpoint on the test split.
 
     Writes ``<out>/scores.parquet``, ``<out>/evaluation.json`` and, where a threshold could be set,
-    ``<out>/completeness.parquet``.
+    ``<out>/completeness.parquet``. ``<out>/evaluation_run.json`` says how long each stage took and how many stamps
+    went through the network.
 
     Parameters
     ----------
@@ -230,9 +155,9 @@ def evaluate(
     real : str, optional
         Folder of real lenses for the realism probe; by default what ``DHS_DATA_DIR`` holds.
     engine, workers
-        Who makes the survey negatives; changes no number.
-    scorer : object with ``logits(stamps, core_mask_px=None)``, optional
-        Instead of the checkpoint's network.
+        Who makes and scores stamps (`dhs.validation.passes`); changes no number.
+    scorer : object with ``logits(stamps, core_mask_px=None, sky_sigma=None)``, optional
+        Instead of the checkpoint's network; one that can be pickled, where processes are to score.
     baselines : dict of objects with ``logits(stamps)``, optional
         Instead of those fitted to the training split.
     survey : callable
@@ -246,77 +171,113 @@ def evaluate(
     ------
     DhsError
         No data set or checkpoint there, an empty test split, no registered plan or other settings than the
-        plan's, or hosts that are lens candidates themselves.
+        plan's, hosts that are lens candidates themselves, or a network that gives NaN.
     """
     from dhs.models.parts import refuse_candidates
-    from dhs.models.score import Scorer, score_pairs
+    from dhs.models.score import Scorer
 
+    clock = Clock()
     profile = load_profile(profile)
     config, pairs = profile.evaluate, open_pairs(data_path)
     if not pairs.manifest["counts"].get("test"):
         raise DhsError(f"{data_path}: the test split is empty. Make more pairs, or give splits.test a larger share.")
     registered = plan.open_test(pairs, profile)
     refuse_candidates(pairs, ("val", "test"))
-    scorer = scorer or Scorer(checkpoint)
-    if baselines is None:
-        baselines = _fit_baselines(pairs, profile)
-    table = score_pairs(scorer, pairs, ("test",), config.core_radius_px)
-    n, apart = config.n_survey_negatives, config.n_calibration_negatives
-    making = {"engine": engine, "workers": workers, "make": survey}
-    negatives = score_survey(scorer, n, profile.seed, **making)
-    table = pa.concat_tables([table, negatives])
-    val = Scores.of(score_pairs(scorer, pairs, ("val",), None), config, profile.seed)
-    of_val = score_survey(scorer, n + apart, profile.seed, first=n, split="val", **making)
-    test = Scores.of(table, config, profile.seed)
-    swapped, scored = _swaps(scorer, pairs, config.core_radius_px, baselines)
+    counted = passes.Counted(scorer or Scorer(checkpoint))
+    clock.lap("open")
+    everything = (scorer or str(checkpoint), pairs, profile, survey, engine, workers)
+    with passes.one_thread(), passes.running(*everything) as pending:
+        baselines = _fit_baselines(pairs, profile) if baselines is None else baselines
+        scored = _baseline_logits(pairs, baselines)
+        clock.lap("baselines, beside the scores")
+        found = pending()
+        clock.lap("scores")
+        data, files = _measured(found, scored, counted, pairs, profile, real, clock)
+    data |= {
+        "survey_negatives": {
+            "mock": bool(getattr(survey, "mock", True)),
+            "n": found.negatives.num_rows,
+            "proportions": _proportions(found.negatives),
+        },
+        "frozen": {"evaluate": config.model_dump(mode="json"), "digest": digest(config)},
+        "data": {"content_hash": pairs.manifest.get("content_hash"), "counts": pairs.manifest["counts"]},
+        "checkpoint": _about(counted, pairs),
+        "plan": {"sha256": registered["sha256"]},
+    }
+    data = jsonable(data)
+    _write(out, data, *files)
+    clock.lap("write")
+    used = {"engine": engine, "workers": workers or os.cpu_count(), "seconds": clock.laps}
+    used |= {"passes": found.passes | {"realism, failures": counted.n}, "seconds_in_processes": found.seconds}
+    storage.write_json(storage.join(out, "evaluation_run.json"), used)
+    return Evaluation(data)
+
+
+def _measured(found: passes.Found, scored: dict, scorer, pairs: Pairs, profile: Profile, real, clock: Clock) -> tuple:
+    """The sections that are made of scores, and what else is to be written: scores, completeness."""
+    config = profile.evaluate
+    table = pa.concat_tables([found.test, found.negatives])
+    refuse_unscored(pa.concat_tables([table, found.val, found.apart]))
+    test, val, apart = (Scores.of(t, config, profile.seed) for t in (table, found.val, found.apart))
+    data = sections.discrimination(test)
+    clock.lap("discrimination")
     rates = sections.rates(test)
+    clock.lap("rates")
     operating = rates["tpr_at_fpr"][-1] if rates["tpr_at_fpr"] else None
     weights = _population_weights(pairs, test)
     complete, cells, model = worth.completeness(test, worth.mapped_at(test, rates["tpr_at_fpr"]), weights)
-    data = sections.discrimination(test) | rates
-    data |= {
+    clock.lap("completeness")
+    data |= rates | {
         "core_masked": sections.core_masked(test),
-        "core_swap": sections.core_swap(test, swapped),
-        "interventions": interventions.section(interventions.intervene(scorer, pairs, profile), profile),
+        "core_swap": sections.core_swap(test, found.swapped),
+        "interventions": interventions.section(found.interventions, profile),
         "top": worth.top(test, operating),
-        "calibration": worth.calibration(test, val, Scores.of(of_val, config, profile.seed)),
+        "calibration": worth.calibration(test, val, apart),
         "completeness": complete,
         "purity": worth.purity(test, rates["tpr_at_fpr"]),
         "population": worth.population(test, weights, rates["tpr_at_fpr"]),
         "hard_negatives": sections.hard_negatives(test, operating),
         "baselines": _baselines(scored, val, test),
-        "realism": realism.section(
-            pairs,
-            scorer,
-            real=real,
-            seed=profile.seed,
-            n_permutations=min(realism.N_PERMUTATIONS, config.n_bootstrap // 5),
-        ),
         "real_lenses": {"file": "real_lenses.json", "reason": "written by dhs real-lenses into its own file"},
         "galleries": sections.galleries(test),
-        "failures": failures.section(test, operating, pairs, scorer),
-        "survey_negatives": {
-            "mock": bool(getattr(survey, "mock", True)),
-            "n": negatives.num_rows,
-            "proportions": _proportions(negatives),
-        },
-        "frozen": {"evaluate": config.model_dump(mode="json"), "digest": digest(config)},
-        "data": {"content_hash": pairs.manifest.get("content_hash"), "counts": pairs.manifest["counts"]},
-        "checkpoint": _about(scorer, pairs),
-        "plan": {"sha256": registered["sha256"]},
     }
-    data = jsonable(data)
+    clock.lap("other sections")
+    n_permutations = min(realism.N_PERMUTATIONS, config.n_bootstrap // 5)
+    data["realism"] = realism.section(pairs, scorer, real=real, seed=profile.seed, n_permutations=n_permutations)
+    clock.lap("realism")
+    data["failures"] = failures.section(test, operating, pairs, scorer)
+    clock.lap("failures")
+    return data, (table, cells, model)
+
+
+def _write(out, data: dict, table: pa.Table, cells: list, model) -> None:
     storage.write_table(storage.join(out, "scores.parquet"), table)
+    complete = data["completeness"]
     if cells:
-        about = {
-            "content_hash": data["data"]["content_hash"],
-            "fpr": complete["fpr"],
-            "threshold": complete["threshold"],
-        }
+        about = {"content_hash": data["data"]["content_hash"], "fpr": complete["fpr"]}
+        about["threshold"] = complete["threshold"]
         reason = "" if model else complete["smooth"]["reason"]
         completeness.write(storage.join(out, "completeness.parquet"), cells, model, about, reason)
     storage.write_json(storage.join(out, "evaluation.json"), data)
-    return Evaluation(data)
+
+
+def refuse_unscored(table: pa.Table) -> None:
+    """Stop where a logit is not a number.
+
+    Raises
+    ------
+    DhsError
+        With how many there are, and of what the first one is.
+    """
+    logits = table["logit"].to_numpy()
+    bad = np.flatnonzero(~np.isfinite(logits))
+    if len(bad):
+        row = {name: table[name][int(bad[0])].as_py() for name in ("kind", "pair_id", "host_id")}
+        raise DhsError(
+            f"the network gives NaN or infinity for {len(bad)} of {len(logits)} stamps (first: {row['kind']}, pair "
+            f"{row['pair_id']}, host {row['host_id']}), so they have no rank. Its weights are not finite or overflow: "
+            "take an earlier checkpoint, or train again with a smaller learning rate."
+        )
 
 
 def _population_weights(pairs: Pairs, test: Scores) -> np.ndarray | str:

@@ -64,7 +64,7 @@ def misses(scores: Scores, threshold: float) -> dict:
         worst first); sorted by how much likelier a miss is with the cause. ``unexplained`` counts misses with none.
     """
     part = scores.where(scores.kind("positive"))
-    missed = part["logit"] <= threshold
+    missed, clusters = part["logit"] <= threshold, part.clusters
     if not len(missed) or not missed.any():
         return {"n": len(missed), "n_missed": 0, "causes": [], "unexplained": 0}
     causes, explained = [], np.zeros(len(missed), bool)
@@ -74,7 +74,7 @@ def misses(scores: Scores, threshold: float) -> dict:
         explained |= here
         rate = {}
         for key, mask in (("missed_with", here), ("missed_without", ~here)):
-            rest = part["host_id"][mask], part["source_id"][mask]
+            rest = [labels[mask] for labels in clusters]
             rate[key] = metrics.mean(missed[mask], *rest, bounds=(0.0, 1.0)) if mask.any() else metrics.missing("empty")
         worst = np.flatnonzero(here & missed)
         worst = worst[np.argsort(part["logit"][worst], kind="stable")][:EXAMPLES]
@@ -96,9 +96,9 @@ def misses(scores: Scores, threshold: float) -> dict:
 
 def alarms(scores: Scores, threshold: float) -> dict:
     """Negatives above a threshold, by kind: what they are, how often they pass, what would help."""
-    kinds = []
-    survey = scores.kind("survey_negative")
-    chosen = {f"survey: {k}": survey & (scores["subkind"] == k) for k in sorted(set(scores["subkind"][survey]))}
+    kinds, names = [], scores["host_id"]
+    survey, subkind, hosts = scores.kind("survey_negative"), scores["subkind"], scores.clusters[0]
+    chosen = {f"survey: {k}": survey & (subkind == k) for k in np.unique(subkind[survey]).tolist()}
     chosen |= {"control": scores.kind("control"), "hard_negative": scores.kind("hard_negative")}
     for name, mask in chosen.items():
         if not mask.any():
@@ -109,9 +109,9 @@ def alarms(scores: Scores, threshold: float) -> dict:
         ]
         kinds.append(
             {"cause": name, "n": int(above.sum()), "of": int(mask.sum())}
-            | {"rate": metrics.mean(above, scores["host_id"][mask], bounds=(0.0, 1.0))}
+            | {"rate": metrics.mean(above, hosts[mask], bounds=(0.0, 1.0))}
             | {"fix": ALARM_FIXES.get(name.removeprefix("survey: "), "Add such galaxies to the training negatives.")}
-            | {"examples": [{"pair_id": int(scores["pair_id"][i]), "host_id": str(scores["host_id"][i])} for i in rows]}
+            | {"examples": [{"pair_id": int(scores["pair_id"][i]), "host_id": str(names[i])} for i in rows]}
         )
     kinds.sort(key=lambda k: -(k["rate"].value or 0))
     return {"n": sum(k["n"] for k in kinds), "causes": kinds}

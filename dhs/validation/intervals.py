@@ -80,10 +80,10 @@ class Clusters:
     Parameters
     ----------
     hosts : array_like, (n,)
-        Host identifiers.
+        Host identifiers: names, or integers that stand for them.
     sources : array_like, (n,), optional
-        Source identifiers; an empty string where no source's light is in the row (controls, survey negatives):
-        such a row is resampled by its host alone.
+        Source identifiers; an empty string, or a negative integer, where no source's light is in the row (controls,
+        survey negatives): such a row is resampled by its host alone.
     n_bootstrap : int
     seed : int
     row_weights : array_like, (n,), optional
@@ -91,13 +91,14 @@ class Clusters:
     """
 
     def __init__(self, hosts, sources=None, n_bootstrap: int = 500, seed: int = 0, row_weights=None):
-        self.hosts, self.n_hosts = _codes(np.asarray(hosts).astype(str))
+        self.hosts, self.n_hosts = _codes(hosts)
         self.sources, self.n_sources = None, None
         if sources is not None:
-            self.sources, self.n_sources = _codes(np.asarray(sources).astype(str), blank="")
+            self.sources, self.n_sources = _codes(sources, blank=True)
         self.n, self.n_bootstrap, self.seed = len(self.hosts), n_bootstrap, seed
         self.two_way = self.n_sources is not None and 0 < self.n_sources < TWO_WAY_BELOW
-        self.unit = np.ones((1, self.n)) if row_weights is None else np.asarray(row_weights, dtype=float)[None, :]
+        self.weighted = row_weights is not None
+        self.unit = np.asarray(row_weights, dtype=float)[None, :] if self.weighted else np.ones((1, self.n))
 
     @property
     def smallest(self) -> int:
@@ -133,7 +134,8 @@ class Clusters:
         for start in range(0, self.n_bootstrap, step):
             draws = min(step, self.n_bootstrap - start)
             counts = np.hstack([_counts(rng, draws, number), np.ones((draws, 1))])
-            yield self.unit * counts[:, codes]  # code -1, no source, picks the column of ones
+            drawn = counts[:, codes]  # code -1, no source, picks the column of ones
+            yield self.unit * drawn if self.weighted else drawn
 
     def metric(self, value: float, statistic: Callable[[np.ndarray], np.ndarray], bounds=(0.0, 1.0)) -> Metric:
         """Attach an interval to a value.
@@ -239,9 +241,13 @@ def _interval(value, spread, clusters, bounds) -> tuple[float | None, float | No
     return float(max(bounds[0], value - error)), float(min(bounds[1], value + error)), few
 
 
-def _codes(labels: np.ndarray, blank: str | None = None) -> tuple[np.ndarray, int]:
+def _codes(labels, blank: bool = False) -> tuple[np.ndarray, int]:
+    """Each row's cluster, counted in the order of the labels, and how many there are; -1 for a blank label."""
+    labels = np.asarray(labels)
+    if labels.dtype.kind not in "iu":
+        labels = labels.astype(str)
     names, codes = np.unique(labels, return_inverse=True)
-    if blank is not None and len(names) and names[0] == blank:
+    if blank and len(names) and (names[0] == "" if labels.dtype.kind == "U" else names[0] < 0):
         return codes - 1, len(names) - 1
     return codes, len(names)
 

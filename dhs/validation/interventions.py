@@ -8,29 +8,33 @@ stream of noise, so that rendering and noise drop out of the difference.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import pairwise
 
 import numpy as np
 import pyarrow as pa
-from scipy.ndimage import rotate
-from tqdm.auto import tqdm
+import pyarrow.compute as pc
 
-from dhs.config import Profile
+from dhs.config import EvaluateConfig, Profile
 from dhs.datasets.reader import Pairs, per_band, rows
 from dhs.datasets.schema import PAIR_SCHEMA
 from dhs.injection.noise import Stream, generator, shot_noise
 from dhs.injection.reference import subgrid
+from dhs.injection.render import METHODS
 from dhs.injection.source import Source
 from dhs.survey.facts import PIXEL_SCALE
 from dhs.validation import metrics
 from dhs.validation.expectation import radius_map
-from dhs.validation.rerender import SourceLookup, lens_of, light_of, observe
+from dhs.validation.measure import one_part
+from dhs.validation.rerender import SourceLookup, flux_of, lens_of
 
 MIN_PAIRS = 10
+JOB_PAIRS = 64
 SECTOR_RAD = np.pi / 3  # half width of the occulted sector
 RING_WIDTH = 0.15  # of theta_E, standard deviation
+NAMES = ("pair_id", "host_id", "source_id", "theta_e_arcsec", "arc_snr_matched")
 
 
 @dataclass(frozen=True)
@@ -45,25 +49,52 @@ class Injected:
     light : ndarray, (64 s, 64 s)
         Lensed light before the PSF, per unit source flux.
     supersampling : int
+    method : str
+        Of `dhs.injection.render.METHODS`: what made the pair renders it again.
+    psfs : object
+        The bands' PSFs as that method holds them.
     """
 
     row: dict
     source: Source
     light: np.ndarray
     supersampling: int
+    method: str
+    psfs: object
 
     @classmethod
-    def of(cls, row: dict, source: Source, supersampling: int) -> Injected:
-        return cls(row, source, light_of(row, source, supersampling), supersampling)
+    def of(cls, row: dict, source: Source, supersampling: int, method: str = "fast") -> Injected:
+        how, place = METHODS[method], (row["src_x_arcsec"], row["src_y_arcsec"], row["src_phi_rad"])
+        light = how.light(lens_of(row), source, *place, supersampling)
+        psfs = how.psf(row.get("psf"), per_band(row, "psf_fwhm", "_arcsec"), supersampling)
+        return cls(row, source, light, supersampling, method, psfs)
 
-    def arc(self, light: np.ndarray | None = None) -> np.ndarray:
-        """(3, 64, 64) noiseless arc of this or of other light."""
-        return observe(self.light if light is None else light, self.row, self.source, self.supersampling)
+    def _seen(self, light: np.ndarray) -> np.ndarray:
+        return METHODS[self.method].observe(light, self.psfs, self.supersampling)
+
+    @cached_property
+    def _unit(self) -> np.ndarray:
+        return self._seen(self.light)
+
+    def arc(self, light: np.ndarray | None = None, source: Source | None = None) -> np.ndarray:
+        """(3, 64, 64) noiseless arc of this or of other light, in the colours of this or of another source."""
+        flux = flux_of(self.row, source or self.source)[:, None, None]
+        return (self._unit if light is None else self._seen(light)) * flux
 
     def stamp(self, arc: np.ndarray, attempt: int = 0) -> np.ndarray:
         """Control plus an arc plus that arc's shot noise; ``attempt`` is another draw of it."""
         noise = shot_noise(arc, per_band(self.row, "gain"), generator(self.row["rng_key"], Stream.SHOT, attempt))
         return (np.asarray(self.row["control"], dtype=float) + arc + noise).astype(np.float32)
+
+    @cached_property
+    def whole(self) -> np.ndarray:
+        """(3, 64, 64) the positive, rendered again: what every change is measured against."""
+        return self.stamp(self.arc())
+
+    @cached_property
+    def redrawn(self) -> np.ndarray:
+        """(3, 64, 64) the positive with another draw of its arc's shot noise."""
+        return self.stamp(self.arc(), attempt=1)
 
     def polar(self) -> tuple[np.ndarray, np.ndarray]:
         """Radius (arcsec) and azimuth about the lens of every sub-pixel."""
@@ -81,29 +112,28 @@ def core_light_removed(item: Injected, radius_px: float) -> np.ndarray:
 
 def core_pixels_swapped(item: Injected, radius_px: float) -> np.ndarray:
     """Hard core-swap: pixels at r < R from the control; an edge is left where the arc crosses R."""
-    return np.where(radius_map() < radius_px, item.row["control"], item.stamp(item.arc()))
+    return np.where(radius_map() < radius_px, item.row["control"], item.whole)
 
 
 def placebo_edge(item: Injected, radius_px: float) -> np.ndarray:
     """The hard swap's edge without its removal: pixels at r < R from another draw of the same arc's noise."""
-    arc = item.arc()
-    return np.where(radius_map() < radius_px, item.stamp(arc, attempt=1), item.stamp(arc))
+    return np.where(radius_map() < radius_px, item.redrawn, item.whole)
 
 
 def outer_pixels_swapped(item: Injected, radius_px: float) -> np.ndarray:
     """All pixels but those at r < R from the control."""
-    return np.where(radius_map() < radius_px, item.stamp(item.arc()), item.row["control"])
+    return np.where(radius_map() < radius_px, item.whole, item.row["control"])
 
 
 def noise_redrawn(item: Injected, radius_px: float) -> np.ndarray:
     """The same arc with another draw of its shot noise: what no intervention at all does."""
-    return item.stamp(item.arc(), attempt=1)
+    return item.redrawn
 
 
 def colour_swapped(item: Injected, radius_px: float) -> np.ndarray:
     """The arc's g and z fluxes exchanged: the shape stays, a blue arc becomes a red one."""
     flux = np.asarray(item.source.flux, dtype=float)
-    return item.stamp(replace(item, source=replace(item.source, flux=flux[::-1].copy())).arc())
+    return item.stamp(item.arc(source=replace(item.source, flux=flux[::-1].copy())))
 
 
 def source_occulted(item: Injected, radius_px: float) -> np.ndarray:
@@ -118,7 +148,7 @@ def source_occulted(item: Injected, radius_px: float) -> np.ndarray:
 
 def arc_rotated(item: Injected, radius_px: float) -> np.ndarray:
     """The arc's light turned by a quarter about the stamp's centre, the galaxy as it was."""
-    return item.stamp(item.arc(rotate(item.light, 90, reshape=False, order=1, mode="constant")))
+    return item.stamp(item.arc(np.ascontiguousarray(np.rot90(item.light))))
 
 
 def ring_added(item: Injected, radius_px: float) -> np.ndarray:
@@ -159,6 +189,64 @@ def light_within(item: Injected, radius_px: float) -> float:
     return float(item.light[inside].sum() / item.light.sum())
 
 
+@dataclass(frozen=True)
+class Job:
+    """Some pairs of one part file."""
+
+    file: str
+    pair_ids: tuple[int, ...]
+
+
+def jobs(pairs: Pairs, config: EvaluateConfig, lookup: SourceLookup, split: str = "test") -> tuple[list[Job], str]:
+    """The first ``n_interventions`` pairs of a split whose source can be opened, and why others are missing."""
+    left, lost, out = config.n_interventions, 0, []
+    for file in pairs.files(split):
+        if left <= 0:
+            break
+        table = one_part(pairs, split, file).table(split, columns=["pair_id", "source_id"])
+        known = [lookup.knows(name) for name in table["source_id"].to_pylist()]
+        ids = [i for i, there in zip(table["pair_id"].to_pylist(), known) if there][:left]
+        lost, left = lost + known.count(False), left - len(ids)
+        out += [Job(file, tuple(ids[k : k + JOB_PAIRS])) for k in range(0, len(ids), JOB_PAIRS)]
+    return out, lookup.reason or (f"{lost} pairs have a source that could not be opened" if lost else "")
+
+
+def do(job: Job, scorer, pairs: Pairs, config: EvaluateConfig, lookup: SourceLookup, split: str = "test") -> dict:
+    """``columns`` and ``logits`` of a job's pairs under every intervention; see `gather`."""
+    columns: dict[str, list] = {name: [] for name in (*NAMES, "core_light")}
+    logits: dict[str, list] = {}
+    wanted = [c for c in PAIR_SCHEMA.names if c not in ("invvar", "arc")]
+    for batch in one_part(pairs, split, job.file).batches(split, wanted, JOB_PAIRS):
+        table = pa.Table.from_batches([batch])
+        items = []
+        for row in rows(table.filter(pc.is_in(table["pair_id"], pa.array(job.pair_ids, pa.int64())))):
+            items.append(Injected.of(row, lookup.get(row["source_id"]), lookup.supersampling, lookup.renderer))
+            for name in NAMES:
+                columns[name].append(row[name])
+            columns["core_light"].append(light_within(items[-1], config.core_radius_px))
+        if items:
+            _score(scorer, items, config, logits)
+    return {"columns": columns, "logits": {name: np.concatenate(v) for name, v in logits.items()}}
+
+
+def gather(parts: Iterable[dict], reason: str) -> dict:
+    """What all jobs found, in their order.
+
+    Returns
+    -------
+    dict
+        ``logits``: name to (n,) array, ``whole`` the positive rendered the same way, ``core_masked`` and
+        ``core_light_removed@R`` for each radius of the sweep; ``columns``: (n,) stratifiers; ``reason`` why rows
+        are missing.
+    """
+    parts = list(parts)
+    columns = {name: np.array([x for p in parts for x in p["columns"][name]]) for name in (*NAMES, "core_light")}
+    logits = {
+        name: np.concatenate([p["logits"][name] for p in parts]) for name in (parts[0]["logits"] if parts else ())
+    }
+    return {"logits": logits, "columns": columns, "reason": reason}
+
+
 def intervene(scorer, pairs: Pairs, profile: Profile, split: str = "test") -> dict:
     """Score the first ``evaluate.n_interventions`` pairs of a split under every intervention.
 
@@ -172,48 +260,28 @@ def intervene(scorer, pairs: Pairs, profile: Profile, split: str = "test") -> di
     Returns
     -------
     dict
-        ``logits``: name to (n,) array, ``whole`` the positive rendered the same way, ``core_masked`` and
-        ``core_light_removed@R`` for each radius of the sweep; ``columns``: (n,) stratifiers; ``reason`` why rows
-        are missing.
+        As `gather`.
     """
-    config, lookup = profile.evaluate, SourceLookup(pairs.manifest)
-    names = ("pair_id", "host_id", "source_id", "theta_e_arcsec", "arc_snr_matched")
-    columns: dict[str, list] = {name: [] for name in (*names, "core_light")}
-    logits: dict[str, list] = {}
-    wanted, lost = config.n_interventions, 0
-    wanted_columns = [c for c in PAIR_SCHEMA.names if c not in ("invvar", "arc")]
-    for batch in tqdm(pairs.batches(split, wanted_columns, 64), desc="interventions", disable=None):
-        items = []
-        for row in rows(pa.Table.from_batches([batch])) if batch.num_rows else []:
-            source = lookup.get(row["source_id"])
-            lost += source is None
-            if source is not None and len(columns["pair_id"]) < wanted:
-                items.append(Injected.of(row, source, lookup.supersampling))
-                for name in names:
-                    columns[name].append(row[name])
-                columns["core_light"].append(light_within(items[-1], config.core_radius_px))
-        if items:
-            _score(scorer, items, config, logits)
-        if len(columns["pair_id"]) >= wanted:
-            break
-    return {
-        "logits": {name: np.concatenate(v) for name, v in logits.items()},
-        "columns": {name: np.asarray(v) for name, v in columns.items()},
-        "reason": lookup.reason or (f"{lost} pairs have a source that could not be opened" if lost else ""),
-    }
+    lookup = SourceLookup(pairs.manifest)
+    todo, reason = jobs(pairs, profile.evaluate, lookup, split)
+    return gather((do(job, scorer, pairs, profile.evaluate, lookup, split) for job in todo), reason)
 
 
-def _score(scorer, items: list[Injected], config, logits: dict[str, list]) -> None:
+def _score(scorer, items: list[Injected], config: EvaluateConfig, logits: dict[str, list]) -> None:
     radius = config.core_radius_px
-    whole = np.stack([item.stamp(item.arc()) for item in items])
+    whole = np.stack([item.whole for item in items])
     logits.setdefault("whole", []).append(scorer.logits(whole))
     logits.setdefault("core_masked", []).append(scorer.logits(whole, radius))
     for name, change in INTERVENTIONS.items():
         made = np.stack([change(item, radius) for item in items]).astype(np.float32)
         logits.setdefault(name, []).append(scorer.logits(made))
     for r in config.sweep_radii_px:
-        made = np.stack([core_light_removed(item, r) for item in items])
-        logits.setdefault(f"core_light_removed@{r:g}", []).append(scorer.logits(made))
+        name = f"{core_light_removed.__name__}@{r:g}"
+        if r == radius:
+            logits.setdefault(name, []).append(logits[core_light_removed.__name__][-1])
+        else:
+            made = np.stack([core_light_removed(item, r) for item in items])
+            logits.setdefault(name, []).append(scorer.logits(made))
 
 
 def section(found: dict, profile: Profile) -> dict:

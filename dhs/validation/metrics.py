@@ -32,6 +32,7 @@ __all__ = [
     "proportion",
     "recall_curve",
     "recall_statistic",
+    "recall_statistics",
     "supported_fprs",
     "tpr_at_fpr",
     "wilson",
@@ -152,11 +153,7 @@ def recall_curve(
     scores, labels = finite(scores), np.asarray(labels, dtype=bool)
     if labels.all() or not labels.any():
         return [(missing("one_class", len(labels)), missing("one_class", len(labels))) for _ in fprs]
-    statistics = [recall_statistic(scores, labels, fpr) for fpr in fprs]
-
-    def statistic(weights: np.ndarray) -> np.ndarray:
-        return np.concatenate([each(weights) for each in statistics])
-
+    statistic = recall_statistics(scores, labels, fprs)
     clusters = Clusters(_each(scores) if hosts is None else hosts, sources, n_bootstrap, seed, row_weights)
     bounds = ((0.0, 1.0), (-np.inf, np.inf)) * len(fprs)
     found = clusters.metrics(statistic(clusters.unit)[:, 0], statistic, bounds)
@@ -192,21 +189,39 @@ def tpr_at_fpr(scores, labels, fpr: float, hosts=None, sources=None, **options) 
 
 def recall_statistic(scores: np.ndarray, labels: np.ndarray, fpr: float) -> Callable[[np.ndarray], np.ndarray]:
     """Recall at a false-positive rate, and its threshold, as a function of weights (draws, n); gives (2, draws)."""
+    return recall_statistics(scores, labels, [fpr])
+
+
+def recall_statistics(scores: np.ndarray, labels: np.ndarray, fprs) -> Callable[[np.ndarray], np.ndarray]:
+    """As `recall_statistic` at several rates, gives (2 rates, draws): recall and threshold of each in turn.
+
+    Rows are sorted once. Of the negatives only those above the lowest threshold of any draw are looked at.
+    """
     positive, negative = np.flatnonzero(labels), np.flatnonzero(~labels)
     positive = positive[np.argsort(-scores[positive], kind="stable")]
     negative = negative[np.argsort(-scores[negative], kind="stable")]
+    of_positives, of_negatives = -scores[positive], scores[negative]
+    is_negative, affordable = (~labels).astype(float), np.asarray(fprs, dtype=float) * (1 + 1e-9)
+    reach = min(len(negative), int(1.2 * affordable.max(initial=0.0) * len(negative)) + 64)
 
     def both(weights: np.ndarray) -> np.ndarray:
-        of_negatives = np.cumsum(weights[:, negative], axis=1)
-        beyond = of_negatives > fpr * of_negatives[:, -1:] * (1 + 1e-9)
-        first = np.argmax(beyond, axis=1)
-        threshold = np.where(beyond[np.arange(len(first)), first], scores[negative][first], -np.inf)
+        limits = affordable[:, None] * (weights @ is_negative)
+        k = reach
+        running = np.cumsum(weights[:, negative[:k]], axis=1)
+        while k < len(negative) and not (running[:, -1] > limits.max(axis=0)).all():
+            k = min(2 * k, len(negative))
+            running = np.cumsum(weights[:, negative[:k]], axis=1)
         found = np.zeros((len(weights), len(positive) + 1))
         np.cumsum(weights[:, positive], axis=1, out=found[:, 1:])
-        above = np.searchsorted(-scores[positive], -threshold, "left")
-        with np.errstate(invalid="ignore", divide="ignore"):
-            recall = found[np.arange(len(above)), above] / found[:, -1]
-        return np.stack([recall, np.where(np.isfinite(recall), threshold, np.nan)])
+        out = []
+        for limit in limits:
+            first = (running <= limit[:, None]).sum(axis=1)
+            threshold = np.where(first < k, of_negatives[np.minimum(first, k - 1)], -np.inf)
+            above = np.searchsorted(of_positives, -threshold, "left")
+            with np.errstate(invalid="ignore", divide="ignore"):
+                recall = found[np.arange(len(above)), above] / found[:, -1]
+            out += [recall, np.where(np.isfinite(recall), threshold, np.nan)]
+        return np.stack(out)
 
     return both
 

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+
 import numpy as np
 
-from dhs.validation.metrics import Clusters, Metric, finite, missing, tpr_at_fpr
+from dhs.validation.metrics import Clusters, Metric, finite, missing, recall_statistic, tpr_at_fpr
+
+Statistic = Callable[[np.ndarray], np.ndarray]
+"""Maps weights (draws, n) to values (draws,)."""
 
 
 def _prepared(scores, labels) -> tuple[np.ndarray, np.ndarray, bool]:
@@ -39,19 +45,36 @@ def partial_auc(scores, labels, max_fpr: float, hosts=None, sources=None, **opti
     scores, labels, single = _prepared(scores, labels)
     if single:
         return missing("one_class", len(labels))
+    clusters = _clusters(scores, hosts, sources, options)
+    return together({"partial_auc": partial_auc_statistic(scores, labels, max_fpr)}, clusters)["partial_auc"]
+
+
+def partial_auc_statistic(scores: np.ndarray, labels: np.ndarray, max_fpr: float) -> Statistic:
+    """`partial_auc` as a function of weights; only rows above the lowest threshold of any draw are looked at."""
     order = np.argsort(-scores, kind="stable")
     ends = np.flatnonzero(np.r_[np.diff(scores[order]) != 0, True])
     positive = labels[order]
+    classes = np.stack([~labels, labels], axis=1).astype(float)
+    needed = min(1.0, 1.2 * max_fpr + 64 / max(int((~labels).sum()), 1)) * (~labels).sum()
+    reach = int(np.searchsorted(np.cumsum(~positive)[ends], needed)) + 1
+
+    def rates(weights: np.ndarray, k: int) -> list[np.ndarray]:
+        """False- and true-positive rate at the first k ends, from 0."""
+        columns = order[: ends[k - 1] + 1]
+        ordered, last = weights[:, columns], ends[:k]
+        out = []
+        for mask, total in zip((~positive[: len(columns)], positive[: len(columns)]), (weights @ classes).T):
+            with np.errstate(invalid="ignore", divide="ignore"):
+                curve = np.cumsum(ordered * mask, axis=1)[:, last] / total[:, None]
+            out.append(np.hstack([np.zeros((len(curve), 1)), curve]))
+        return out
 
     def statistic(weights: np.ndarray) -> np.ndarray:
-        ordered = weights[:, order]
-        rates = []
-        for mask in (~positive, positive):
-            total = np.cumsum(ordered * mask, axis=1)
-            with np.errstate(invalid="ignore", divide="ignore"):
-                curve = total[:, ends] / total[:, -1:]
-            rates.append(np.hstack([np.zeros((len(curve), 1)), curve]))
-        fpr, tpr = rates
+        k = min(reach, len(ends))
+        fpr, tpr = rates(weights, k)
+        while k < len(ends) and (fpr[:, -1] < max_fpr).any():
+            k = min(2 * k, len(ends))
+            fpr, tpr = rates(weights, k)
         width, rise = np.diff(fpr, axis=1), np.diff(tpr, axis=1)
         inside = np.diff(np.minimum(fpr, max_fpr), axis=1)
         with np.errstate(invalid="ignore", divide="ignore"):
@@ -60,8 +83,7 @@ def partial_auc(scores, labels, max_fpr: float, hosts=None, sources=None, **opti
         least = max_fpr**2 / 2
         return (1 + (area - least) / (max_fpr - least)) / 2
 
-    clusters = _clusters(scores, hosts, sources, options)
-    return clusters.metric(float(statistic(clusters.unit)[0]), statistic)
+    return statistic
 
 
 def tpr_before(scores, labels, n_false: int, hosts=None, sources=None, **options) -> Metric:
@@ -82,8 +104,18 @@ def tpr_before(scores, labels, n_false: int, hosts=None, sources=None, **options
     if single or n_negative <= n_false:
         return missing("one_class" if single else "too_few_negatives", len(labels))
     recall, _ = tpr_at_fpr(scores, labels, (n_false - 1) / n_negative, hosts, sources, **options)
-    flags = (*recall.flags, "extreme_score") if n_false == 1 else recall.flags
-    return Metric(recall.value, recall.ci_low, recall.ci_high, recall.n, recall.n_hosts, recall.n_sources, flags)
+    return extreme(recall) if n_false == 1 else recall
+
+
+def extreme(metric: Metric) -> Metric:
+    """The metric flagged ``extreme_score``: it hangs on one score."""
+    return replace(metric, flags=(*metric.flags, "extreme_score"))
+
+
+def tpr_before_statistic(scores: np.ndarray, labels: np.ndarray, n_false: int) -> Statistic:
+    """`tpr_before` as a function of weights."""
+    recall = recall_statistic(scores, labels, (n_false - 1) / int((~labels).sum()))
+    return lambda weights: recall(weights)[0]
 
 
 def f1(scores, labels, threshold: float, hosts=None, sources=None, *, prevalence: float | None = None, **options):
@@ -104,15 +136,40 @@ def f1(scores, labels, threshold: float, hosts=None, sources=None, *, prevalence
     scores, labels, single = _prepared(scores, labels)
     if single:
         return missing("one_class", len(labels))
+    clusters = _clusters(scores, hosts, sources, options)
+    return together({"f1": f1_statistic(scores, labels, threshold, prevalence)}, clusters)["f1"]
+
+
+def f1_statistic(scores: np.ndarray, labels: np.ndarray, threshold: float, prevalence: float | None) -> Statistic:
+    """`f1` as a function of weights."""
     above = scores > threshold
+    members = np.stack([labels, ~labels, labels & above, ~labels & above], axis=1).astype(float)
 
     def statistic(weights: np.ndarray) -> np.ndarray:
-        n_positive, n_negative = weights[:, labels].sum(axis=1), weights[:, ~labels].sum(axis=1)
+        n_positive, n_negative, n_found, n_false = (weights @ members).T
         with np.errstate(invalid="ignore", divide="ignore"):
             share = n_positive / (n_positive + n_negative) if prevalence is None else prevalence
-            found = share * weights[:, labels & above].sum(axis=1) / n_positive
-            false = (1 - share) * weights[:, ~labels & above].sum(axis=1) / n_negative
+            found = share * n_found / n_positive
+            false = (1 - share) * n_false / n_negative
             return 2 * found / (found + false + share)
 
-    clusters = _clusters(scores, hosts, sources, options)
-    return clusters.metric(float(statistic(clusters.unit)[0]), statistic)
+    return statistic
+
+
+def together(statistics: Mapping[str, Statistic], clusters: Clusters) -> dict[str, Metric]:
+    """Several statistics between 0 and 1 from the same bootstrap draws.
+
+    Parameters
+    ----------
+    statistics : mapping of str to callable
+        Each maps weights (draws, n) to values (draws,).
+    clusters : Clusters
+    """
+
+    def every(weights: np.ndarray) -> np.ndarray:
+        return np.stack([statistic(weights) for statistic in statistics.values()])
+
+    if not statistics:
+        return {}
+    bounds = [(0.0, 1.0)] * len(statistics)
+    return dict(zip(statistics, clusters.metrics(every(clusters.unit)[:, 0], every, bounds)))

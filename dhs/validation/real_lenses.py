@@ -20,14 +20,19 @@ from dhs.config import HostsConfig, Profile, load_profile
 from dhs.datasets.schema import SCORE_SCHEMA
 from dhs.errors import DhsError
 from dhs.survey.catalogues import read_catalogue, read_table
+from dhs.survey.facts import PIXEL_SCALE
 from dhs.survey.hosts import open_hosts
 from dhs.survey.lens_list import first_number
+from dhs.survey.stamp import HostStamp
+from dhs.validation.expectation import radius_map
 from dhs.validation.gate import jsonable
 from dhs.validation.metrics import Metric, clopper_pearson
 from dhs.validation.realism import match
 from dhs.validation.stamp_sets import describe
 
 MATCH_ARCSEC = 3.0
+BESIDE_ARCSEC = (0.8, 4.0)  # where arcs lie
+FAINT_PEAK = 5.0  # S/N of its brightest pixel below which an arc is called faint
 DEFAULT_FOLDER = "hosts/ls_dr10_grz"
 THETA_COLUMNS = ("theta_e_arcsec", "theta_ein", "theta_e")
 HOW_TO_GET = (
@@ -164,7 +169,7 @@ def real_lenses(
         "stamps": _stamps(table, hosts, reference, catalogue),
         "recall_at_fpr": _recall(out, table["logit"].to_numpy()),
     }
-    data["misses"] = _misses(out, table, data["stamps"])
+    data["misses"] = _misses(out, table, data["stamps"], hosts)
     if negatives:
         other_hosts = _open(negatives, profile)
         others, refused = score_hosts(scorer, other_hosts, None, radius, "real_negative", "real")
@@ -217,7 +222,26 @@ def _stamps(table: pa.Table, hosts, reference: np.ndarray, catalogue: str | None
     return sorted(entries, key=lambda e: -e["logit"])
 
 
-def _misses(out, table: pa.Table, stamps: list[dict]) -> dict:
+def brightest_feature(stamp: HostStamp) -> float:
+    """S/N in r of the brightest pixel beside a host: an upper bound on that of an arc nobody has modelled.
+
+    Medians along the host's elliptical isophotes are taken off (`dhs.models.residuals`); the noise is that of the sky
+    and of the light taken off. Among pixels 0.8 to 4 arcsec from the centre, where noise alone reaches about 3. To be
+    held against ``arc_snr_maxpix`` of the injections.
+    """
+    import torch
+
+    from dhs.models.residuals import elliptical_residual
+
+    image = np.asarray(stamp.image, np.float32)
+    scaled = torch.tensor((image / np.asarray(stamp.sky_sigma)[:, None, None]).astype(np.float32))
+    left = elliptical_residual(scaled[None])[0, 1].numpy() * stamp.sky_sigma[1]
+    noise = np.sqrt(stamp.sky_sigma[1] ** 2 + np.maximum(image[1] - left, 0) / stamp.gain[1])
+    radius = radius_map() * PIXEL_SCALE
+    return float((left / noise)[(radius > BESIDE_ARCSEC[0]) & (radius < BESIDE_ARCSEC[1])].max())
+
+
+def _misses(out, table: pa.Table, stamps: list[dict], hosts) -> dict:
     """Real lenses below the threshold of the smallest supported rate, and what about them was hard or new.
 
     Seeing, depth and host are compared with the injections that the network was tested on: outside their central 98 %,
@@ -229,6 +253,7 @@ def _misses(out, table: pa.Table, stamps: list[dict]) -> dict:
     fpr, threshold = thresholds[-1]
     ranges = _ranges(out)
     values = {row["host_id"]: row for row in table.to_pylist()}
+    index = {ref.host_id: i for i, ref in enumerate(hosts.refs)}
     entries = []
     for stamp in stamps:
         if stamp["logit"] > threshold:
@@ -237,14 +262,16 @@ def _misses(out, table: pa.Table, stamps: list[dict]) -> dict:
         theta, fwhm = stamp.get("theta_e_arcsec", np.nan), row["psf_fwhm_r_arcsec"]
         if theta < fwhm:
             reasons.append(f"theta_E {theta:.2f} arcsec is below the PSF's {fwhm:.2f}")
+        snr = brightest_feature(hosts.read(index[stamp["host_id"]]))
+        if snr < FAINT_PEAK:
+            reasons.append(f"nothing beside the host is brighter than S/N {snr:.1f} a pixel: a faint arc")
         for name, (low, high) in ranges.items():
             if not low <= row[name] <= high:
                 reasons.append(f"{name} {row[name]:.4g} is outside the injections' {low:.4g} to {high:.4g}")
         if np.isnan(theta):
             reasons.append("theta_E is not known")
-        entries.append(
-            {"host_id": stamp["host_id"], "name": stamp.get("name"), "logit": stamp["logit"], "why": reasons}
-        )
+        entry = {"host_id": stamp["host_id"], "name": stamp.get("name"), "logit": stamp["logit"]}
+        entries.append(entry | {"brightest_feature_snr": snr, "why": reasons})
     return {"fpr": fpr, "threshold": threshold, "n": len(entries), "stamps": entries}
 
 

@@ -8,6 +8,9 @@ control: no pair of samples is alike, so the injections must be compared with th
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from scipy.linalg import sqrtm
@@ -25,7 +28,7 @@ from dhs.validation.stamp_sets import StampSet, as_display, describe, of_folder,
 MIN_STAMPS = 16  # of each set, after matching
 CALIPER = 1.0  # largest distance of a matched pair in any quantity, in standard deviations of the first set
 PENALTY = 0.01  # inverse strength of the probe's ridge penalty: features outnumber stamps
-N_PERMUTATIONS = 100
+N_PERMUTATIONS, N_BOOTSTRAP = 100, 500
 N_FOLDS = 5
 DEFAULT_FOLDERS = ("hosts/ls_dr10_grz", "lenses/ls_dr10_png56")
 
@@ -87,8 +90,8 @@ def probe(x_first, x_second, group_first, group_second, *, seed: int = 0, n_perm
     Returns
     -------
     dict
-        ``auc`` (a metric, clustered by host), ``n_first, n_second``, and with permutations ``p_value`` and
-        ``null_95``, the 95 % quantile of the permuted AUCs.
+        ``auc`` (a metric, its interval from a bootstrap over hosts), ``n_first, n_second``, and with permutations
+        ``p_value`` and ``null_95``, the 95 % quantile of the permuted AUCs.
 
     Raises
     ------
@@ -100,20 +103,31 @@ def probe(x_first, x_second, group_first, group_second, *, seed: int = 0, n_perm
     x = _rotated(np.concatenate([x_first, x_second]).astype(float))
     labels = np.repeat([1, 0], [len(x_first), len(x_second)])
     group = np.concatenate([np.asarray(group_first, dtype=str), np.asarray(group_second, dtype=str)])
-    auc = metrics.auroc(_held_out(x, labels, group, seed), labels, group)
+    auc = metrics.auroc(_held_out(x, labels, group, seed), labels, group, n_bootstrap=N_BOOTSTRAP, seed=seed)
     out = {"auc": auc, "n_first": len(x_first), "n_second": len(x_second)}
     if not n_permutations:
         return out
     rng = np.random.Generator(np.random.Philox(seed))
-    names, codes = np.unique(group, return_inverse=True)
-    of_group = np.array([labels[codes == c].mean() for c in range(len(names))])
     null = []
     for _ in range(n_permutations):
-        shuffled = (rng.permutation(of_group)[codes] > 0.5).astype(int)
+        shuffled = _permuted(labels, group, rng)
         scores = _held_out(x, shuffled, group, seed)
         null.append(metrics.auroc_statistic(scores, shuffled.astype(bool))(np.ones((1, len(x))))[0])
     p = (1 + sum(v >= auc.value for v in null)) / (1 + n_permutations)
     return out | {"p_value": float(p), "null_95": float(np.quantile(null, 0.95)), "n_permutations": n_permutations}
+
+
+def _permuted(labels: np.ndarray, group: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Labels exchanged among hosts; within a host that is in both samples, among its stamps."""
+    _, codes = np.unique(group, return_inverse=True)
+    share = np.bincount(codes, labels) / np.bincount(codes)
+    pure = (share == 0) | (share == 1)
+    of_group = share.copy()
+    of_group[pure] = rng.permutation(share[pure])
+    out = (of_group[codes] > 0.5).astype(int)
+    for c in np.flatnonzero(~pure):
+        out[codes == c] = rng.permutation(labels[codes == c])
+    return out
 
 
 def frechet(x_first: np.ndarray, x_second: np.ndarray) -> float | None:
@@ -176,7 +190,8 @@ def compare(
     -------
     dict
         ``probe`` (on the features, else on all families together), ``families`` (a probe on each, largest first),
-        ``frechet``, ``control``, ``matched`` and ``mode``; ``status`` is ``skip`` where too few stamps match.
+        ``frechet``, ``control``, ``matched``, ``mode`` and ``refused`` (files that could not be used, and why);
+        ``status`` is ``skip`` where too few stamps match.
     """
     display = first.display or second.display
     if display:
@@ -184,6 +199,8 @@ def compare(
         control = as_display(control) if control is not None else None
     sets = {"first": first.name, "second": second.name, "mode": "display pictures" if display else "flux"}
     about = sets | {"n_first": len(first), "n_second": len(second)}
+    refusals = [*first.refusals, *second.refusals, *(control.refusals if control is not None else ())]
+    about["refused"] = [{"file": r.file.rsplit("/", 1)[-1], "why": r.message} for r in refusals]
     if min(len(first), len(second)) < MIN_STAMPS:
         return about | {"status": "skip", "reason": f"fewer than {MIN_STAMPS} stamps in a set"}
     measured = describe(first.images), describe(second.images)
@@ -210,6 +227,97 @@ def compare(
         out["frechet_of_halves"] = own
     out["control"] = _control(a, control, scorer, seed)
     return out
+
+
+@dataclass(frozen=True)
+class Realism(Mapping):
+    """What ``realism.json`` holds; reads like a dict.
+
+    Attributes
+    ----------
+    data : dict
+    """
+
+    data: dict
+
+    def __getitem__(self, key: str):
+        return self.data[key]
+
+    def __iter__(self):
+        return iter(self.data)
+
+    def __len__(self) -> int:
+        return len(self.data)
+
+    def __str__(self) -> str:
+        data = self.data
+        lines = [f"{data['first']} ({data['n_first']}) against {data['second']} ({data['n_second']}), {data['mode']}"]
+        lines += [f"refused: {r['file']}: {r['why']}" for r in data["refused"]]
+        if data["status"] == "skip":
+            return "\n".join([*lines, f"skip: {data['reason']}"])
+        lines.append(f"{data['matched']['n']} of each matched by {data['matched']['by']}")
+        lines.append(f"probe on {data['features']} features: {_words(data['auc'])}, p = {data['probe']['p_value']:.3g}")
+        control = data["control"]
+        lines.append(f"control, {control['what']}: " + (control.get("reason") or _words(control["auc"])))
+        lines += [f"by {f['family']} alone: {_words(f)}" for f in data["families"]]
+        return "\n".join(lines)
+
+
+def _words(metric: dict) -> str:
+    if metric["ci_low"] is None:
+        return f"AUC {metric['value']:.3f} (no interval)"
+    return f"AUC {metric['value']:.3f} ({metric['ci_low']:.3f} to {metric['ci_high']:.3f})"
+
+
+def realism(
+    first: str,
+    second: str,
+    out: str | Path,
+    *,
+    control: str | None = None,
+    checkpoint: str | Path | None = None,
+    seed: int = 0,
+    n_permutations: int = N_PERMUTATIONS,
+    scorer=None,
+) -> Realism:
+    """Can the stamps of two folders be told apart, and by what? Writes ``<out>/realism.json``.
+
+    Parameters
+    ----------
+    first, second : str
+        Folders of cutouts (npz, FITS) or of display pictures (PNG); if either holds pictures, the other's stamps go
+        through the same stretch.
+    out : str or Path
+        Folder.
+    control : str, optional
+        A third folder, of the kind of ``first``, for the control; two halves of ``first`` by default.
+    checkpoint : str or Path, optional
+        A network whose features are probed; without one, what is measured on the stamps is.
+    seed, n_permutations : int
+    scorer : object with ``features`` and ``blocks``, optional
+        Instead of the checkpoint's network.
+
+    Returns
+    -------
+    Realism
+
+    Raises
+    ------
+    DhsError
+        No such folder, or one that holds nothing that can be read; a bad checkpoint.
+    """
+    from dhs.validation.gate import jsonable
+
+    if checkpoint is not None and scorer is None:
+        from dhs.models.score import Scorer
+
+        scorer = Scorer(checkpoint)
+    network = scorer if scorer is None or hasattr(scorer, "blocks") else None
+    options = {"seed": seed, "n_permutations": n_permutations}
+    against = of_folder(control) if control is not None else None
+    data = jsonable(compare(of_folder(first), of_folder(second), network, control=against, **options))
+    storage.write_json(storage.join(out, "realism.json"), data)
+    return Realism(data)
 
 
 def section(

@@ -97,22 +97,28 @@ class SourceLookup:
     reason : str
         Why there is none; empty where the set opened.
     supersampling : int
+    renderer : str
+        That made the set.
     """
 
     def __init__(self, manifest: dict):
         self.reason, self._index, self._set = "", {}, None
-        self.supersampling = 4
+        self.supersampling, self.renderer = 4, "fast"
         try:
             from dhs.injection.sources import open_sources
 
             config = configuration(manifest, "the data set")
-            self.supersampling = config.injection.supersampling
+            self.supersampling, self.renderer = config.injection.supersampling, config.injection.renderer
             self._set = open_sources(config.sources, int(manifest["seed"]))
             self._index = {name: i for i, name in enumerate(self._set.ids)}
         except DhsError as error:
             self.reason = str(error).rstrip(".")
         except (OSError, KeyError, TypeError, ValueError) as error:
             self.reason = f"{type(error).__name__}: {error}"
+
+    def knows(self, source_id: str | None) -> bool:
+        """Whether `get` has a galaxy of that id."""
+        return source_id in self._index
 
     def get(self, source_id: str | None) -> Source | None:
         """The galaxy of that id, or None."""

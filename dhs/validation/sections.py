@@ -6,7 +6,7 @@ negatives are clustered by source; survey negatives are each their own host.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
@@ -23,43 +23,81 @@ BRIGHT_SNR, WIDE_ARCSEC = 60.0, 1.2
 MIN_STRATUM = 10
 GALLERY = 24
 MASKED_AND_WHOLE = ("logit_core_masked", "logit")
+TEXT = ("host_id", "source_id", "kind", "subkind", "split")
+
+
+def _text(column: pa.ChunkedArray) -> tuple[np.ndarray, np.ndarray]:
+    """A column of text as places in its sorted values, of which the first is the empty one; null is empty."""
+    held = pa.chunked_array([*column.fill_null("").chunks, pa.array([""], column.type)]).combine_chunks()
+    found = held.dictionary_encode()
+    names, place = np.unique(np.array(found.dictionary.to_pylist(), dtype=str), return_inverse=True)
+    return place.astype(np.int32)[found.indices.to_numpy()[:-1]], names
 
 
 @dataclass(frozen=True)
 class Scores:
     """Columns of scored stamps as arrays, and the configuration that every section shares.
 
+    ``scores["logit"]`` is a column; columns of text are held as numbers, and a part (`where`) as the rows it is made
+    of, so that many parts of a large table cost little.
+
     Attributes
     ----------
     columns : dict of str to ndarray, (n,)
-        Of ``scores.parquet``, and ``depth_r_mag``, the 5-sigma depth for point sources in r.
+        Of ``scores.parquet``, and ``depth_r_mag``, the 5-sigma depth for point sources in r; of text, the place in
+        ``names``.
+    names : dict of str to ndarray
+        What each column of text may hold, sorted.
     config : EvaluateConfig
     seed : int
+    rows : ndarray of int, optional
+        Those that are meant; all by default.
     """
 
     columns: dict[str, np.ndarray]
+    names: dict[str, np.ndarray]
     config: EvaluateConfig
     seed: int
+    rows: np.ndarray | None = None
 
     @classmethod
     def of(cls, table: pa.Table, config: EvaluateConfig, seed: int) -> Scores:
-        columns = {name: table[name].to_numpy(zero_copy_only=False) for name in table.column_names}
-        for name in ("host_id", "source_id", "kind", "subkind", "split"):
-            columns[name] = np.array([v or "" for v in columns[name]], dtype=str)
-        columns["source_id"][np.isin(columns["kind"], ("control", "survey_negative"))] = ""
+        columns, names = {}, {}
+        for name in table.column_names:
+            if name in TEXT:
+                columns[name], names[name] = _text(table[name])
+            else:
+                columns[name] = table[name].to_numpy(zero_copy_only=False)
+        unlensed = np.isin(names["kind"], ("control", "survey_negative"))
+        columns["source_id"][unlensed[columns["kind"]]] = 0
         columns["depth_r_mag"] = psf_depth(columns["sky_sigma_r"], columns["psf_fwhm_r_arcsec"])
-        return cls(columns, config, seed)
+        return cls(columns, names, config, seed)
+
+    def __len__(self) -> int:
+        return len(self.columns["logit"]) if self.rows is None else len(self.rows)
+
+    def _held(self, name: str) -> np.ndarray:
+        values = self.columns[name]
+        return values if self.rows is None else values[self.rows]
 
     def __getitem__(self, name: str) -> np.ndarray:
-        return self.columns[name]
+        held = self._held(name)
+        return self.names[name][held] if name in self.names else held
+
+    @property
+    def clusters(self) -> tuple[np.ndarray, np.ndarray]:
+        """Host and source of each row as numbers, -1 for no source: what `dhs.validation.intervals.Clusters` takes."""
+        return self._held("host_id"), self._held("source_id") - 1
 
     def where(self, mask: np.ndarray) -> Scores:
         """The rows of a mask."""
-        return Scores({k: v[mask] for k, v in self.columns.items()}, self.config, self.seed)
+        rows = np.flatnonzero(mask)
+        return replace(self, rows=rows if self.rows is None else self.rows[rows])
 
     def kind(self, *prefixes: str) -> np.ndarray:
         """Mask of rows whose kind begins with one of the prefixes."""
-        return np.char.startswith(self["kind"][:, None], np.array(prefixes)).any(axis=1)
+        begins = np.char.startswith(self.names["kind"][:, None], np.array(prefixes)).any(axis=1)
+        return begins[self._held("kind")]
 
     def auroc(self, negatives: str, column: str = "logit", chosen: np.ndarray | None = None) -> Metric:
         """AUROC of positives against one kind of negative.
@@ -73,15 +111,14 @@ class Scores:
         chosen : ndarray of bool, optional
             Further cut on positives, and on controls and hard negatives, which carry their pair's values.
         """
-        chosen = np.ones(len(self["kind"]), bool) if chosen is None else chosen
+        chosen = np.ones(len(self), bool) if chosen is None else chosen
         of_negatives = self.kind(negatives) & (chosen | (negatives == "survey_negative"))
         use = ((self.kind("positive") & chosen) | of_negatives) & np.isfinite(self[column])
         part = self.where(use)
-        n_positive = int(part.kind("positive").sum())
-        if min(n_positive, len(part["kind"]) - n_positive) < MIN_STRATUM:
-            return metrics.missing(f"fewer than {MIN_STRATUM} of a class", n_positive)
         labels = part.kind("positive")
-        return metrics.auroc(part[column], labels, part["host_id"], part["source_id"])
+        if min(labels.sum(), (~labels).sum()) < MIN_STRATUM:
+            return metrics.missing(f"fewer than {MIN_STRATUM} of a class", int(labels.sum()))
+        return metrics.auroc(part[column], labels, *part.clusters)
 
     @property
     def options(self) -> dict:
@@ -157,7 +194,7 @@ def p_differs(scores: Scores, chosen: np.ndarray) -> float | None:
         values.append(metrics.auroc_statistic(part["logit"][mask], labels[mask])(np.ones((1, mask.sum())))[0])
         ones = np.ones(mask.sum())
         influence[mask] = sign * metrics.auroc_influence(part["logit"][mask], labels[mask], ones, values[-1])
-    spread = Clusters(part["host_id"], part["source_id"]).spread(influence)
+    spread = Clusters(*part.clusters).spread(influence)
     if spread is None or spread == 0:
         return None
     return float(2 * norm.sf(abs(values[0] - values[1]) / spread))
@@ -168,18 +205,19 @@ def _by_pair(scores: Scores, column: str) -> dict:
     positive, control = (np.flatnonzero(scores.kind(k)) for k in ("positive", "control"))
     _, a, b = np.intersect1d(scores["pair_id"][positive], scores["pair_id"][control], return_indices=True)
     rows = positive[a]
+    hosts, sources = scores.clusters
     return {
         "positive": scores[column][rows],
         "control": scores[column][control[b]],
-        "host": scores["host_id"][rows],
-        "source": scores["source_id"][rows],
+        "host": hosts[rows],
+        "source": sources[rows],
     }
 
 
 def rates(scores: Scores) -> dict:
     """Recall at the false-positive rates that the survey negatives support: over all kinds, and by kind."""
-    kinds = sorted(set(scores["subkind"][scores.kind("survey_negative")]))
     chosen = {"all": scores.kind("survey_negative")}
+    kinds = np.unique(scores["subkind"][chosen["all"]]).tolist()
     chosen |= {kind: chosen["all"] & (scores["subkind"] == kind) for kind in kinds}
     out = {name: _rates(scores, mask) for name, mask in chosen.items()}
     for entry in out["all"]:
@@ -199,7 +237,7 @@ def _rates(scores: Scores, negatives: np.ndarray) -> list[dict]:
     fprs = metrics.supported_fprs(n, scores.config.min_expected_fp) if labels.any() else []
     if not fprs:
         return []
-    curve = metrics.recall_curve(part["logit"], labels, fprs, part["host_id"], part["source_id"], **scores.options)
+    curve = metrics.recall_curve(part["logit"], labels, fprs, *part.clusters, **scores.options)
     return [
         {"fpr": fpr, "tpr": recall, "threshold": threshold, "n_negatives": n}
         for fpr, (recall, threshold) in zip(fprs, curve)
@@ -216,7 +254,7 @@ def core_masked(scores: Scores) -> dict:
     aurocs = [part.auroc("control", c) for c in MASKED_AND_WHOLE]
     one = np.ones(len(labels))
     influence = [metrics.auroc_influence(part[c], labels, one, m.value) for c, m in zip(MASKED_AND_WHOLE, aurocs)]
-    clusters = Clusters(part["host_id"], part["source_id"])
+    clusters = Clusters(*part.clusters)
     by_theta = []
     for low, high, last in bins(scores.config.theta_e_edges):
         chosen = in_bin(part["theta_e_arcsec"], low, high, last)
@@ -246,7 +284,7 @@ def core_swap(scores: Scores, swapped: dict[str, np.ndarray]) -> dict:
     if len(a) < MIN_STRATUM:
         return {"status": "skip", "reason": f"{len(a)} positives, {MIN_STRATUM} are needed"}
     rows = positive[a]
-    logit, hosts, sources = (scores[c][rows] for c in ("logit", "host_id", "source_id"))
+    logit, hosts, sources = (values[rows] for values in (scores["logit"], *scores.clusters))
     change = {name: swapped[name][b] - logit for name in ("core", "placebo", "outer")}
 
     def average(values, mask=slice(None)):
@@ -258,13 +296,11 @@ def core_swap(scores: Scores, swapped: dict[str, np.ndarray]) -> dict:
         chosen = in_bin(scores["theta_e_arcsec"][rows], low, high, last)
         by_theta.append({"lo": low, "hi": high, **average(net, chosen).as_dict()})
     out = {"radius_px": scores.config.core_radius_px, "unit": "logit"}
+    controls = scores.where(scores.kind("control"))
+    labels = np.repeat([True, False], [len(b), len(controls)])
+    both = [np.concatenate(pair) for pair in zip((hosts, sources), controls.clusters)]
     for name, suffix in (("core", ""), ("placebo", "_placebo"), ("outer", "_outer")):
-        controls = scores.where(scores.kind("control"))
-        values = np.concatenate([swapped[name][b], controls["logit"]])
-        labels = np.repeat([True, False], [len(b), len(controls["logit"])])
-        both_hosts = np.concatenate([hosts, controls["host_id"]])
-        both_sources = np.concatenate([sources, controls["source_id"]])
-        found = metrics.auroc(values, labels, both_hosts, both_sources)
+        found = metrics.auroc(np.concatenate([swapped[name][b], controls["logit"]]), labels, *both)
         out[f"auroc{suffix}"] = found if (~labels).sum() >= MIN_STRATUM else metrics.missing("too few controls")
     return out | {
         "delta": average(net),
@@ -277,7 +313,7 @@ def core_swap(scores: Scores, swapped: dict[str, np.ndarray]) -> dict:
 
 def hard_negatives(scores: Scores, operating: dict | None) -> dict:
     """AUROC of positives against hard negatives, and how many of those pass for lenses."""
-    kinds = sorted(set(scores["kind"][scores.kind("hard_negative")]))
+    kinds = np.unique(scores["kind"][scores.kind("hard_negative")]).tolist()
     if not kinds:
         return {"status": "skip", "reason": "the test split has no hard negative"}
     by_kind = {}
@@ -285,10 +321,10 @@ def hard_negatives(scores: Scores, operating: dict | None) -> dict:
         part = scores.where(scores["kind"] == kind)
         options = {"bounds": (0.0, 1.0)}
         entry = {"auroc": scores.auroc(kind)}
-        entry["accuracy"] = metrics.mean(part["logit"] < 0, part["host_id"], part["source_id"], **options)
+        entry["accuracy"] = metrics.mean(part["logit"] < 0, *part.clusters, **options)
         if operating is not None and operating["threshold"].value is not None:
             above = part["logit"] > operating["threshold"].value
-            entry["fraction_above_threshold"] = metrics.mean(above, part["host_id"], part["source_id"], **options)
+            entry["fraction_above_threshold"] = metrics.mean(above, *part.clusters, **options)
             entry["survey_fpr"] = operating["fpr"]
         by_kind[kind] = entry
     return {"auroc": scores.auroc("hard_negative"), "by_kind": by_kind}
@@ -306,5 +342,6 @@ def galleries(scores: Scores) -> dict:
         rows = np.flatnonzero(scores.kind(kind))
         rows = rows[np.argsort(sign * scores["logit"][rows], kind="stable")][:GALLERY]
         columns = ("pair_id", "host_id", "kind", "subkind", "logit", "theta_e_arcsec", "arc_snr_matched")
-        out[name] = [{c: scores[c][i] for c in columns} for i in rows]
+        shown = replace(scores, rows=rows if scores.rows is None else scores.rows[rows])
+        out[name] = [dict(zip(columns, row)) for row in zip(*(shown[c] for c in columns))]
     return out

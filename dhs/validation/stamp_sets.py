@@ -62,8 +62,11 @@ def _read(pairs: Pairs, ids: list[int], columns: list[str], negatives: bool = Fa
     dataset = pairs.dataset(negatives=negatives)
     if dataset is None or not ids:
         return {}
-    found = dataset.to_table(columns=columns, filter=pc.field("pair_id").isin(ids))
-    return {row["pair_id"]: row for row in rows(found)}
+    found: dict[int, dict] = {}
+    wanted = pc.field("pair_id").isin(ids)
+    for batch in dataset.to_batches(columns=columns, filter=wanted, batch_readahead=2, fragment_readahead=1):
+        found |= {row["pair_id"]: row for row in rows(pa.Table.from_batches([batch]))} if batch.num_rows else {}
+    return found
 
 
 def by_pair(pairs: Pairs, pair_ids: Iterable[int], kind: str = "positive") -> tuple[np.ndarray, list[dict]]:
@@ -202,11 +205,17 @@ def as_display(stamps: StampSet) -> StampSet:
 
 CORE_PX, BODY_PX = 6.0, 12.0
 RINGS = (0.0, 2.0, 4.0, 6.0, 8.0, 11.0, 14.0, 18.0, 23.0, 28.0)
+AT_A_TIME = 256
 FREQUENCIES = (0.15, 0.25, 0.35, 0.5)  # cycles a pixel
 
 
 def describe(images: np.ndarray) -> dict[str, np.ndarray]:
     """What is measured on each stamp, by family; logarithms and ratios, so that units drop out.
+
+    Parameters
+    ----------
+    images : ndarray, (n, 3, 64, 64)
+        Measured some at a time: each takes far more room than its pixels.
 
     Returns
     -------
@@ -216,6 +225,11 @@ def describe(images: np.ndarray) -> dict[str, np.ndarray]:
         ``colour``: g/r and z/r between 4 and 12 pixels, and over the core's: where arcs lie.
         ``high-frequency power``: share of the power spectrum above 0.15 cycles a pixel, in three bands, for g, r, z.
     """
+    some = [_describe(images[i : i + AT_A_TIME]) for i in range(0, max(len(images), 1), AT_A_TIME)]
+    return {family: np.concatenate([part[family] for part in some]) for family in some[0]}
+
+
+def _describe(images: np.ndarray) -> dict[str, np.ndarray]:
     radius = radius_map().ravel()
     flat = images.reshape(len(images), 3, -1).astype(float)
     sky = np.median(flat[..., radius > RINGS[-1]], axis=-1)

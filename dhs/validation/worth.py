@@ -51,9 +51,7 @@ def calibration(test: Scores, val: Scores, val_survey: Scores | None = None) -> 
         "bins": diagrams["before"]["bins"],
         "bins_calibrated": diagrams["temperature"]["bins"],
         "bins_isotonic": diagrams["isotonic"]["bins"],
-        "quality": {
-            name: cal.quality(p, labels, use["host_id"], use["source_id"], **test.options) for name, p in stated.items()
-        },
+        "quality": {name: cal.quality(p, labels, *use.clusters, **test.options) for name, p in stated.items()},
         "balance": float(labels.mean()),
         "survey": _survey_calibration(test, val, val_survey),
     }
@@ -66,11 +64,11 @@ def _both(labels: np.ndarray) -> tuple[int, int]:
 def _survey_calibration(test: Scores, val: Scores, val_survey: Scores | None) -> dict:
     """Probabilities against survey negatives: fitted on val positives and negatives of their own, checked on test."""
     positive = val.where(val.kind("positive"))
-    if val_survey is None or min(len(val_survey["logit"]), len(positive["logit"])) < MIN_STRATUM:
+    if val_survey is None or min(len(val_survey), len(positive)) < MIN_STRATUM:
         return {"status": "skip", "reason": "no survey negatives were set apart for calibration"}
     logits = np.concatenate([positive["logit"], val_survey["logit"]])
     try:
-        fitted = cal.fit(logits, np.repeat([True, False], [len(positive["logit"]), len(val_survey["logit"])]))
+        fitted = cal.fit(logits, np.repeat([True, False], [len(positive), len(val_survey)]))
     except DhsError as error:
         return {"status": "skip", "reason": str(error)}
     part = test.where(test.kind("positive", "survey_negative"))
@@ -83,7 +81,7 @@ def _survey_calibration(test: Scores, val: Scores, val_survey: Scores | None) ->
     p = fitted.probability(part["logit"], "sigmoid", prevalence=float(labels.mean()))
     shifted = fitted.probability(part["logit"], "sigmoid", prevalence=test.config.prevalence)
     share = np.where(labels, test.config.prevalence / labels.sum(), (1 - test.config.prevalence) / (~labels).sum())
-    checked = cal.reliability(p, labels) | cal.quality(p, labels, part["host_id"], part["source_id"], **test.options)
+    checked = cal.reliability(p, labels) | cal.quality(p, labels, *part.clusters, **test.options)
     # At the prevalence, the lenses that the probabilities promise above 1/2, and those that are there.
     above = shifted > 0.5
     return out | {
@@ -96,22 +94,23 @@ def _survey_calibration(test: Scores, val: Scores, val_survey: Scores | None) ->
 def top(scores: Scores, operating: dict | None) -> dict:
     """The top of the ranking against survey negatives: partial AUC, TPR0, TPR10, F1."""
     part = scores.where(scores.kind("positive", "survey_negative"))
-    labels, rest = part.kind("positive"), (part["host_id"], part["source_id"])
+    labels, logit = part.kind("positive"), metrics.finite(part["logit"])
+    n_negative = int((~labels).sum())
     if min(_both(labels)) < MIN_STRATUM:
         return {"status": "skip", "reason": f"fewer than {MIN_STRATUM} positives or survey negatives"}
-    out = {"n_negatives": int((~labels).sum()), "partial_auc": []}
-    for f in PARTIAL_FPR:
-        if f * (~labels).sum() >= scores.config.min_expected_fp:
-            metric = ranking.partial_auc(part["logit"], labels, f, *rest, **scores.options)
-            out["partial_auc"].append({"max_fpr": f, **metric.as_dict()})
-    for name, n in (("tpr0", 1), ("tpr10", 10)):
-        out[name] = ranking.tpr_before(part["logit"], labels, n, *rest, **scores.options)
+    rates = [f for f in PARTIAL_FPR if f * n_negative >= scores.config.min_expected_fp]
+    before = {name: n for name, n in (("tpr0", 1), ("tpr10", 10)) if n < n_negative}
+    measured = {f: ranking.partial_auc_statistic(logit, labels, f) for f in rates}
+    measured |= {name: ranking.tpr_before_statistic(logit, labels, n) for name, n in before.items()}
     threshold = operating["threshold"].value if operating else None
     if threshold is not None:
-        arguments = (part["logit"], labels, threshold, *rest)
-        out["f1"] = ranking.f1(*arguments, **scores.options)
-        out["f1_at_prevalence"] = ranking.f1(*arguments, prevalence=scores.config.prevalence, **scores.options)
-    return out
+        measured["f1"] = ranking.f1_statistic(logit, labels, threshold, None)
+        measured["f1_at_prevalence"] = ranking.f1_statistic(logit, labels, threshold, scores.config.prevalence)
+    found = ranking.together(measured, metrics.Clusters(*part.clusters, **scores.options))
+    out = {"n_negatives": n_negative}
+    out["partial_auc"] = [{"max_fpr": f, **found.pop(f).as_dict()} for f in rates]
+    out |= {name: metrics.missing("too_few_negatives", len(labels)) for name in ("tpr0", "tpr10")} | found
+    return out | ({"tpr0": ranking.extreme(found["tpr0"])} if "tpr0" in found else {})
 
 
 def purity(scores: Scores, entries: list[dict]) -> dict:
@@ -123,9 +122,7 @@ def purity(scores: Scores, entries: list[dict]) -> dict:
     for entry in entries:
         if entry["threshold"].value is None:
             continue
-        metric = cal.purity_at(
-            part["logit"], labels, entry["threshold"].value, prevalence, part["host_id"], part["source_id"]
-        )
+        metric = cal.purity_at(part["logit"], labels, entry["threshold"].value, prevalence, *part.clusters)
         table.append({"fpr": entry["fpr"], "tpr": entry["tpr"].value, "purity": metric})
     return {
         "prevalence": prevalence,
@@ -161,7 +158,7 @@ def population(scores: Scores, weights: np.ndarray | str, entries: list[dict]) -
     if isinstance(weights, str):
         return {"status": "skip", "reason": weights}
     positive = scores.where(scores.kind("positive"))
-    rest = (positive["host_id"], positive["source_id"])
+    rest = positive.clusters
     effective = float(weights.sum() ** 2 / (weights**2).sum()) if weights.any() else 0.0
     if effective < MIN_STRATUM:
         return {"status": "skip", "reason": f"the weights leave {effective:.1f} effective positives of {len(weights)}"}
@@ -180,10 +177,10 @@ def population(scores: Scores, weights: np.ndarray | str, entries: list[dict]) -
     out["source_counts"] = {"slope": COUNTS_SLOPE, "mag_limit_r": MAG_LIMIT}
     for kind in ("control", "survey_negative"):
         part = scores.where(scores.kind("positive", kind))
-        labels, w = part.kind("positive"), np.ones(len(part["logit"]))
+        labels, w = part.kind("positive"), np.ones(len(part))
         w[labels] = weights
         if (~labels).sum() >= MIN_STRATUM:
-            metric = metrics.auroc(part["logit"], labels, part["host_id"], part["source_id"], row_weights=w)
+            metric = metrics.auroc(part["logit"], labels, *part.clusters, row_weights=w)
             out["auroc" if kind == "control" else "auroc_survey"] = metric
     return out
 
@@ -219,16 +216,16 @@ def completeness(scores: Scores, operating: dict | None, weights: np.ndarray | s
     part, config = scores.where(scores.kind("positive")), scores.config
     found = part["logit"] > operating["threshold"].value
     edges = {"theta_e_arcsec": config.theta_e_edges, "arc_snr_matched": config.snr_edges}
-    plane = [_short(c) for c in comp.cells(part.columns, found, edges)]
+    plane = [_short(c) for c in comp.cells(part, found, edges)]
     for name in ("psf_fwhm_r_arcsec", "depth_r_mag"):
         quantiles = quantile_edges(part, name, config.n_psf_bins)
         if len(quantiles) > 1:
             edges[name] = quantiles
-    grid = [c | {"prior": "response grid"} for c in comp.cells(part.columns, found, edges)]
+    grid = [c | {"prior": "response grid"} for c in comp.cells(part, found, edges)]
     weighted = isinstance(weights, np.ndarray) and weights.any()
     if weighted:
-        grid += [c | {"prior": "population"} for c in comp.cells(part.columns, found, edges, weights)]
-    rest = (part["host_id"], part["source_id"])
+        grid += [c | {"prior": "population"} for c in comp.cells(part, found, edges, weights)]
+    rest = part.clusters
     about = {"prior": "response grid", "fpr": operating["fpr"], "threshold": operating["threshold"].value}
     try:
         columns = {a: part[a] for a in comp.AXES}
@@ -244,7 +241,7 @@ def completeness(scores: Scores, operating: dict | None, weights: np.ndarray | s
             else metrics.missing(weights if isinstance(weights, str) else "no weights")
         ),
         "cells": plane,
-        "marginals": {n: comp.cells(part.columns, found, {n: e}) for n, e in edges.items()},
+        "marginals": {n: comp.cells(part, found, {n: e}) for n, e in edges.items()},
         "smooth": smooth,
         "file": "completeness.parquet",
         "interval": "Jeffreys, 95 %, within the cell",

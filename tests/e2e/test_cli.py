@@ -31,6 +31,7 @@ def cli(*args, **env):
         (["train", "--data-path", "no/such", "--output-dir", "x", "--epochs", "0"], 2, "epochs"),
         (["train", "--data-path", "no/such", "--output-dir", "x", "--set", "chanels=raw"], 2, "'channels'"),
         (["train", "--data-path", "no/such", "--output-dir", "x", "--set", "augment"], 2, "KEY=VALUE"),
+        (["realism", "--first", "no/such/folder", "--second", "x", "--out", "x"], 3, "no/such/folder"),
         (["ablate", "--data-path", "no/such", "--out", "x", "--plan", "defualt"], 2, "no plan 'defualt'"),
     ],
 )

@@ -99,3 +99,41 @@ def test_zoom_gallery_is_html_with_escaped_titles():
     page = figures.zoom_gallery(np.ones((1, 3, 64, 64), np.float32), ['<b>1.3"</b>'], "missed")._repr_html_()
     assert "&lt;b&gt;" in page and "<script" not in page and "data:image/png;base64," in page
     assert "none to show" in figures.zoom_gallery(np.empty((0, 3, 64, 64)), [], "missed")._repr_html_()
+
+
+def test_real_recall_stands_beside_published_points_of_other_data():
+    recall = {"value": 0.5, "ci_low": 0.1, "ci_high": 0.9, "n": 6}
+    drawn = figures.real_recall({"status": "scored", "recall_at_fpr": [{"fpr": 1e-2, "recall": recall}]})
+    shown = texts(drawn)
+    assert "6 real stamps" in shown and shown.count("other data") == 3 and "HOLISMOKES XVI" in shown
+    points = {(line.get_xdata()[0], line.get_ydata()[0]) for line in drawn.axes[0].lines if len(line.get_xdata()) == 1}
+    assert {(1e-2, 0.5), (1e-4, 0.45), (1e-4, 0.75), (1e-3, 0.795)} <= points
+    assert "nothing given" in texts(figures.real_recall({"status": "skip", "reason": "nothing given"}))
+    assert "no evaluation" in texts(figures.real_recall({"status": "scored", "recall_at_fpr": []}))
+
+
+def test_every_cause_and_group_has_its_gallery(pairs):
+    from dhs.survey.negatives import SurveyNegatives
+
+    miss = {"cause": "faint arc", "n": 2, "examples": [31, 33]}
+    group = {"n": 5, "medians": {"theta_e_arcsec": 0.7}, "examples": [32]}
+    ring = {"cause": "survey: ring", "n": 1, "of": 9}
+    ring["examples"] = [{"pair_id": -1, "host_id": SurveyNegatives(3, 2).read(1).host_id}]
+    control = {"cause": "control", "n": 1, "of": 12, "examples": [{"pair_id": 30, "host_id": "<b>"}]}
+    none = {"cause": "survey: lrg", "n": 0, "of": 4, "examples": []}
+    failures = {"misses": {"causes": [miss], "unexplained_examples": []}, "embedding": {"groups": [group]}}
+    made = figures.cause_galleries(failures | {"alarms": {"causes": [ring, control, none]}}, pairs, 3, 2)
+    assert [g.label.split(";")[0] for g in made.galleries] == [
+        "missed: faint arc (2)",
+        "missed, group 1 by the network's features (5)",
+        "passed: survey: ring (1 of 9)",
+        "passed: control (1 of 12)",
+    ]
+    np.testing.assert_array_equal(made.galleries[2].stamps[0], SurveyNegatives(3, 2).read(1).image)
+    np.testing.assert_array_equal(made.galleries[3].stamps[0], pairs[30]["control"])
+    page = made._repr_html_()
+    assert page.count("<figure") == 5 and "theta e arcsec 0.7" in page and "&lt;b&gt;" in page
+    assert (
+        "no threshold"
+        in figures.cause_galleries({"status": "skip", "reason": "no threshold"}, pairs, 3, 2)._repr_html_()
+    )

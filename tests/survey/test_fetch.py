@@ -325,6 +325,18 @@ def test_lenscat_comes_from_its_package_or_its_repository(server, tmp_path, monk
     path, curated, _ = fetch.fetch("lenses", tmp_path / "a")
     assert len(catalogues.read_catalogue(path)) == 2 and not server.asked
     assert catalogues.read_catalogue(curated).names == ("a",)
+    about = storage.read_json(tmp_path / "a" / "real_lenses_about.json")
+    assert about["n"] == 1 and about["n_coordinates_checked"] == 0
+    (tmp_path / "second.csv").write_text("ra,dec\n1,2\n")
+    (tmp_path / "elsewhere.csv").write_text("ra,dec\n50,2\n")
+    for name, options, n in (
+        ("checked", {"second": [str(tmp_path / "second.csv")]}, 1),
+        ("contradicted", {"second": [str(tmp_path / "elsewhere.csv")]}, 0),
+        ("trained", {"training": [str(tmp_path / "second.csv")]}, 0),
+    ):
+        fetch.fetch("lenses", tmp_path / name, **options)
+        about = storage.read_json(tmp_path / name / "real_lenses_about.json")
+        assert (about["n"], about["n_coordinates_checked"]) == (n, n), name
     monkeypatch.delenv("DHS_DATA_DIR", raising=False)
     monkeypatch.setattr(fetch, "LENSES_URL", f"{server.url}/lenscat")
     server.bodies["/lenscat"] = b"name,RA [deg],DEC [deg]\na,1.5,2.5\n"

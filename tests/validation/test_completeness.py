@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from scipy.special import expit
 from scipy.stats import beta
+from sklearn.preprocessing import PolynomialFeatures
 
 from dhs import storage
 from dhs.errors import DhsError
@@ -108,3 +109,15 @@ def test_too_few_found_gives_no_smooth_function():
     columns, _, hosts = simulated(300)
     with pytest.raises(DhsError, match="0 arcs found and 300 missed"):
         completeness.fit(columns, np.zeros(300, bool), Clusters(hosts))
+
+
+def test_two_newton_steps_give_the_fit_to_a_bootstrap_draw():
+    columns, found, hosts = simulated(1200)
+    raw = np.log(np.stack([columns["theta_e_arcsec"], columns["arc_snr_matched"]], axis=1))
+    terms = PolynomialFeatures(2).fit_transform((raw - raw.mean(axis=0)) / raw.std(axis=0))
+    start = completeness._solve(terms, found, np.ones(1200), 3.0)
+    draws = np.concatenate(list(Clusters(hosts, n_bootstrap=40).weights()))
+    near = np.array([completeness._newton(terms, found, w, 3.0, start) for w in draws])
+    refitted = np.array([completeness._solve(terms, found, w, 3.0) for w in draws])
+    np.testing.assert_allclose(near.std(axis=0), refitted.std(axis=0), rtol=0.03)
+    assert (np.sqrt(((near - refitted) ** 2).mean(axis=0)) < 0.05 * refitted.std(axis=0)).all()

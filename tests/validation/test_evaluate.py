@@ -3,15 +3,20 @@
 import json
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from conftest import FWHM, SIGMA, evaluate, host_image, write
 from sklearn.metrics import roc_auc_score
 
 from dhs import storage
+from dhs.datasets.reader import rows as rows_of
+from dhs.datasets.reader import stamp
 from dhs.errors import DhsError
 from dhs.survey.stamp import HostStamp
-from dhs.validation.evaluate import Evaluation, swapped_stamps
+from dhs.validation import calibration, passes
+from dhs.validation.evaluate import Evaluation
 from dhs.validation.expectation import radius_map
+from dhs.validation.passes import swapped_stamps
 
 RADIUS = radius_map()
 
@@ -159,19 +164,61 @@ def test_calibration_is_reported_before_and_after(done):
     assert sum(b["n"] for b in part["bins_calibrated"]) == 96
 
 
+def test_calibration_has_seen_the_validation_split_alone(done, clean):
+    """The temperature is that of the validation split's own scores, which are not among those of the test split."""
+    part, stamps, labels = done[1]["calibration"], [], []
+    for batch in clean.batches("val"):
+        for row in rows_of(pa.Table.from_batches([batch])):
+            stamps += [stamp(row), row["control"]]
+            labels += [True, False]
+    fitted = calibration.fit(Blue().logits(np.stack(stamps)), labels)
+    assert part["fitted_on"]["n"] == len(labels) and part["temperature"] == pytest.approx(fitted.temperature)
+    frame = storage.read_table(done[0] / "scores.parquet").to_pandas()
+    pairs = frame[frame["kind"].isin(["positive", "control"])]
+    other = calibration.fit(pairs["logit"], pairs["kind"] == "positive")
+    assert set(frame["split"]) == {"test"} and part["temperature"] != pytest.approx(other.temperature, rel=1e-3)
+
+
 def test_baselines_stand_beside_the_network(done):
     part = done[1]["baselines"]
     assert set(part) == {"network", "core_only"}
     assert part["core_only"]["val"]["value"] < part["network"]["val"]["value"] and part["network"]["val"]["n"] == 96
 
 
-def test_engine_and_order_change_nothing(clean, config, tmp_path, done):
+def test_engine_and_order_change_nothing(clean, config, tmp_path, done, monkeypatch):
+    monkeypatch.setattr(passes, "FEW_STAMPS", 0)  # else so few are scored in this process
     again = evaluate(
         clean.path, "x", tmp_path, profile=config, engine="processes", workers=2, scorer=Blue(),
         baselines={"core_only": Blue(0, 5)}, survey=Survey,
     )  # fmt: skip
     assert again.data == done[1].data
     assert (tmp_path / "scores.parquet").read_bytes() == (done[0] / "scores.parquet").read_bytes()
+
+
+def test_the_record_of_a_run_counts_every_stamp_that_was_scored(done):
+    record = storage.read_json(done[0] / "evaluation_run.json")
+    assert record["passes"] == {
+        "test": 2 * (48 + 48 + 19) + 3 * 48,  # whole and core-masked, and three swaps of each positive
+        "val": 48 + 48 + 21,
+        "interventions": 20 * (2 + 10 + 4),  # rendered again, core-masked; ten changes; the other radii
+        "survey_negatives": 300,
+        "calibration": 100,
+        "realism, failures": 0,
+    }
+    assert all(s >= 0 for s in record["seconds"].values()) and "scores" in record["seconds"]
+
+
+def test_logits_that_are_not_numbers_stop_it_with_the_stamp(clean, config, tmp_path):
+    class Broken(Blue):
+        def logits(self, stamps, core_mask_px=None, sky_sigma=None):
+            return np.where(np.arange(len(stamps)) == 3, np.nan, super().logits(stamps, core_mask_px)).astype(
+                np.float32
+            )
+
+    options = {"engine": "serial", "baselines": {}, "survey": Survey}
+    with pytest.raises(DhsError, match="NaN or infinity for 14 of 632 stamps .first: positive, pair .*learning rate"):
+        evaluate(clean.path, "", tmp_path, profile=config, scorer=Broken(), **options)
+    assert not (tmp_path / "evaluation.json").exists()
 
 
 def test_tiny_test_split_and_no_survey_negatives_are_skips_with_reasons(rows, config, tmp_path):

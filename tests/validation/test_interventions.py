@@ -17,7 +17,7 @@ RADIUS = radius_map()
 def item(base_rows):
     row = next(r for r in base_rows[0] if 1.0 < r["theta_e_arcsec"] < 1.3)
     row = row | {k: float(np.float32(row[k])) for k in ("theta_e_arcsec", "flux_scale")}
-    return Injected.of(row, sources().read(sources().ids.index(row["source_id"])), SS)
+    return Injected.of(row, sources().read(sources().ids.index(row["source_id"])), SS, "lenstronomy")
 
 
 def added(item, image):
@@ -26,8 +26,14 @@ def added(item, image):
 
 def test_rendered_again_is_the_stored_arc_and_the_stored_stamp(item):
     np.testing.assert_allclose(item.arc(), item.row["arc"], atol=1e-4 * item.row["arc"].max())
-    difference = item.stamp(item.arc()) - stamp(item.row)
-    assert np.abs(difference).max() < 0.02 * item.row["arc"].max()
+    assert np.abs(item.whole - stamp(item.row)).max() < 0.02 * item.row["arc"].max()
+
+
+def test_either_renderer_shows_the_same_arc(item):
+    fast = Injected.of(item.row, item.source, SS)
+    assert np.abs(fast.arc() - item.arc()).max() < 1e-3 * item.arc().max()
+    cut, same = (interventions.core_light_removed(i, 5.0) for i in (fast, item))
+    assert np.abs(cut - same).max() < 0.02 * item.arc().max()
 
 
 def test_seam_free_removal_takes_the_light_before_the_psf(item):

@@ -11,7 +11,8 @@ from scipy.stats import binomtest
 from dhs import storage
 from dhs.errors import DhsError
 from dhs.models.score import score_table
-from dhs.validation.real_lenses import RealLenses, real_lenses
+from dhs.survey.stamp import HostStamp
+from dhs.validation.real_lenses import FAINT_PEAK, RealLenses, brightest_feature, real_lenses
 
 DATA = os.environ.get("DHS_DATA_DIR")
 needs_data = pytest.mark.skipif(not DATA, reason="the real stamps need DHS_DATA_DIR")
@@ -109,6 +110,20 @@ def test_misses_are_explained_by_seeing_theta_e_and_what_was_injected(run, tmp_p
 def test_before_an_evaluation_there_is_no_rank_and_no_recall(tmp_path):
     got = real_lenses("", tmp_path, profile="smoke", scorer=Flux())
     assert got["recall_at_fpr"] == [] and got["stamps"][0]["fraction_of_survey_negatives_above"] is None
+
+
+def test_the_brightest_feature_is_found_beside_a_host_and_not_in_it():
+    def feature(light=0.0, x=38, y=32, gain=1e6):
+        rng, sigma = np.random.default_rng(0), np.full(3, 0.003)
+        radius = np.hypot((np.arange(64) - 31.5)[None] * 0.9, (np.arange(64) - 31.5)[:, None] / 0.9)
+        image = np.exp(-radius / 3) * np.array([0.2, 1.0, 1.5])[:, None, None] + 0.003 * rng.normal(size=(3, 64, 64))
+        image[1, y, x] += light
+        return brightest_feature(HostStamp("a", "", 0, 0, 0, 0, image, None, None, sigma, sigma, np.full(3, gain)))
+
+    assert 2 < feature() < FAINT_PEAK
+    assert feature(0.06) == pytest.approx(20, abs=4)  # 1.7 arcsec from the centre
+    assert feature(0.06, x=2, y=2) == pytest.approx(feature(), abs=0.2)
+    assert feature(0.06, gain=1e3) < 0.5 * feature(0.06), "the host's photons count"
 
 
 def test_a_folder_that_was_asked_for_must_exist(tmp_path):

@@ -9,7 +9,9 @@ import pytest
 from conftest import host_image
 from PIL import Image
 
+from dhs import storage
 from dhs.errors import DhsError, InputRefused
+from dhs.survey.mock import write_mock_hosts
 from dhs.validation import realism
 from dhs.validation.expectation import radius_map
 from dhs.validation.stamp_sets import StampSet, as_display, describe, of_folder, read_display
@@ -90,6 +92,32 @@ def test_too_few_stamps_are_a_skip_with_the_number():
     assert got["status"] == "skip" and "fewer than 16" in got["reason"]
     with pytest.raises(DhsError, match="6 and 40 stamps"):
         realism.probe(np.zeros((6, 2)), np.zeros((40, 2)), np.arange(6), np.arange(40))
+
+
+def test_any_two_folders_are_compared_and_what_could_not_be_read_is_listed(tmp_path):
+    for name, seed in (("first", 1), ("second", 2), ("other", 3)):
+        write_mock_hosts(tmp_path / name, 40, seed)
+    (tmp_path / "first" / "broken.npz").write_bytes(b"not an npz")
+    folders = [str(tmp_path / name) for name in ("first", "second")]
+    options = {"control": str(tmp_path / "other"), "n_permutations": 9}
+    got = realism.realism(*folders, tmp_path / "out", scorer=Bins(), **options)
+    assert got["status"] == "probed" and got["features"] == "penultimate" and got["mode"] == "flux"
+    assert got["auc"]["ci_low"] < 0.6 and got["control"]["what"] == "first against other"
+    assert [r["file"] for r in got["refused"]] == ["broken.npz"] and "not a readable npz" in str(got)
+    assert storage.read_json(tmp_path / "out" / "realism.json") == got.data
+    with pytest.raises(DhsError, match="nowhere"):
+        realism.realism(str(tmp_path / "nowhere"), folders[1], tmp_path / "out")
+
+
+@pytest.mark.skipif(not DATA, reason="the display pictures need DHS_DATA_DIR")
+def test_pictures_are_compared_with_pictures_and_with_cutouts_through_their_stretch(tmp_path):
+    write_mock_hosts(tmp_path / "mock", 60, 1)
+    pictures = str(Path(DATA) / "lenses" / "ls_dr10_png56")
+    same = realism.realism(pictures, pictures, tmp_path / "a", n_permutations=9)
+    assert same["mode"] == "display pictures" and same["matched"]["n"] == 56
+    assert same["auc"]["value"] < 0.6, "a picture and its copy share a host, so never a fold"
+    mixed = realism.realism(pictures, str(tmp_path / "mock"), tmp_path / "b", n_permutations=9)
+    assert mixed["mode"] == "display pictures" and mixed["features"] == "measured"
 
 
 def picture(levels: np.ndarray) -> bytes:

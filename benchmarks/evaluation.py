@@ -1,0 +1,239 @@
+"""Time and memory of ``dhs evaluate`` against the forward passes it needs and the number of stamps.
+
+    python benchmarks/evaluation.py [--quick] [--stamps 10000 300000] [--data-path PAIRS] [--json FILE]
+
+``--json -`` prints the result as the last line. The network is untrained: its logits mean nothing, its passes cost
+what any network's do. A data set of each size is made by repeating a small one under new ids, with as many survey
+negatives for each test pair as the paper's plan has. Each evaluation is a process of its own; memory is that of the
+process and all its workers together (proportional set size, sampled).
+
+- ``passes``: stamps that went through the network, by what they were: every positive, control and hard negative of the
+  test split whole and core-masked, three swaps of each positive, the validation split, the interventions, the survey
+  negatives, those set apart for calibration.
+- ``bare_stamps_per_s``: the bare network, float32 as in the evaluation, on input held ready, on all cores: the better
+  of one process with a thread a core and of a process a core, each at its better batch size. Measured before and after
+  the evaluations; the mean counts.
+- ``ratio``: seconds of the evaluation over (passes / bare rate), from the call to its return; ``ratio_with_start`` with
+  the start of the process as well.
+- ``seconds``: the evaluation's wall time by stage; what worker processes spent on each kind of stamp is
+  ``seconds_in_processes``.
+- ``memory_growth``: peak at the largest size over that at the smallest.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+import time
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pyarrow as pa
+import torch
+
+import dhs
+from dhs import storage
+from dhs.config import Profile, load_profile
+from dhs.datasets import plan
+from dhs.datasets.reader import open_pairs
+from dhs.models import checkpoints, networks
+from dhs.models.preprocess import Preprocess
+
+SMALL_PAIRS = 960
+NEGATIVES_A_PAIR = 100_000 / 45_000  # of the paper's plan: survey negatives for each pair of the test split
+HARD_A_PAIR = 0.6
+SAMPLE_S = 0.5
+BATCHES = (32, 64, 128, 256)
+
+
+def profile_of(stamps: int) -> tuple[Profile, int]:
+    """Settings of an evaluation of about so many stamps, and how many pairs test and val hold each."""
+    n = max(int(stamps / (2 * (2 + HARD_A_PAIR) + NEGATIVES_A_PAIR)), 60)
+    options = {"n_survey_negatives": int(NEGATIVES_A_PAIR * n), "n_calibration_negatives": min(1000, n)}
+    options["n_interventions"] = min(2000, max(20, n // 22))
+    return load_profile("demo", **{f"evaluate__{k}": v for k, v in options.items()}), n
+
+
+def repeated(table: pa.Table, copy: int, pairs: bool) -> pa.Table:
+    """A part under the ids of its copy; images are handed on as they are."""
+    ids = [i + copy * SMALL_PAIRS for i in table["pair_id"].to_pylist()]
+    columns = {"pair_id": ids, "host_id": [f"{h}-{copy}" for h in table["host_id"].to_pylist()]}
+    columns["rng_key"] = [f"1:{i}" for i in ids]
+    for name, values in columns.items():
+        field = table.schema.field(name)
+        table = table.set_column(table.schema.get_field_index(name), field, pa.array(values, field.type))
+    return table
+
+
+def make(folder: Path, small, n: int) -> Path:
+    """A data set whose test and val splits hold about n pairs each; the training split is that of the small one."""
+    counts = dict(small.manifest["counts"])
+    for file in storage.list_files(small.path, (".parquet",), recursive=True):
+        inner = file.removeprefix(small.path + "/")
+        if not inner.startswith(("split=", "negatives/")):
+            continue
+        table, split = storage.read_table(file), inner.split("split=")[1].split("/")[0]
+        for copy in range(1 if split == "train" else -(-n // counts[split])):
+            part = repeated(table, copy, inner.startswith("split="))
+            storage.write_table(folder / inner.replace("part-", f"part-{copy:04d}"), part)
+    counts |= {split: counts[split] * -(-n // counts[split]) for split in ("val", "test")}
+    storage.write_json(folder / "manifest.json", small.manifest | {"counts": counts})
+    return folder
+
+
+def untrained(path: Path) -> Path:
+    """A checkpoint of a network at its random initialisation."""
+    config = load_profile("demo", train__pretrained="never").train
+    network, weights = networks.make(config, Preprocess.from_config(config).n_channels, 0)
+    state = {"train": config.model_dump(mode="json"), "epoch": 0, "seed": 0, "weights": weights}
+    checkpoints.save(path, state | {"content_hash": None, "history": [], "model": network.state_dict()})
+    return path
+
+
+def forward(batch: int, threads: int, seconds: float) -> float:
+    """Stamps a second of the bare network in this process."""
+    torch.set_num_threads(threads)
+    network = networks.build(3).eval().to(memory_format=torch.channels_last)
+    images = torch.randn(batch, 3, 64, 64).contiguous(memory_format=torch.channels_last)
+    with torch.inference_mode():
+        network(images)
+        started, n = time.perf_counter(), 0
+        while time.perf_counter() - started < seconds:
+            network(images)
+            n += batch
+        return n / (time.perf_counter() - started)
+
+
+def bare(seconds: float) -> dict:
+    """The bare network's best rate on all cores, and how it is reached."""
+    cores = os.cpu_count() or 1
+    rates = {}
+    with ProcessPoolExecutor(cores, get_context("spawn")) as pool:
+        list(pool.map(forward, [8] * cores, [1] * cores, [0.1] * cores))  # start them
+        for batch in BATCHES:
+            rates[f"{cores} processes, batch {batch}"] = sum(
+                pool.map(forward, [batch] * cores, [1] * cores, [seconds] * cores)
+            )
+            rates[f"{cores} threads, batch {batch}"] = pool.submit(forward, batch, cores, seconds).result()
+    best = max(rates, key=rates.get)
+    return {"how": best, "stamps_per_s": rates[best], "rates": rates}
+
+
+def evaluate(data: Path, checkpoint: Path, profile: Profile, out: Path) -> dict:
+    """One evaluation in a process of its own: wall time, memory, and what it says of itself."""
+    settings = out / "profile.yaml"
+    storage.write_bytes(settings, profile.to_yaml().encode())
+    plan.register(open_pairs(data), profile)
+    command = [sys.executable, "-m", "dhs", "evaluate", "--data-path", str(data), "--checkpoint", str(checkpoint)]
+    command += ["--out", str(out), "--profile", str(settings)]
+    started, peak, largest = time.perf_counter(), 0, 0
+    process = psutil.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    while process.poll() is None:
+        own, total = memory(process)
+        peak, largest = max(peak, total), max(largest, own)
+        time.sleep(SAMPLE_S)
+    wall = time.perf_counter() - started
+    if process.returncode != 0:
+        raise SystemExit(process.stderr.read().decode())
+    run = storage.read_json(out / "evaluation_run.json")
+    rows = storage.read_table(out / "scores.parquet", columns=["kind"]).num_rows
+    counts = storage.read_json(data / "manifest.json")["counts"]
+    passes = sum(run["passes"].values())
+    return {
+        "pairs": {k: counts[k] for k in ("val", "test")},
+        "rows": rows,
+        "passes": run["passes"],
+        "n_passes": passes,
+        "wall_s": wall,
+        "evaluate_s": sum(run["seconds"].values()),
+        "seconds": run["seconds"],
+        "seconds_in_processes": run["seconds_in_processes"],
+        "peak_gb": peak / 1e9,
+        "peak_gb_main": largest / 1e9,
+        "load": os.getloadavg()[0],
+    }
+
+
+def memory(process: psutil.Process) -> tuple[int, int]:
+    """Proportional set size of a process, and of it with its children."""
+    sizes = []
+    try:
+        for member in [process, *process.children(recursive=True)]:
+            try:
+                sizes.append(member.memory_full_info().pss)
+            except (psutil.NoSuchProcess, psutil.AccessDenied):
+                sizes.append(0)
+    except psutil.NoSuchProcess:
+        pass
+    return (sizes[0], sum(sizes)) if sizes else (0, 0)
+
+
+def measure(sizes: list[int], data_path: str | None, seconds: float) -> dict:
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        checkpoint = untrained(folder / "untrained.pt")
+        small = None
+        if not data_path:
+            small = dhs.inject(folder / "small", profile="demo", n_pairs=SMALL_PAIRS, hosts="mock", sources="xdf")
+        before, runs = bare(seconds), []
+        for stamps in [0] if data_path else sizes:
+            profile, n = profile_of(stamps)
+            data = Path(data_path) if data_path else make(folder / f"pairs-{stamps}", small, n)
+            runs.append(
+                evaluate(data, checkpoint, load_profile("demo") if data_path else profile, folder / f"{stamps}")
+            )
+            print(
+                f"{runs[-1]['n_passes']} passes: {runs[-1]['wall_s']:.1f} s, {runs[-1]['peak_gb']:.2f} GB",
+                file=sys.stderr,
+            )
+        after = bare(seconds)
+    rate = float(np.mean([before["stamps_per_s"], after["stamps_per_s"]]))
+    for run in runs:
+        run["bare_s"] = run["n_passes"] / rate
+        run["ratio"] = run["evaluate_s"] / run["bare_s"]
+        run["ratio_with_start"] = run["wall_s"] / run["bare_s"]
+    return {
+        "date": time.strftime("%Y-%m-%d"),
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "cores": os.cpu_count(),
+        "precision": "float32",
+        "bare_stamps_per_s": rate,
+        "bare": [before, after],
+        "runs": runs,
+        "ratio": runs[-1]["ratio"],
+        "ratio_with_start": runs[-1]["ratio_with_start"],
+        "memory_growth": runs[-1]["peak_gb"] / runs[0]["peak_gb"],
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="2,000 and 10,000 stamps: some minutes instead of an hour")
+    parser.add_argument("--stamps", type=int, nargs="+", help="rows scored; 10,000 and 300,000 by default")
+    parser.add_argument("--data-path", help="a data set to evaluate at the demo's settings; its plan is registered")
+    parser.add_argument("--json", metavar="FILE", default="-", help="write the result; - prints it as the last line")
+    args = parser.parse_args()
+    sizes = sorted(args.stamps or ((2_000, 10_000) if args.quick else (10_000, 300_000)))
+    result = measure(sizes, args.data_path, 3.0 if args.quick else 10.0)
+    for run in result["runs"]:
+        print(f"{run['n_passes']:8d} passes  ratio {run['ratio']:.2f} ({run['ratio_with_start']:.2f} with start)")
+        for stage, spent in run["seconds"].items():
+            print(f"    {stage:28s} {spent:8.1f} s")
+    print(f"memory growth {result['memory_growth']:.2f}")
+    if args.json == "-":
+        print(json.dumps(result))
+    else:
+        storage.write_json(args.json, result)
+
+
+if __name__ == "__main__":
+    main()
