@@ -7,6 +7,10 @@ hosts and the embedded sources; memory is the peak of the process and all its wo
 sampled), bytes a pair are those on disk. The log-log slopes are least-squares fits: of wall time and of CPU time, both
 with start-up in them. Spark's two runs take turns and the better of each counts; session start is left out, as the
 time between the first part file and the last.
+
+The sizes share the default profile's few thousand mock hosts, so the largest ones put many arcs into each. A survey
+has a host for every cutout: ``own_hosts`` is a run with as many hosts as pairs, and it is what a plan must reckon with,
+in time (making or reading a host costs more than a pair) and in bytes (a stored host is no longer shared).
 """
 
 from __future__ import annotations
@@ -34,10 +38,14 @@ QUICK = (200, 800)
 SAMPLE_S = 0.5
 
 
-def run(out: Path, n_pairs: int, engine: str, workers: int, sources: str) -> dict:
+def run(out: Path, n_pairs: int, engine: str, workers: int, sources: str, n_hosts: int | None = None) -> dict:
     """One data set in a process of its own: wall and CPU seconds, peak memory, bytes."""
     command = [sys.executable, "-m", "dhs", "inject", "--out", str(out), "--n-pairs", str(n_pairs), "--seed", "1"]
     command += ["--engine", engine, "--workers", str(workers), "--sources", sources, "--hosts", "mock"]
+    if n_hosts:
+        profile = out.with_suffix(".yaml")
+        storage.write_bytes(profile, f"name: scale\nhosts: {{spec: mock, n_mock: {n_hosts}}}\n".encode())
+        command += ["--profile", str(profile)]
     started, peak, cpu = time.perf_counter(), 0, {}
     process = psutil.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
     while process.poll() is None:
@@ -96,12 +104,13 @@ def slope(runs: list[dict], key: str) -> float:
     return float(np.polyfit(np.log([r["pairs"] for r in runs]), np.log([r[key] for r in runs]), 1)[0])
 
 
-def measure(sizes: list[int], spark_pairs: int, repeats: int, workers: int, sources: str) -> dict:
+def measure(sizes: list[int], own: int, spark_pairs: int, repeats: int, workers: int, sources: str) -> dict:
     with tempfile.TemporaryDirectory() as folder:
         runs = []
         for n in sizes:
             runs.append(run(Path(folder) / f"n{n}", n, "processes", workers, sources))
             print(f"{n} pairs: {runs[-1]['wall_s']:.1f} s, {runs[-1]['peak_gb']:.2f} GB", file=sys.stderr)
+        own_hosts = run(Path(folder) / "own", own, "processes", workers, sources, n_hosts=own)
         spark = {1: [], 2: []}
         for repeat in range(repeats if spark_pairs else 0):
             for cores in spark:
@@ -112,6 +121,7 @@ def measure(sizes: list[int], spark_pairs: int, repeats: int, workers: int, sour
         "python": platform.python_version(),
         "cores": os.cpu_count(),
         "runs": runs,
+        "own_hosts": own_hosts,
         "slope_wall": slope(runs, "wall_s"),
         "slope_cpu": slope(runs, "cpu_s"),
         "plan_bytes_per_pair": plan_bytes(min(max(sizes), 100_000), sources),
@@ -127,6 +137,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="two small sizes, one Spark run of each kind")
     parser.add_argument("--pairs", type=int, nargs="+")
+    parser.add_argument("--own-pairs", type=int, help="pairs of the run in which each has a host of its own")
     parser.add_argument("--spark-pairs", type=int, help="0: no Spark")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--sources", default="xdf")
@@ -134,7 +145,8 @@ def main() -> None:
     args = parser.parse_args()
     sizes = args.pairs or list(QUICK if args.quick else FULL)
     spark_pairs = args.spark_pairs if args.spark_pairs is not None else (600 if args.quick else 20_000)
-    result = measure(sizes, spark_pairs, 1 if args.quick else 2, args.workers, args.sources)
+    own = args.own_pairs or (200 if args.quick else 20_000)
+    result = measure(sizes, own, spark_pairs, 1 if args.quick else 2, args.workers, args.sources)
     if args.json == "-":
         print(json.dumps(result))
     else:

@@ -46,7 +46,8 @@ figures.scaling(measured)
 # ## A plan for $10^8$ cutouts
 #
 # {glue:text}`scale_needs` Parts are independent, so nodes divide the hours; the cost does not depend on their number.
-# Reading real coadds is not in the measured rate: a brick's files are read once each.
+# A mock host is made in memory and goes through the reader of real cutouts. Reading real coadds is not in the measured
+# rate: a brick's files are read once each.
 
 # %% tags=["hide-input"]
 figures.table(

@@ -385,20 +385,21 @@ def _scale(measured: Mapping) -> dict[str, str]:
     if not runs:
         absent = "Not measured yet: benchmarks/scale.py does it."
         return {"scale_measured": absent, "scale_needs": "Without a rate there is no plan.", "scale_held": "unmeasured"}
-    last, rate = runs[-1], runs[-1]["pairs_per_cpu_s"]
+    last, own = runs[-1], measured["own_hosts"]
     spark = measured.get("spark_speedup")
     said = [
         f"On {measured['date']}, on {measured['cores']} cores, {text(last['pairs'])} pairs took "
         f"{text(last['wall_s'] / 60, 1)} minutes and at most {text(last['peak_gb'], 2)} GB over all processes "
-        f"together, {text(last['bytes_per_pair'] / 1e3, 1)} kB a pair on disk: {text(rate, 1)} pairs for each second "
-        "of a core.",
+        f"together: {text(last['pairs_per_cpu_s'], 1)} pairs for each second of a core. They share some thousand mock "
+        f"hosts. With a host for every pair it is {text(own['pairs_per_cpu_s'], 1)} pairs, and "
+        f"{text(own['bytes_per_pair'] / 1e3, 1)} kB a pair on disk: that is what a survey costs.",
         f"Wall time grows with the number of pairs to the power {text(measured['slope_wall'], 2)}.",
         f"Spark on two cores is {text(spark, 2)} times as fast as on one." if spark else "Spark was not measured.",
     ]
-    objects = 2e-6 * target * last["parts"] / last["pairs"]
+    objects = 2e-6 * target * own["parts"] / own["pairs"]
     return {
         "scale_measured": " ".join(said),
-        "scale_needs": f"At that rate they take {text(round(target / rate / 3600))} core hours and "
-        f"{text(last['bytes_per_pair'] * target / 1e12, 2)} TB, in {text(objects, 2)} million objects.",
+        "scale_needs": f"With a host each they take {text(round(target / own['pairs_per_cpu_s'] / 3600))} core hours and "
+        f"{text(own['bytes_per_pair'] * target / 1e12, 2)} TB, in {text(objects, 2)} million objects.",
         "scale_held": f"{text(measured['plan_bytes_per_pair'] * target / 1e9, 1)} GB",
     }

@@ -48,7 +48,7 @@ def scale_plan(measured: Mapping, cores: int, price: float, target: float = TARG
     Parameters
     ----------
     measured : mapping
-        What the benchmark wrote; the largest run's rate a CPU second and bytes a pair count.
+        What the benchmark wrote; the rate a CPU second of its run with a host for every pair counts.
     cores : int
         Of a node.
     price : float
@@ -62,7 +62,7 @@ def scale_plan(measured: Mapping, cores: int, price: float, target: float = TARG
     """
     if not measured.get("runs"):
         return []
-    rate = measured["runs"][-1]["pairs_per_cpu_s"]
+    rate = measured["own_hosts"]["pairs_per_cpu_s"]
     hours = target / rate / 3600.0
     return [
         {

@@ -14,7 +14,8 @@ RUN = {"workers": 2, "wall_s": 100.0, "peak_gb": 0.5, "pairs_per_cpu_s": 20.0, "
 MEASURED = {
     "date": "2026-01-01",
     "cores": 2,
-    "runs": [RUN | {"pairs": 100, "wall_s": 10.0}, RUN | {"pairs": 1000}],
+    "runs": [RUN | {"pairs": 100, "wall_s": 10.0}, RUN | {"pairs": 1000, "pairs_per_cpu_s": 60.0}],
+    "own_hosts": RUN | {"pairs": 1000},
     "slope_wall": 1.0,
     "spark_speedup": 1.8,
     "plan_bytes_per_pair": 150.0,
@@ -38,7 +39,8 @@ def test_sentences_for_the_page():
         "1,000 pairs took 1.7 minutes",
         "0.50 GB",
         "8.0 kB",
-        "20.0 pairs",
+        "60.0 pairs for each second",
+        "With a host for every pair it is 20.0 pairs",
         "1.80 times",
     ):
         assert part in keys["scale_measured"]
@@ -61,7 +63,7 @@ def test_the_measurement_is_drawn_and_its_absence_said():
 @pytest.mark.slow
 def test_the_benchmark_runs_and_writes_what_the_page_reads():
     script = Path(__file__).parents[2] / "benchmarks" / "scale.py"
-    command = [sys.executable, script, "--pairs", "40", "120", "--spark-pairs", "0", "--sources", "mock", "--json", "-"]
+    command = [sys.executable, script, "--pairs", "40", "120", "--own-pairs", "40", "--spark-pairs", "0", "--sources", "mock", "--json", "-"]
     measured = json.loads(subprocess.check_output(command, text=True))
     assert [r["pairs"] for r in measured["runs"]] == [40, 120]
     for run in measured["runs"]:
