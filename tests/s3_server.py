@@ -62,8 +62,11 @@ class Store:
         return keys | {"AWS_ENDPOINT_URL": self.url, "AWS_EC2_METADATA_DISABLED": "true"}
 
     def put(self, path: str, data: bytes = b"", method: str = "PUT", **headers: str) -> None:
-        request = urllib.request.Request(f"{self.url}/{path}", data, headers, method=method)
-        urllib.request.urlopen(request).read()
+        # with urllib's own content type the server waits for a form
+        request = urllib.request.Request(
+            f"{self.url}/{path}", data, {"Content-Type": "text/plain"} | headers, method=method
+        )
+        urllib.request.urlopen(request, timeout=30).read()
 
     def opened(self, suffix: str = "") -> list[str]:
         """Paths of the objects that were opened to be read, one entry each time."""

@@ -106,7 +106,7 @@ def test_what_is_not_there_is_named(store):
 
 def test_credentials_and_public_buckets(store, monkeypatch):
     storage.write_bytes("s3://bucket/mine/file", b"private")
-    store.put("bucket/public/file", b"public", **{"x-amz-acl": "public-read", "Content-Type": "text/plain"})
+    store.put("bucket/public/file", b"public", **{"x-amz-acl": "public-read"})
     monkeypatch.setattr(store, "guarded", True)
     assert storage.read_bytes("s3://bucket/mine/file") == b"private"
     assert storage.read_bytes("s3://anonymous@bucket/public/file") == b"public"

@@ -156,7 +156,7 @@ def test_score_coadds_opens_each_once_and_goes_on_where_it_was(store, say, tmp_p
     one = [
         "--cutouts",
         f"{BUCKET}/in/dr10",
-        "--catalogue",
+        "--host-catalogue",
         f"{BUCKET}/in/targets",
         "--out",
         f"{BUCKET}/found/c.parquet",
