@@ -399,7 +399,7 @@ def _scale(measured: Mapping) -> dict[str, str]:
     objects = 2e-6 * target * own["parts"] / own["pairs"]
     return {
         "scale_measured": " ".join(said),
-        "scale_needs": f"With a host each they take {text(round(target / own['pairs_per_cpu_s'] / 3600))} core hours and "
+        "scale_needs": f"A host each, they take {text(round(target / own['pairs_per_cpu_s'] / 3600))} core hours and "
         f"{text(own['bytes_per_pair'] * target / 1e12, 2)} TB, in {text(objects, 2)} million objects.",
         "scale_held": f"{text(measured['plan_bytes_per_pair'] * target / 1e9, 1)} GB",
     }

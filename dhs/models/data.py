@@ -9,9 +9,11 @@ fresh ones, under the same ids with other arcs every epoch (`dhs.datasets.fresh.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 
 from dhs.datasets.schema import STAMP_SHAPE
 from dhs.errors import DhsError
@@ -208,6 +210,9 @@ class Samples:
         window: list[tuple[Part, int, int]] = []
         limit, step = np.inf if self.in_memory else self.window, 0
         parts = self.parts(source)
+        # stamps of a streamed split have their noise still to come: all cores lose a little time to it, not one a lot
+        threads = 1 if self.in_memory else torch.get_num_threads()
+        pool = ThreadPoolExecutor(threads)
         done = False
         while not done:
             part = next(parts, None)
@@ -230,7 +235,8 @@ class Samples:
                 counts[[group[i][2] for i in own]] += 1
                 step += 1
                 if step > skip:
-                    yield _batch(group, own, draws)
+                    yield _batch(group, own, draws, pool, threads)
+        pool.shutdown()
         if seen is None and world == 1:
             self.check(counts, epoch)
 
@@ -249,34 +255,36 @@ class Samples:
             )
 
 
-def _batch(group: list[tuple[Part, int, int]], own: np.ndarray, draws: dict[str, np.ndarray]) -> Batch:
-    """The stamps that pairs ``own`` of a global batch give."""
+def _batch(
+    group: list[tuple[Part, int, int]], own: np.ndarray, draws: dict[str, np.ndarray], pool: Executor, threads: int
+) -> Batch:
+    """The stamps that pairs ``own`` of a global batch give, made by some threads of a pool."""
     place = np.array([p for _, _, p in group], np.int64)
     gives = np.concatenate([draws["positive"][place], draws["negative"][place]])
-    stamps, controls, hards, slots = [], [], [], []
-    for label in (1, 0):
-        for i in own:
-            slot = i + (1 - label) * len(group)
-            if not gives[slot]:
-                continue
-            part, row, p = group[i]
-            choice = part.hard_of[row] if not label and draws["hard"][p] else ()
-            if label:
-                stamps.append(part.positive_at(row))
-            elif len(choice):
-                stamps.append(part.hard_at(choice[int(draws["pick"][p] * len(choice))]))
-            else:
-                stamps.append(part.control[row])
-            controls.append(part.control[row])
-            hards.append(len(choice) > 0)
-            slots.append(slot)
+    slots = [slot for slot in (*own, *(own + len(group))) if gives[slot]]
     chosen = [group[slot % len(group)] for slot in slots]
+    hards = []
+    for slot, (part, row, p) in zip(slots, chosen):
+        choice = part.hard_of[row] if slot >= len(group) and draws["hard"][p] else ()
+        hards.append(int(choice[int(draws["pick"][p] * len(choice))]) if len(choice) else None)
+
+    stamps = np.empty((len(slots), *STAMP_SHAPE), np.float32)
+
+    def fill(first: int) -> None:
+        for k in range(first, len(slots), threads):
+            part, row, _ = chosen[k]
+            if slots[k] < len(group):
+                stamps[k] = part.positive_at(row)
+            else:
+                stamps[k] = part.control[row] if hards[k] is None else part.hard_at(hards[k])
+
+    list(pool.map(fill, range(threads)))
     return Batch(
-        stack(stamps),
-        stack(controls),
+        stamps,
+        stack([part.control[row] for part, row, _ in chosen]),
         (np.array(slots) < len(group)).astype(np.float32),
         np.array([part.pair_id[row] for part, row, _ in chosen], np.int64),
-        np.array(hards, bool),
+        np.array([hard is not None for hard in hards], bool),
         np.array([part.theta_e[row] for part, row, _ in chosen], np.float32),
         np.array([part.psf_fwhm[row] for part, row, _ in chosen], np.float32),
         np.array([part.sky_sigma[row] for part, row, _ in chosen], np.float32).reshape(-1, 3),

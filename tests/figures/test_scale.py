@@ -63,7 +63,8 @@ def test_the_measurement_is_drawn_and_its_absence_said():
 @pytest.mark.slow
 def test_the_benchmark_runs_and_writes_what_the_page_reads():
     script = Path(__file__).parents[2] / "benchmarks" / "scale.py"
-    command = [sys.executable, script, "--pairs", "40", "120", "--own-pairs", "40", "--spark-pairs", "0", "--sources", "mock", "--json", "-"]
+    sizes = ["--pairs", "40", "120", "--own-pairs", "40", "--spark-pairs", "0"]
+    command = [sys.executable, script, *sizes, "--sources", "mock", "--json", "-"]
     measured = json.loads(subprocess.check_output(command, text=True))
     assert [r["pairs"] for r in measured["runs"]] == [40, 120]
     for run in measured["runs"]:
