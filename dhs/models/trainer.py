@@ -137,7 +137,7 @@ class Trainer:
         self.network = network.to(self.device, memory_format=torch.channels_last)
         self.model = torch.compile(self.network) if config.compile else self.network
         if self.group.world > 1:
-            self.model = DistributedDataParallel(self.model, broadcast_buffers=not config.freeze_batchnorm)
+            self.model = DistributedDataParallel(self.model, forward_sync_buffers=not config.freeze_batchnorm)
         self.optimizer = torch.optim.AdamW(
             self.network.parameters(), lr=config.lr, weight_decay=config.weight_decay, fused=True
         )
