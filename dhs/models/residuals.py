@@ -7,6 +7,7 @@ more than half is lost with the light.
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 
 WEIGHT_SIGMA_PX = 4.0
@@ -23,8 +24,17 @@ def radius_map(side: int, device: torch.device | str = "cpu") -> torch.Tensor:
 def median(values: torch.Tensor) -> torch.Tensor:
     """Median over the last axis, the mean of the middle two where their number is even."""
     n = values.shape[-1]
+    if on_numpy(values):  # selects many times faster on a processor
+        split = np.partition(values.numpy(), n // 2, axis=-1)
+        high = split[..., n // 2]
+        return torch.from_numpy(high if n % 2 else 0.5 * (split[..., : n // 2].max(axis=-1) + high))
     low = values.kthvalue((n + 1) // 2, dim=-1).values
     return low if n % 2 else 0.5 * (low + values.kthvalue(n // 2 + 1, dim=-1).values)
+
+
+def on_numpy(values: torch.Tensor) -> bool:
+    """Whether NumPy may work on a tensor in place of torch: on a processor, and no gradient is asked for."""
+    return values.device.type == "cpu" and not values.requires_grad and values.dtype in (torch.float32, torch.float64)
 
 
 def azimuthal_residual(images: torch.Tensor) -> torch.Tensor:
