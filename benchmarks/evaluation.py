@@ -10,13 +10,14 @@ process and all its workers together (proportional set size, sampled).
 - ``passes``: stamps that went through the network, by what they were: every positive, control and hard negative of the
   test split whole and core-masked, three swaps of each positive, the validation split, the interventions, the survey
   negatives, those set apart for calibration.
-- ``bare_stamps_per_s``: the bare network, float32 as in the evaluation, on input held ready, on all cores: the better
-  of one process with a thread a core and of a process a core, each at its better batch size. Measured before and after
-  the evaluations; the mean counts.
+- ``bare_stamps_per_s``: the bare network, float32 as in the evaluation, on input held ready, on all cores: the best of
+  one process with a thread a core and of a process a core, each at several batch sizes. Measured before and after each
+  evaluation; the mean of the two counts.
 - ``ratio``: seconds of the evaluation over (passes / bare rate), from the call to its return; ``ratio_with_start`` with
-  the start of the process as well.
-- ``seconds``: the evaluation's wall time by stage; what worker processes spent on each kind of stamp is
-  ``seconds_in_processes``.
+  the start of the process as well; ``ratio_cpu``: processor's time of the process and its workers over that of as many
+  bare passes, which other work on the machine hardly touches.
+- ``seconds``: the evaluation's wall time by stage; ``cpu_seconds_in_processes``: processor's time of the workers on
+  each kind of stamp, beside those stages.
 - ``memory_growth``: peak at the largest size over that at the smallest.
 """
 
@@ -98,33 +99,35 @@ def untrained(path: Path) -> Path:
     return path
 
 
-def forward(batch: int, threads: int, seconds: float) -> float:
-    """Stamps a second of the bare network in this process."""
+def forward(batch: int, threads: int, seconds: float) -> tuple[float, float]:
+    """Stamps a second of the bare network in this process, and processor's seconds a stamp."""
     torch.set_num_threads(threads)
     network = networks.build(3).eval().to(memory_format=torch.channels_last)
     images = torch.randn(batch, 3, 64, 64).contiguous(memory_format=torch.channels_last)
     with torch.inference_mode():
         network(images)
-        started, n = time.perf_counter(), 0
+        started, cpu, n = time.perf_counter(), time.process_time(), 0
         while time.perf_counter() - started < seconds:
             network(images)
             n += batch
-        return n / (time.perf_counter() - started)
+        return n / (time.perf_counter() - started), (time.process_time() - cpu) / n
 
 
 def bare(seconds: float) -> dict:
-    """The bare network's best rate on all cores, and how it is reached."""
+    """The bare network's best rate on all cores, how it is reached, and the processor's seconds a stamp at best."""
     cores = os.cpu_count() or 1
-    rates = {}
+    rates, costs = {}, []
     with ProcessPoolExecutor(cores, get_context("spawn")) as pool:
         list(pool.map(forward, [8] * cores, [1] * cores, [0.1] * cores))  # start them
         for batch in BATCHES:
-            rates[f"{cores} processes, batch {batch}"] = sum(
-                pool.map(forward, [batch] * cores, [1] * cores, [seconds] * cores)
-            )
-            rates[f"{cores} threads, batch {batch}"] = pool.submit(forward, batch, cores, seconds).result()
+            found = list(pool.map(forward, [batch] * cores, [1] * cores, [seconds] * cores))
+            rates[f"{cores} processes, batch {batch}"] = sum(rate for rate, _ in found)
+            costs.append(float(np.mean([cost for _, cost in found])))
+            rate, cost = pool.submit(forward, batch, cores, seconds).result()
+            rates[f"{cores} threads, batch {batch}"] = rate
+            costs.append(cost)
     best = max(rates, key=rates.get)
-    return {"how": best, "stamps_per_s": rates[best], "rates": rates}
+    return {"how": best, "stamps_per_s": rates[best], "cpu_s_per_stamp": min(costs), "rates": rates}
 
 
 def evaluate(data: Path, checkpoint: Path, profile: Profile, out: Path) -> dict:
@@ -134,10 +137,10 @@ def evaluate(data: Path, checkpoint: Path, profile: Profile, out: Path) -> dict:
     plan.register(open_pairs(data), profile)
     command = [sys.executable, "-m", "dhs", "evaluate", "--data-path", str(data), "--checkpoint", str(checkpoint)]
     command += ["--out", str(out), "--profile", str(settings)]
-    started, peak, largest = time.perf_counter(), 0, 0
+    started, peak, largest, cpu = time.perf_counter(), 0, 0, {}
     process = psutil.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
     while process.poll() is None:
-        own, total = memory(process)
+        own, total = sample(process, cpu)
         peak, largest = max(peak, total), max(largest, own)
         time.sleep(SAMPLE_S)
     wall = time.perf_counter() - started
@@ -153,27 +156,40 @@ def evaluate(data: Path, checkpoint: Path, profile: Profile, out: Path) -> dict:
         "passes": run["passes"],
         "n_passes": passes,
         "wall_s": wall,
+        "cpu_s": sum(cpu.values()),
         "evaluate_s": sum(run["seconds"].values()),
         "seconds": run["seconds"],
-        "seconds_in_processes": run["seconds_in_processes"],
+        "cpu_seconds_in_processes": run["cpu_seconds_in_processes"],
         "peak_gb": peak / 1e9,
         "peak_gb_main": largest / 1e9,
         "load": os.getloadavg()[0],
     }
 
 
-def memory(process: psutil.Process) -> tuple[int, int]:
-    """Proportional set size of a process, and of it with its children."""
+def sample(process: psutil.Process, cpu: dict[int, float]) -> tuple[int, int]:
+    """Proportional set size of a process, and of it with its children; the processor's time of each is kept."""
     sizes = []
     try:
         for member in [process, *process.children(recursive=True)]:
             try:
                 sizes.append(member.memory_full_info().pss)
+                times = member.cpu_times()
+                cpu[member.pid] = times.user + times.system
             except (psutil.NoSuchProcess, psutil.AccessDenied):
-                sizes.append(0)
+                continue
     except psutil.NoSuchProcess:
         pass
     return (sizes[0], sum(sizes)) if sizes else (0, 0)
+
+
+def against_bare(run: dict, before: dict, after: dict) -> None:
+    """The ratios of one evaluation, from the bare rates on both sides of it."""
+    run["bare"] = [before, after]
+    run["bare_stamps_per_s"] = float(np.mean([b["stamps_per_s"] for b in run["bare"]]))
+    run["bare_s"] = run["n_passes"] / run["bare_stamps_per_s"]
+    run["ratio"] = run["evaluate_s"] / run["bare_s"]
+    run["ratio_with_start"] = run["wall_s"] / run["bare_s"]
+    run["ratio_cpu"] = run["cpu_s"] / (run["n_passes"] * float(np.mean([b["cpu_s_per_stamp"] for b in run["bare"]])))
 
 
 def measure(sizes: list[int], data_path: str | None, seconds: float) -> dict:
@@ -187,32 +203,21 @@ def measure(sizes: list[int], data_path: str | None, seconds: float) -> dict:
         for stamps in [0] if data_path else sizes:
             profile, n = profile_of(stamps)
             data = Path(data_path) if data_path else make(folder / f"pairs-{stamps}", small, n)
-            runs.append(
-                evaluate(data, checkpoint, load_profile("demo") if data_path else profile, folder / f"{stamps}")
-            )
-            print(
-                f"{runs[-1]['n_passes']} passes: {runs[-1]['wall_s']:.1f} s, {runs[-1]['peak_gb']:.2f} GB",
-                file=sys.stderr,
-            )
-        after = bare(seconds)
-    rate = float(np.mean([before["stamps_per_s"], after["stamps_per_s"]]))
-    for run in runs:
-        run["bare_s"] = run["n_passes"] / rate
-        run["ratio"] = run["evaluate_s"] / run["bare_s"]
-        run["ratio_with_start"] = run["wall_s"] / run["bare_s"]
+            run = evaluate(data, checkpoint, load_profile("demo") if data_path else profile, folder / f"{stamps}")
+            after = bare(seconds)
+            against_bare(run, before, after)
+            print(f"{run['n_passes']} passes: {run['wall_s']:.1f} s, {run['peak_gb']:.2f} GB", file=sys.stderr)
+            before = after
+            runs.append(run)
     return {
         "date": time.strftime("%Y-%m-%d"),
         "python": platform.python_version(),
         "torch": torch.__version__,
         "cores": os.cpu_count(),
         "precision": "float32",
-        "bare_stamps_per_s": rate,
-        "bare": [before, after],
         "runs": runs,
-        "ratio": runs[-1]["ratio"],
-        "ratio_with_start": runs[-1]["ratio_with_start"],
         "memory_growth": runs[-1]["peak_gb"] / runs[0]["peak_gb"],
-    }
+    } | {k: runs[-1][k] for k in ("ratio", "ratio_with_start", "ratio_cpu", "bare_stamps_per_s")}
 
 
 def main() -> None:
@@ -225,7 +230,10 @@ def main() -> None:
     sizes = sorted(args.stamps or ((2_000, 10_000) if args.quick else (10_000, 300_000)))
     result = measure(sizes, args.data_path, 3.0 if args.quick else 10.0)
     for run in result["runs"]:
-        print(f"{run['n_passes']:8d} passes  ratio {run['ratio']:.2f} ({run['ratio_with_start']:.2f} with start)")
+        ratios = (
+            f"{run['ratio']:.2f} ({run['ratio_with_start']:.2f} with start, {run['ratio_cpu']:.2f} in processor's time)"
+        )
+        print(f"{run['n_passes']:8d} passes, {run['peak_gb']:.2f} GB, ratio {ratios}")
         for stage, spent in run["seconds"].items():
             print(f"    {stage:28s} {spent:8.1f} s")
     print(f"memory growth {result['memory_growth']:.2f}")

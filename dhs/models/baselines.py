@@ -59,9 +59,9 @@ def radial_profile_features(stamps: np.ndarray, config: TrainConfig) -> np.ndarr
 def core_features(stamps: np.ndarray, config: TrainConfig) -> np.ndarray:
     """(n, 3 pixels) asinh-stretched, normalised pixels inside ``core_dropout_radius_px``, all bands."""
     images = torch.tensor(np.ascontiguousarray(stamps, np.float32))
-    core = torch.asinh(normalise(images, config.annulus_px) / config.asinh_softening)
-    inside = radius_map(core.shape[-1]) < config.core_dropout_radius_px
-    return core[..., inside].flatten(1).numpy()
+    inside = radius_map(images.shape[-1]) < config.core_dropout_radius_px
+    core = normalise(images, config.annulus_px)[..., inside] / config.asinh_softening
+    return torch.asinh(core).flatten(1).numpy()
 
 
 @dataclass(frozen=True)

@@ -189,10 +189,14 @@ def evaluate(
     with passes.one_thread(), passes.running(*everything) as pending:
         baselines = _fit_baselines(pairs, profile) if baselines is None else baselines
         scored = _baseline_logits(pairs, baselines)
-        clock.lap("baselines, beside the scores")
-        found = pending()
-        clock.lap("scores")
-        data, files = _measured(found, scored, counted, pairs, profile, real, clock)
+        clock.lap("baselines")
+        changed = interventions.intervene(counted, pairs, profile)
+        clock.lap("interventions")
+        probed = _realism(pairs, counted, real, profile)
+        clock.lap("realism")
+        own, found = counted.n, pending()
+        clock.lap("scores, beside which the three before were made")
+        data, files = _measured(found, scored, changed, counted, pairs, profile, clock)
     data |= {
         "survey_negatives": {
             "mock": bool(getattr(survey, "mock", True)),
@@ -203,17 +207,24 @@ def evaluate(
         "data": {"content_hash": pairs.manifest.get("content_hash"), "counts": pairs.manifest["counts"]},
         "checkpoint": _about(counted, pairs),
         "plan": {"sha256": registered["sha256"]},
+        "realism": probed,
     }
     data = jsonable(data)
     _write(out, data, *files)
     clock.lap("write")
     used = {"engine": engine, "workers": workers or os.cpu_count(), "seconds": clock.laps}
-    used |= {"passes": found.passes | {"realism, failures": counted.n}, "seconds_in_processes": found.seconds}
+    done = found.passes | {"interventions, realism": own, "failures": counted.n - own}
+    used |= {"passes": done, "cpu_seconds_in_processes": found.seconds}
     storage.write_json(storage.join(out, "evaluation_run.json"), used)
     return Evaluation(data)
 
 
-def _measured(found: passes.Found, scored: dict, scorer, pairs: Pairs, profile: Profile, real, clock: Clock) -> tuple:
+def _realism(pairs: Pairs, scorer, real: str | None, profile: Profile) -> dict:
+    n_permutations = min(realism.N_PERMUTATIONS, profile.evaluate.n_bootstrap // 5)
+    return realism.section(pairs, scorer, real=real, seed=profile.seed, n_permutations=n_permutations)
+
+
+def _measured(found: passes.Found, scored: dict, changed: dict, scorer, pairs: Pairs, profile: Profile, clock: Clock):
     """The sections that are made of scores, and what else is to be written: scores, completeness."""
     config = profile.evaluate
     table = pa.concat_tables([found.test, found.negatives])
@@ -230,7 +241,7 @@ def _measured(found: passes.Found, scored: dict, scorer, pairs: Pairs, profile: 
     data |= rates | {
         "core_masked": sections.core_masked(test),
         "core_swap": sections.core_swap(test, found.swapped),
-        "interventions": interventions.section(found.interventions, profile),
+        "interventions": interventions.section(changed, profile),
         "top": worth.top(test, operating),
         "calibration": worth.calibration(test, val, apart),
         "completeness": complete,
@@ -242,9 +253,6 @@ def _measured(found: passes.Found, scored: dict, scorer, pairs: Pairs, profile: 
         "galleries": sections.galleries(test),
     }
     clock.lap("other sections")
-    n_permutations = min(realism.N_PERMUTATIONS, config.n_bootstrap // 5)
-    data["realism"] = realism.section(pairs, scorer, real=real, seed=profile.seed, n_permutations=n_permutations)
-    clock.lap("realism")
     data["failures"] = failures.section(test, operating, pairs, scorer)
     clock.lap("failures")
     return data, (table, cells, model)

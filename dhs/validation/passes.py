@@ -1,8 +1,10 @@
 """The forward passes of an evaluation, shared out among processes.
 
-A job is a part of the test or validation split, some survey negatives, or some pairs under every intervention; whoever
-has it reads or makes the stamps and scores them, so no stamp travels between processes and none waits for another.
-Every process computes with one thread, whoever runs it: sums in another order would change the last bits of a logit.
+A job is a part of the test or validation split, or some survey negatives; whoever has it reads or makes the stamps and
+scores them, so no stamp travels between processes and none waits for another. Every process computes with one thread,
+whoever runs it: sums in another order would change the last bits of a logit. For the same reason logits are float32 on
+every processor, also where it has bfloat16: at a small false-positive rate the threshold lies among the few largest of
+many logits, which bfloat16 would make ties of, and it must hold for scores made elsewhere.
 """
 
 from __future__ import annotations
@@ -14,24 +16,20 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import cached_property
 
 import numpy as np
 import pyarrow as pa
 
 from dhs import engines
 from dhs.config import Profile, parse_profile
-from dhs.datasets.reader import Pairs, open_pairs, per_band, rows
+from dhs.datasets.reader import Pairs, per_band, rows
 from dhs.datasets.schema import SCALARS, SCORE_SCHEMA
 from dhs.injection.noise import Stream, generator, shot_noise
-from dhs.validation import interventions
-from dhs.validation.expectation import radius_map
-from dhs.validation.rerender import SourceLookup
 
 CHUNK = 400  # survey negatives a job
 FEW_STAMPS = 3000  # are scored sooner than processes are started
 SWAPS = ("core", "placebo", "outer")
-LABELS = ("test", "val", "interventions", "survey_negatives", "calibration")
+LABELS = ("test", "val", "survey_negatives", "calibration")
 
 
 @dataclass(frozen=True)
@@ -44,12 +42,10 @@ class Found:
         Scores of the two splits, of the survey negatives, and of those set apart for calibration.
     swapped : dict of ndarray, (n,)
         ``pair_id`` and the logits of `swapped_stamps` of the test split.
-    interventions : dict
-        As `dhs.validation.interventions.gather`.
     passes : dict of str to int
         Stamps that went through the network, by what they were.
     seconds : dict of str to float
-        Summed over processes.
+        Processor's time of each kind of job, summed over processes.
     """
 
     test: pa.Table
@@ -57,7 +53,6 @@ class Found:
     negatives: pa.Table
     apart: pa.Table
     swapped: dict[str, np.ndarray]
-    interventions: dict
     passes: dict[str, int]
     seconds: dict[str, float]
 
@@ -89,23 +84,18 @@ class _Work:
     """What a process holds."""
 
     scorer: Counted
-    pairs: Pairs
     profile: Profile
     survey: Callable
 
-    @cached_property
-    def lookup(self) -> SourceLookup:
-        return SourceLookup(self.pairs.manifest)
 
-
-def _open(scorer, path: str, profile: dict, survey: Callable) -> _Work:
+def _open(scorer, profile: dict, survey: Callable) -> _Work:
     import torch
 
     from dhs.models.score import Scorer
 
     torch.set_num_threads(1)
     scorer = Scorer(scorer) if isinstance(scorer, str) else scorer
-    return _Work(Counted(scorer), open_pairs(path), parse_profile(profile, "evaluation configuration"), survey)
+    return _Work(Counted(scorer), parse_profile(profile, "evaluation configuration"), survey)
 
 
 @contextmanager
@@ -174,6 +164,7 @@ def swapped_stamps(row: dict, positive: np.ndarray, core: np.ndarray) -> dict[st
 def _pairs(work: _Work, split: str, file: str, negative_file: str | None) -> dict:
     """Scores of one part; of the test split with the core masked and swapped as well."""
     from dhs.models.parts import read_files
+    from dhs.models.preprocess import core as within
     from dhs.models.score import HARD_COLUMNS, score_part
 
     radius = work.profile.evaluate.core_radius_px if split == "test" else None
@@ -182,7 +173,7 @@ def _pairs(work: _Work, split: str, file: str, negative_file: str | None) -> dic
         tables += score_part(work.scorer, replace(part, scalars=part.scalars.drop_columns(["arc"])), radius)
         if radius is None:
             continue
-        core = radius_map() < radius
+        core = within(part.control.shape[-1], radius).numpy()
         with_control = (row | {"control": control} for row, control in zip(rows(part.scalars), part.control))
         made = [swapped_stamps(row, image, core) for row, image in zip(with_control, part.positive)]
         swapped["pair_id"].append(part.pair_id)
@@ -192,22 +183,18 @@ def _pairs(work: _Work, split: str, file: str, negative_file: str | None) -> dic
     return {"table": pa.concat_tables(tables), "swapped": swapped}
 
 
-def _interventions(work: _Work, job: interventions.Job) -> dict:
-    return interventions.do(job, work.scorer, work.pairs, work.profile.evaluate, work.lookup)
-
-
-_DO = {"pairs": _pairs, "survey": _survey, "interventions": _interventions}
+_DO = {"pairs": _pairs, "survey": _survey}
 
 
 def _do(work: _Work, job: tuple) -> tuple[object, int, float]:
-    """What a job gives, how many stamps it put through the network, and how long it took."""
-    started, before = time.perf_counter(), work.scorer.n
+    """What a job gives, how many stamps it put through the network, and the processor's time it took."""
+    started, before = time.process_time(), work.scorer.n
     result = _DO[job[0]](work, *job[1:])
-    return result, work.scorer.n - before, time.perf_counter() - started
+    return result, work.scorer.n - before, time.process_time() - started
 
 
-def _plan(pairs: Pairs, profile: Profile) -> tuple[list[tuple], list[str], int, str]:
-    """Jobs, the largest first, what each is for, about how many stamps in all, and why interventions are missing."""
+def _plan(pairs: Pairs, profile: Profile) -> tuple[list[tuple], list[str], int]:
+    """Jobs, the largest first, what each is for, and about how many stamps there are in all."""
     from dhs.models.parts import part_files
 
     config, todo, labels = profile.evaluate, [], []
@@ -215,9 +202,6 @@ def _plan(pairs: Pairs, profile: Profile) -> tuple[list[tuple], list[str], int, 
         for files in part_files(pairs, split):
             todo.append(("pairs", split, *files))
             labels.append(split)
-    changed, reason = interventions.jobs(pairs, config, SourceLookup(pairs.manifest))
-    todo += [("interventions", job) for job in changed]
-    labels += ["interventions"] * len(changed)
     n = config.n_survey_negatives
     for label, split, first, last in (
         ("survey_negatives", "test", 0, n),
@@ -228,7 +212,7 @@ def _plan(pairs: Pairs, profile: Profile) -> tuple[list[tuple], list[str], int, 
         labels += [label] * len(spans)
     counts = pairs.manifest["counts"]
     stamps = 7 * counts["test"] + 2 * counts.get("val", 0) + n + config.n_calibration_negatives
-    return todo, labels, stamps, reason
+    return todo, labels, stamps
 
 
 @contextmanager
@@ -253,8 +237,8 @@ def running(
     callable
         Waits, and gives `Found`.
     """
-    todo, labels, stamps, reason = _plan(pairs, profile)
-    setup = (scorer, pairs.path, profile.model_dump(mode="json"), survey)
+    todo, labels, stamps = _plan(pairs, profile)
+    setup = (scorer, profile.model_dump(mode="json"), survey)
     engine = "serial" if engine == "processes" and stamps < FEW_STAMPS else engine
     stop = threading.Event()
 
@@ -268,12 +252,12 @@ def running(
         return results
 
     if engine == "serial":
-        yield lambda: _found(work(), labels, reason)
+        yield lambda: _found(work(), labels)
         return
     with ThreadPoolExecutor(1) as pool:
         pending = pool.submit(work)
         try:
-            yield lambda: _found(pending.result(), labels, reason)
+            yield lambda: _found(pending.result(), labels)
         finally:
             stop.set()
 
@@ -282,7 +266,7 @@ def _numbered(work: _Work, item: tuple[int, tuple]) -> tuple[int, tuple]:
     return item[0], _do(work, item[1])
 
 
-def _found(results: list, labels: list[str], reason: str) -> Found:
+def _found(results: list, labels: list[str]) -> Found:
     """Results in the order of their jobs, whoever did them."""
     of = {name: [r[0] for r, label in zip(results, labels) if label == name] for name in LABELS}
     passes, seconds = Counter(), Counter()
@@ -294,5 +278,4 @@ def _found(results: list, labels: list[str], reason: str) -> Found:
     negatives, apart = (pa.concat_tables([empty, *of[name]]) for name in ("survey_negatives", "calibration"))
     none = {"pair_id": np.empty(0, np.int64)} | dict.fromkeys(SWAPS, np.empty(0, np.float32))
     swapped = {k: np.concatenate([v, *(x for r in of["test"] for x in r["swapped"][k])]) for k, v in none.items()}
-    changed = interventions.gather(of["interventions"], reason)
-    return Found(test, val, negatives, apart, swapped, changed, dict(passes), dict(seconds))
+    return Found(test, val, negatives, apart, swapped, dict(passes), dict(seconds))

@@ -65,12 +65,23 @@ def _rotated(x: np.ndarray) -> np.ndarray:
     return u * s
 
 
-def _held_out(x: np.ndarray, labels: np.ndarray, group: np.ndarray, seed: int) -> np.ndarray:
+def _folds(x: np.ndarray, labels: np.ndarray, group: np.ndarray, seed: int) -> np.ndarray:
+    """Fold of each row; no host is in two, and each holds about as many of either label."""
+    out = np.empty(len(labels), int)
+    for k, (_, test) in enumerate(
+        StratifiedGroupKFold(N_FOLDS, shuffle=True, random_state=seed).split(x, labels, group)
+    ):
+        out[test] = k
+    return out
+
+
+def _held_out(x: np.ndarray, labels: np.ndarray, folds: np.ndarray) -> np.ndarray:
     """Decision values of stamps whose host the probe has not seen, each fold's on the scale of its training rows."""
     out = np.empty(len(labels))
-    for train, test in StratifiedGroupKFold(N_FOLDS, shuffle=True, random_state=seed).split(x, labels, group):
-        fitted = LogisticRegression(C=PENALTY, max_iter=500).fit(x[train], labels[train])
-        trained = fitted.decision_function(x[train])
+    for k in np.unique(folds):
+        test = folds == k
+        fitted = LogisticRegression(C=PENALTY, max_iter=500).fit(x[~test], labels[~test])
+        trained = fitted.decision_function(x[~test])
         out[test] = (fitted.decision_function(x[test]) - trained.mean()) / max(trained.std(), 1e-12)
     return out
 
@@ -85,7 +96,7 @@ def probe(x_first, x_second, group_first, group_second, *, seed: int = 0, n_perm
         Hosts; none is in two folds.
     seed : int
     n_permutations : int
-        Whole cross-validations with the groups' labels permuted; 0 for none.
+        Whole cross-validations with labels and folds exchanged among hosts; 0 for none.
 
     Returns
     -------
@@ -103,31 +114,32 @@ def probe(x_first, x_second, group_first, group_second, *, seed: int = 0, n_perm
     x = _rotated(np.concatenate([x_first, x_second]).astype(float))
     labels = np.repeat([1, 0], [len(x_first), len(x_second)])
     group = np.concatenate([np.asarray(group_first, dtype=str), np.asarray(group_second, dtype=str)])
-    auc = metrics.auroc(_held_out(x, labels, group, seed), labels, group, n_bootstrap=N_BOOTSTRAP, seed=seed)
+    folds = _folds(x, labels, group, seed)
+    auc = metrics.auroc(_held_out(x, labels, folds), labels, group, n_bootstrap=N_BOOTSTRAP, seed=seed)
     out = {"auc": auc, "n_first": len(x_first), "n_second": len(x_second)}
     if not n_permutations:
         return out
     rng = np.random.Generator(np.random.Philox(seed))
     null = []
     for _ in range(n_permutations):
-        shuffled = _permuted(labels, group, rng)
-        scores = _held_out(x, shuffled, group, seed)
+        shuffled, dealt = _permuted(labels, folds, group, rng)
+        scores = _held_out(x, shuffled, dealt)
         null.append(metrics.auroc_statistic(scores, shuffled.astype(bool))(np.ones((1, len(x))))[0])
     p = (1 + sum(v >= auc.value for v in null)) / (1 + n_permutations)
     return out | {"p_value": float(p), "null_95": float(np.quantile(null, 0.95)), "n_permutations": n_permutations}
 
 
-def _permuted(labels: np.ndarray, group: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Labels exchanged among hosts; within a host that is in both samples, among its stamps."""
-    _, codes = np.unique(group, return_inverse=True)
+def _permuted(labels: np.ndarray, folds: np.ndarray, group: np.ndarray, rng: np.random.Generator):
+    """Labels and folds exchanged among hosts; within a host that is in both samples, labels among its stamps."""
+    _, first, codes = np.unique(group, return_index=True, return_inverse=True)
     share = np.bincount(codes, labels) / np.bincount(codes)
-    pure = (share == 0) | (share == 1)
-    of_group = share.copy()
-    of_group[pure] = rng.permutation(share[pure])
-    out = (of_group[codes] > 0.5).astype(int)
-    for c in np.flatnonzero(~pure):
+    pure = np.flatnonzero((share == 0) | (share == 1))
+    of_group, fold, order = share > 0.5, folds[first], rng.permutation(pure)
+    of_group[pure], fold[pure] = of_group[order], fold[order]
+    out = of_group[codes].astype(int)
+    for c in np.flatnonzero((share > 0) & (share < 1)):
         out[codes == c] = rng.permutation(labels[codes == c])
-    return out
+    return out, fold[codes]
 
 
 def frechet(x_first: np.ndarray, x_second: np.ndarray) -> float | None:
