@@ -50,9 +50,10 @@ for key, value in figures.glued(record, "training").items():
 # {glue:text}`arch`, channels {glue:text}`channels`, first weights {glue:text}`weights`. Batch
 # {glue:text}`batch_size`, learning rate {glue:text}`lr`, weight decay {glue:text}`weight_decay`, hard negatives
 # {glue:text}`hard_negative_ratio` of the negatives, core dropout with probability {glue:text}`core_dropout_prob`.
-# After {glue:text}`epochs` epochs the validation loss stands {glue:text}`loss_gap` above the training loss. Best
-# epoch: {glue:text}`best_epoch`, validation AUROC {glue:text}`best_val_auroc`. That epoch was chosen by this very
-# number, so it flatters a little; the test split of the next chapter had no part in the choice.
+# After {glue:text}`epochs` epochs the validation loss less the training loss is {glue:text}`loss_gap`; the training
+# loss is that of harder stamps, with hard negatives and dropped cores. Best epoch: {glue:text}`best_epoch`, validation
+# AUROC {glue:text}`best_val_auroc`. That epoch was chosen by this very number, so it flatters a little; the test split
+# of the next chapter had no part in the choice.
 
 # %% tags=["hide-input"] mystnb={"figure": {"caption": "Every monitor by epoch. Core-masked and core-swapped AUROC are measured at some epochs only.", "name": "fig-training"}, "image": {"alt": "Panels of loss, AUROC overall and by Einstein radius, recall, core-masked and core-swapped AUROC, hard-negative accuracy by kind, gradient norm, learning rate, throughput and pairs met against epoch"}}
 figures.training_curves(result.history)

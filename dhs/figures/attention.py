@@ -134,11 +134,11 @@ def ablation_table(table: pd.DataFrame | None):
     if table is None or not len(table):
         return pd.DataFrame({"ablation": ["skipped: not run for this data set"]})
     metrics = [m for m in table["metric"].unique() if isinstance(m, str)]
-    names = {m: TITLES.get(m, m.replace("tpr_fpr_", "recall at FPR ").replace("auroc_", "AUROC ")) for m in metrics}
+    names = {m: TITLES.get(m, _metric(m)) for m in metrics}
     rows = []
     for variant, found in table.groupby("variant", sort=False):
         first = found.iloc[0]
-        row = {"variant": variant.replace("_", " "), "question": first["question"]}
+        row = {"variant": variant.replace("_", " ")}
         if first["status"] == "skip":
             rows.append(row | {"seeds": f"skipped: {first['reason']}"})
             continue
@@ -146,9 +146,18 @@ def ablation_table(table: pd.DataFrame | None):
         row |= {names[m]: f"{v:.3f}" for m, v in zip(found["metric"], found["value"])}
         rows.append(row | {"minutes": f"{first['minutes']:.1f}" if np.isfinite(first["minutes"]) else ""})
     shown = pd.DataFrame(rows).fillna("")
-    order = ["variant", *(names[m] for m in metrics), "seeds", "minutes", "question"]
+    order = ["variant", *(names[m] for m in metrics), "minutes", "seeds"]
     shown = shown[[c for c in order if c in shown]].rename(columns={"seeds": "AUROC by seed", "minutes": "min a run"})
-    return shown.style.hide(axis="index").set_properties(**{"text-align": "left", "white-space": "normal"})
+    small = {"text-align": "left", "font-size": "75%"}
+    heads = [{"selector": "th", "props": list(small.items())}]
+    return shown.style.hide(axis="index").set_properties(**small).set_table_styles(heads)
+
+
+def _metric(name: str) -> str:
+    """``tpr_fpr_0.01`` and ``auroc_theta_e_0.5_1`` in words."""
+    if name.startswith("auroc_theta_e_"):
+        return 'AUROC {}-{}"'.format(*name.split("_")[-2:])
+    return name.replace("tpr_fpr_", "recall at FPR ").replace("auroc_", "AUROC ")
 
 
 def _against(table: pd.DataFrame, name: str) -> str:

@@ -73,7 +73,10 @@ def training_curves(history: pd.DataFrame) -> Figure:
             axis.plot(epochs[known], history.loc[known, column], "o-", ms=2.5, color=colour, label=_label(column))
         axis.xaxis.set_major_locator(MaxNLocator(4, integer=True))
         axis.set(title=title, xlabel="epoch", ylabel=unit)
-        axis.legend(fontsize=7)
+        if len(columns) > 5:
+            axis.legend(fontsize=5.5, loc="upper right", ncols=2)
+        else:
+            axis.legend(fontsize=7)
     for axis in list(axes.flat)[len(PANELS) :]:
         axis.set_axis_off()
     return figure
