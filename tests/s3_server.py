@@ -32,7 +32,7 @@ class Store:
     throttle : int
         Requests to answer with 503 before any other.
     guarded : bool
-        Answer 403 to requests without the right key, but for reading under ``/bucket/public``.
+        Answer 403 to requests without the right key, but for reading and listing under ``/bucket/public``.
     """
 
     def __init__(self):
@@ -50,7 +50,9 @@ class Store:
         if throttled:
             request.get_data()
             return Response(SLOW_DOWN, 503, content_type="application/xml")(environ, start_response)
-        public = request.method in ("GET", "HEAD") and request.path.startswith("/bucket/public")
+        listed = request.args.get("prefix", "") if request.path.rstrip("/") == "/bucket" else ""
+        of_public = request.path.startswith("/bucket/public") or listed.startswith("public")
+        public = request.method in ("GET", "HEAD") and of_public
         if self.guarded and not public and "Credential=test/" not in request.headers.get("Authorization", ""):
             request.get_data()
             return Response(DENIED, 403, content_type="application/xml")(environ, start_response)
