@@ -17,6 +17,7 @@ from dhs.config import HostsConfig
 from dhs.datasets import reader
 from dhs.datasets.schema import SCORE_SCHEMA
 from dhs.errors import DhsError, InputRefused, Refusal, UsageError
+from dhs.models import checkpoints, networks
 from dhs.models.score import Scorer, host_mag_r, score_pairs
 from dhs.models.shards import CUTOUT_SCHEMA, score_hosts, score_shards
 from dhs.survey import coadds
@@ -65,6 +66,23 @@ def test_features_are_what_the_last_layer_sees(scorer, stamps):
     assert features.shape == (20, 512)
     weight, bias = (p.detach().numpy() for p in (scorer.network.fc.weight, scorer.network.fc.bias))
     np.testing.assert_allclose((features @ weight.T + bias)[:, 0], scorer.logits(stamps), atol=1e-4)
+
+
+@pytest.mark.parametrize("channels", ["raw", "raw+residual"])
+def test_the_fused_network_says_what_the_trained_one_says(trained, stamps, channels, tmp_path):
+    state = checkpoints.load(trained.last)
+    network = networks.build(6 if channels == "raw+residual" else 3).eval()
+    for module in network.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):  # as after training; at its start folding it in is trivial
+            torch.nn.init.normal_(module.running_mean, std=0.1)
+            torch.nn.init.uniform_(module.running_var, 0.5, 2.0)
+    path = tmp_path / "other.pt"
+    checkpoints.save(path, state | {"train": state["train"] | {"channels": channels}, "model": network.state_dict()})
+    scorer = Scorer(path)
+    with torch.inference_mode():
+        want = network(scorer.preprocess(torch.from_numpy(stamps)))[:, 0].numpy()
+    np.testing.assert_allclose(scorer.logits(stamps), want, atol=1e-5)
+    assert scorer.logits(stamps).std() > 1e-3
 
 
 def test_empty_input_gives_empty_output(scorer):
