@@ -4,8 +4,8 @@
 
 ``--json -`` prints the result as the last line. The network is untrained: its logits mean nothing, its passes cost
 what any network's do. A data set of each size is made by repeating a small one under new ids, with as many survey
-negatives for each test pair as the paper's plan has. Each evaluation is a process of its own; memory is that of the
-process and all its workers together (proportional set size, sampled).
+negatives for each test pair as the paper's plan has; those are made beforehand, as ``dhs preflight`` does. Each
+evaluation is a process of its own; memory is its proportional set size, sampled.
 
 - ``passes``: stamps that went through the network, by what they were: every positive, control and hard negative of the
   test split whole and core-masked, three swaps of each positive, the validation split, the interventions, the survey
@@ -14,10 +14,9 @@ process and all its workers together (proportional set size, sampled).
   one process with a thread a core and of a process a core, each at several batch sizes. Measured before and after each
   evaluation; the mean of the two counts.
 - ``ratio``: seconds of the evaluation over (passes / bare rate), from the call to its return; ``ratio_with_start`` with
-  the start of the process as well; ``ratio_cpu``: processor's time of the process and its workers over that of as many
-  bare passes, which other work on the machine hardly touches.
-- ``seconds``: the evaluation's wall time by stage; ``cpu_seconds_in_processes``: processor's time of the workers on
-  each kind of stamp, beside those stages.
+  the start of the process as well; ``ratio_cpu``: processor's time of the whole process over that of as many bare
+  passes, which other work on the machine hardly touches.
+- ``seconds``: the evaluation's wall time by stage; ``cpu_seconds``: processor's time of each kind of job in ``scores``.
 - ``memory_growth``: peak at the largest size over that at the smallest.
 """
 
@@ -32,6 +31,7 @@ import sys
 import tempfile
 import time
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import suppress
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -41,9 +41,9 @@ import pyarrow as pa
 import torch
 
 import dhs
-from dhs import storage
+from dhs import engines, storage
 from dhs.config import Profile, load_profile
-from dhs.datasets import plan
+from dhs.datasets import plan, survey_parts
 from dhs.datasets.reader import open_pairs
 from dhs.models import checkpoints, networks
 from dhs.models.preprocess import Preprocess
@@ -130,18 +130,29 @@ def bare(seconds: float) -> dict:
     return {"how": best, "stamps_per_s": rates[best], "cpu_s_per_stamp": min(costs), "rates": rates}
 
 
+def of_survey(data: str, seed: int) -> tuple[str, int]:
+    return data, seed
+
+
+def make_survey_part(context: tuple[str, int], number: int) -> None:
+    survey_parts.make(*context, number)
+
+
 def evaluate(data: Path, checkpoint: Path, profile: Profile, out: Path) -> dict:
     """One evaluation in a process of its own: wall time, memory, and what it says of itself."""
     settings = out / "profile.yaml"
     storage.write_bytes(settings, profile.to_yaml().encode())
     plan.register(open_pairs(data), profile)
+    n = survey_parts.n_parts(profile.evaluate.n_survey_negatives + profile.evaluate.n_calibration_negatives)
+    list(engines.run(make_survey_part, range(n), of_survey, (str(data), profile.seed), label="survey negatives"))
     command = [sys.executable, "-m", "dhs", "evaluate", "--data-path", str(data), "--checkpoint", str(checkpoint)]
     command += ["--out", str(out), "--profile", str(settings)]
-    started, peak, largest, cpu = time.perf_counter(), 0, 0, {}
+    started, peak, cpu = time.perf_counter(), 0, 0.0
     process = psutil.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
     while process.poll() is None:
-        own, total = sample(process, cpu)
-        peak, largest = max(peak, total), max(largest, own)
+        with suppress(psutil.NoSuchProcess, psutil.AccessDenied):
+            peak, times = max(peak, process.memory_full_info().pss), process.cpu_times()
+            cpu = times.user + times.system
         time.sleep(SAMPLE_S)
     wall = time.perf_counter() - started
     if process.returncode != 0:
@@ -156,30 +167,13 @@ def evaluate(data: Path, checkpoint: Path, profile: Profile, out: Path) -> dict:
         "passes": run["passes"],
         "n_passes": passes,
         "wall_s": wall,
-        "cpu_s": sum(cpu.values()),
+        "cpu_s": cpu,
         "evaluate_s": sum(run["seconds"].values()),
         "seconds": run["seconds"],
-        "cpu_seconds_in_processes": run["cpu_seconds_in_processes"],
+        "cpu_seconds": run["cpu_seconds"],
         "peak_gb": peak / 1e9,
-        "peak_gb_main": largest / 1e9,
         "load": os.getloadavg()[0],
     }
-
-
-def sample(process: psutil.Process, cpu: dict[int, float]) -> tuple[int, int]:
-    """Proportional set size of a process, and of it with its children; the processor's time of each is kept."""
-    sizes = []
-    try:
-        for member in [process, *process.children(recursive=True)]:
-            try:
-                sizes.append(member.memory_full_info().pss)
-                times = member.cpu_times()
-                cpu[member.pid] = times.user + times.system
-            except (psutil.NoSuchProcess, psutil.AccessDenied):
-                continue
-    except psutil.NoSuchProcess:
-        pass
-    return (sizes[0], sum(sizes)) if sizes else (0, 0)
 
 
 def against_bare(run: dict, before: dict, after: dict) -> None:

@@ -230,11 +230,10 @@ def evaluate(
     out: Annotated[str, typer.Option(help="Folder for scores.parquet and evaluation.json.")],
     profile: Profile = "demo",
     real: Annotated[str | None, typer.Option(help="Real lenses (cutouts or pictures) for the realism probe.")] = None,
-    engine: Engine = "processes",
     workers: Workers = None,
 ):
     """Evaluate a checkpoint on the test split."""
-    options = {"profile": profile, "real": real, "engine": engine, "workers": workers}
+    options = {"profile": profile, "real": real, "workers": workers}
     typer.echo(str(dhs.evaluate(data_path, checkpoint, out, **options)))
 
 

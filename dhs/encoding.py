@@ -22,6 +22,7 @@ HEADER = np.dtype(
     [("format", "u1"), ("planes", "u1"), ("side", "<u2"), ("step", "<f4", (BANDS,)), ("zero", "<i4", (BANDS,))]
 )
 LIMIT = 2.0**31 - 1024.0
+SKY_LEVELS = 32  # steps a sky sigma, of a stamp with its noise: the error stays below 1/64 sigma
 
 
 def quantise(image: np.ndarray, step: np.ndarray) -> np.ndarray:

@@ -22,9 +22,8 @@ from dhs import storage
 from dhs.datasets import splits
 from dhs.datasets.resume import refusals_of
 from dhs.datasets.schema import BANDS, PSF_IMAGE, SPLITS
-from dhs.encoding import encode
+from dhs.encoding import SKY_LEVELS, encode
 from dhs.errors import DhsError, Refusal
-from dhs.injection.pair import CONTROL_LEVELS
 from dhs.survey.stamp import HostStamp
 
 INVVAR_LEVELS = 32767  # quantisation steps of the greatest inverse variance
@@ -142,7 +141,7 @@ def host_columns(host: HostStamp, nside: int) -> dict:
         "healpix": int(splits.cells([host.brick_ra], [host.brick_dec], nside)[0]),
         "ra": host.ra,
         "dec": host.dec,
-        "control": encode(host.image, host.sky_sigma / CONTROL_LEVELS),
+        "control": encode(host.image, host.sky_sigma / SKY_LEVELS),
         "z_lens": host.z_phot,
         "lag1": host.lag1,
         "invvar": None,

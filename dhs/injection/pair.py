@@ -21,8 +21,7 @@ from dhs.injection.source import Source
 from dhs.survey.facts import PIXEL_SCALE, is_north
 from dhs.survey.stamp import HostStamp
 
-CONTROL_LEVELS = 32  # quantisation steps a sky sigma, of the control: its error stays below 1/64 sigma
-ARC_LEVELS = 2048  # of noiseless light, whose faint wings hold flux
+ARC_LEVELS = 2048  # quantisation steps a sky sigma, of noiseless light, whose faint wings hold flux
 
 
 @dataclass(frozen=True)

@@ -8,10 +8,12 @@ positive rate of each kind can be measured. A rate over all of them is a rate at
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cached_property
 
 import numpy as np
 
+from dhs.encoding import SKY_LEVELS, quantise
 from dhs.survey import facts
 from dhs.survey.cutouts import stamp_of
 from dhs.survey.mock import (
@@ -171,7 +173,10 @@ class SurveyNegatives:
         return mock_refs(self.seed, self.n, negative_id)
 
     def read(self, i: int) -> HostStamp:
-        """Negative i, checked and measured as a real cutout is, but for its shape: no arc is put on it."""
+        """Negative i, checked and measured as a real cutout is, but for its shape: no arc is put on it.
+
+        Its pixels are rounded as a data set's are, so a stored one is the same.
+        """
         if not 0 <= i < self.n:
             raise IndexError(f"negative {i} of {self.n}")
         name, (ra, dec) = negative_id(self.seed, i), position(self.seed, i)
@@ -186,4 +191,4 @@ class SurveyNegatives:
         content |= {"bands": list(facts.BAND_NAMES), "pixel_scale": facts.PIXEL_SCALE, "flags": ["mock"]}
         stamp = stamp_of(content | {"z_phot": galaxy["z_phot"]}, name, shape=False)
         stamp.meta.update(kind=kind, blue_companions=galaxy.get("blue_companions", 0))
-        return stamp
+        return replace(stamp, image=quantise(stamp.image, stamp.sky_sigma / SKY_LEVELS))

@@ -24,6 +24,7 @@ from tqdm.auto import tqdm
 
 from dhs import storage
 from dhs.config import Profile, Section, TrainConfig, digest, load_profile
+from dhs.datasets import survey_parts
 from dhs.datasets.reader import Pairs, configuration, open_pairs
 from dhs.errors import DhsError, UsageError
 from dhs.models import checkpoints, networks
@@ -31,9 +32,7 @@ from dhs.models.baselines import fit_baselines
 from dhs.models.parts import refuse_candidates
 from dhs.models.score import Scorer
 from dhs.models.train import train
-from dhs.survey.negatives import SurveyNegatives
 from dhs.validation.paired import compare, scores_of
-from dhs.validation.passes import make_negatives
 
 TABLE = "ablation.parquet"
 
@@ -247,7 +246,7 @@ def ablate(
     todo = [(v, s) for s in seeds for v in plan.variants if s in (v.seeds or plan.seeds)]  # all variants, seed by seed
     negatives = None
     if plan.n_survey_negatives:
-        negatives = make_negatives(SurveyNegatives(plan.n_survey_negatives, profile.seed), (0, plan.n_survey_negatives))
+        negatives = survey_parts.read(pairs.path, profile.seed, (0, plan.n_survey_negatives))
     scores: dict[str, dict[int, pd.DataFrame]] = {v.name: {} for v in plan.variants}
     minutes: dict[str, list[float]] = {v.name: [] for v in plan.variants}
     rows: dict[str, list[dict]] = {v.name: [] for v in plan.variants}

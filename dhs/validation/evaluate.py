@@ -9,20 +9,19 @@ from __future__ import annotations
 import html
 import os
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-from tqdm.auto import tqdm
 
 from dhs import storage
 from dhs.config import Profile, digest, load_profile
 from dhs.datasets import plan
 from dhs.datasets.reader import Pairs, open_pairs
 from dhs.errors import DhsError
-from dhs.survey.negatives import SurveyNegatives
-from dhs.validation import completeness, failures, interventions, metrics, passes, realism, sections, worth
+from dhs.validation import completeness, failures, interventions, metrics, passes, sections, worth
 from dhs.validation.gate import jsonable
 from dhs.validation.population import COLUMNS
 from dhs.validation.sections import Scores
@@ -90,21 +89,6 @@ def _text(metric: dict | None) -> str:
     return f"{metric['value']:.3f} ({interval}, n = {metric['n']}, hosts = {metric['n_hosts']})"
 
 
-def _baseline_logits(pairs: Pairs, baselines: dict) -> dict:
-    """Logits of the baselines on positives and controls of val and test, with their hosts and sources."""
-    from dhs.models.parts import read_parts
-
-    scored: dict = {name: {"val": [], "test": []} for name in baselines}
-    for split in ("val", "test") if baselines else ():
-        parts = read_parts(pairs, split, ("pair_id", "host_id", "source_id"), hard=False)
-        for part in tqdm(parts, desc=f"baselines, {split}", disable=None):
-            hosts, sources = ([str(v) for v in part.column(c)] for c in ("host_id", "source_id"))
-            for name, baseline in baselines.items():
-                logits = baseline.logits(part.positive), baseline.logits(part.control)
-                scored[name][split].append((*logits, hosts, sources))
-    return scored
-
-
 def _baselines(scored: dict, val: Scores, test: Scores) -> dict:
     out = {"network": {"auroc": test.auroc("control"), "val": val.auroc("control")}}
     for name, splits in scored.items():
@@ -131,11 +115,10 @@ def evaluate(
     *,
     profile: str | Path | Profile = "demo",
     real: str | None = None,
-    engine: str = "processes",
     workers: int | None = None,
     scorer=None,
     baselines: dict | None = None,
-    survey=SurveyNegatives,
+    survey: Callable | None = None,
 ) -> Evaluation:
     """Score a checkpoint on the test split.
 
@@ -154,14 +137,14 @@ def evaluate(
     profile : str, Path or Profile
     real : str, optional
         Folder of real lenses for the realism probe; by default what ``DHS_DATA_DIR`` holds.
-    engine, workers
-        Who makes and scores stamps (`dhs.validation.passes`); changes no number.
+    workers : int, optional
+        Threads that score (`dhs.validation.passes`), a core each by default; changes no number.
     scorer : object with ``logits(stamps, core_mask_px=None, sky_sigma=None)``, optional
-        Instead of the checkpoint's network; one that can be pickled, where processes are to score.
+        Instead of the checkpoint's network; used by several threads at once.
     baselines : dict of objects with ``logits(stamps)``, optional
         Instead of those fitted to the training split.
-    survey : callable
-        ``survey(n, seed)`` gives the survey negatives.
+    survey : callable, optional
+        ``survey(n, seed)`` gives survey negatives (a `dhs.survey.refs.HostSet`) instead of the data set's own.
 
     Returns
     -------
@@ -183,51 +166,39 @@ def evaluate(
         raise DhsError(f"{data_path}: the test split is empty. Make more pairs, or give splits.test a larger share.")
     registered = plan.open_test(pairs, profile)
     refuse_candidates(pairs, ("val", "test"))
-    counted = passes.Counted(scorer or Scorer(checkpoint))
+    scorer = scorer or Scorer(checkpoint)
     clock.lap("open")
-    everything = (scorer or str(checkpoint), pairs, profile, survey, engine, workers)
-    with passes.one_thread(), passes.running(*everything) as pending:
-        baselines = _fit_baselines(pairs, profile) if baselines is None else baselines
-        scored = _baseline_logits(pairs, baselines)
-        clock.lap("baselines")
-        changed = interventions.intervene(counted, pairs, profile)
-        clock.lap("interventions")
-        probed = _realism(pairs, counted, real, profile)
-        clock.lap("realism")
-        own, found = counted.n, pending()
-        clock.lap("scores, beside which the three before were made")
-        data, files = _measured(found, scored, changed, counted, pairs, profile, clock)
+    fit = (lambda: _fit_baselines(pairs, profile)) if baselines is None else (lambda: baselines)
+    found = passes.run(scorer, pairs, profile, baselines=fit, survey=survey, real=real, workers=workers)
+    clock.lap("scores")
+    counted = passes.Counted(scorer)
+    with passes.one_thread():
+        data, files = _measured(found, counted, pairs, profile, clock)
     data |= {
         "survey_negatives": {
             "mock": bool(getattr(survey, "mock", True)),
-            "n": found.negatives.num_rows,
-            "proportions": _proportions(found.negatives),
+            "n": found.survey.num_rows,
+            "proportions": _proportions(found.survey),
         },
         "frozen": {"evaluate": config.model_dump(mode="json"), "digest": digest(config)},
         "data": {"content_hash": pairs.manifest.get("content_hash"), "counts": pairs.manifest["counts"]},
-        "checkpoint": _about(counted, pairs),
+        "checkpoint": _about(scorer, pairs),
         "plan": {"sha256": registered["sha256"]},
-        "realism": probed,
+        "realism": found.realism,
     }
     data = jsonable(data)
     _write(out, data, *files)
     clock.lap("write")
-    used = {"engine": engine, "workers": workers or os.cpu_count(), "seconds": clock.laps}
-    done = found.passes | {"interventions, realism": own, "failures": counted.n - own}
-    used |= {"passes": done, "cpu_seconds_in_processes": found.seconds}
+    used = {"workers": workers or os.cpu_count(), "seconds": clock.laps, "cpu_seconds": dict(found.seconds)}
+    used |= {"passes": {**found.passes, "failures": counted.n}}
     storage.write_json(storage.join(out, "evaluation_run.json"), used)
     return Evaluation(data)
 
 
-def _realism(pairs: Pairs, scorer, real: str | None, profile: Profile) -> dict:
-    n_permutations = min(realism.N_PERMUTATIONS, profile.evaluate.n_bootstrap // 5)
-    return realism.section(pairs, scorer, real=real, seed=profile.seed, n_permutations=n_permutations)
-
-
-def _measured(found: passes.Found, scored: dict, changed: dict, scorer, pairs: Pairs, profile: Profile, clock: Clock):
+def _measured(found: passes.Found, scorer, pairs: Pairs, profile: Profile, clock: Clock):
     """The sections that are made of scores, and what else is to be written: scores, completeness."""
     config = profile.evaluate
-    table = pa.concat_tables([found.test, found.negatives])
+    table = pa.concat_tables([found.test, found.survey])
     refuse_unscored(pa.concat_tables([table, found.val, found.apart]))
     test, val, apart = (Scores.of(t, config, profile.seed) for t in (table, found.val, found.apart))
     data = sections.discrimination(test)
@@ -241,14 +212,14 @@ def _measured(found: passes.Found, scored: dict, changed: dict, scorer, pairs: P
     data |= rates | {
         "core_masked": sections.core_masked(test),
         "core_swap": sections.core_swap(test, found.swapped),
-        "interventions": interventions.section(changed, profile),
+        "interventions": interventions.section(found.interventions, profile),
         "top": worth.top(test, operating),
         "calibration": worth.calibration(test, val, apart),
         "completeness": complete,
         "purity": worth.purity(test, rates["tpr_at_fpr"]),
         "population": worth.population(test, weights, rates["tpr_at_fpr"]),
         "hard_negatives": sections.hard_negatives(test, operating),
-        "baselines": _baselines(scored, val, test),
+        "baselines": _baselines(found.baselines, val, test),
         "real_lenses": {"file": "real_lenses.json", "reason": "written by dhs real-lenses into its own file"},
         "galleries": sections.galleries(test),
     }

@@ -247,26 +247,6 @@ def gather(parts: Iterable[dict], reason: str) -> dict:
     return {"logits": logits, "columns": columns, "reason": reason}
 
 
-def intervene(scorer, pairs: Pairs, profile: Profile, split: str = "test") -> dict:
-    """Score the first ``evaluate.n_interventions`` pairs of a split under every intervention.
-
-    Parameters
-    ----------
-    scorer : object with ``logits(stamps, core_mask_px=None)``
-    pairs : Pairs
-    profile : Profile
-    split : str
-
-    Returns
-    -------
-    dict
-        As `gather`.
-    """
-    lookup = SourceLookup(pairs.manifest)
-    todo, reason = jobs(pairs, profile.evaluate, lookup, split)
-    return gather((do(job, scorer, pairs, profile.evaluate, lookup, split) for job in todo), reason)
-
-
 def _score(scorer, items: list[Injected], config: EvaluateConfig, logits: dict[str, list]) -> None:
     radius = config.core_radius_px
     whole = np.stack([item.whole for item in items])
@@ -290,7 +270,7 @@ def section(found: dict, profile: Profile) -> dict:
     Parameters
     ----------
     found : dict
-        Of `intervene`.
+        Of `gather`.
     profile : Profile
     """
     columns, logits, config = found["columns"], found["logits"], profile.evaluate

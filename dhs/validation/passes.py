@@ -1,64 +1,74 @@
-"""The forward passes of an evaluation, shared out among processes.
+"""The forward passes of an evaluation, shared out among threads.
 
-A job is a part of the test or validation split, or some survey negatives; whoever has it reads or makes the stamps and
-scores them, so no stamp travels between processes and none waits for another. Every process computes with one thread,
-whoever runs it: sums in another order would change the last bits of a logit. For the same reason logits are float32 on
-every processor, also where it has bfloat16: at a small false-positive rate the threshold lies among the few largest of
-many logits, which bfloat16 would make ties of, and it must hold for scores made elsewhere.
+A job is a part of the test or validation split, some survey negatives, some pairs under every intervention, or the
+realism probe; whoever has it reads the stamps, scores them and lets them go. Threads, since nearly all of the time is
+spent where Python's lock is not held, and a process of its own costs as much memory as an evaluation and some seconds.
+Every job is computed with one thread: sums in another order would change the last bits of a logit. For the same reason
+logits are float32 on every processor, also where it has bfloat16: at a small false-positive rate the threshold lies
+among the few largest of many logits, which bfloat16 would make ties of, and it must hold for scores made elsewhere.
 """
 
 from __future__ import annotations
 
-import threading
+import os
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
 
 import numpy as np
 import pyarrow as pa
+from threadpoolctl import threadpool_limits
+from tqdm.auto import tqdm
 
-from dhs import engines
-from dhs.config import Profile, parse_profile
+from dhs.config import Profile
+from dhs.datasets import survey_parts
 from dhs.datasets.reader import Pairs, per_band, rows
 from dhs.datasets.schema import SCALARS, SCORE_SCHEMA
 from dhs.injection.noise import Stream, generator, shot_noise
+from dhs.validation import interventions, realism
+from dhs.validation.rerender import SourceLookup
 
-CHUNK = 400  # survey negatives a job
-FEW_STAMPS = 3000  # are scored sooner than processes are started
 SWAPS = ("core", "placebo", "outer")
-LABELS = ("test", "val", "survey_negatives", "calibration")
 
 
-@dataclass(frozen=True)
+@dataclass
 class Found:
     """What the network said.
 
     Attributes
     ----------
-    test, val, negatives, apart : pyarrow.Table
+    test, val, survey, apart : pyarrow.Table
         Scores of the two splits, of the survey negatives, and of those set apart for calibration.
     swapped : dict of ndarray, (n,)
         ``pair_id`` and the logits of `swapped_stamps` of the test split.
+    baselines : dict of str to dict of str to list
+        By baseline and split: (positives' logits, controls' logits, hosts, sources) of each part.
+    interventions, realism : dict
+        Of `dhs.validation.interventions.gather` and `dhs.validation.realism.section`.
     passes : dict of str to int
         Stamps that went through the network, by what they were.
     seconds : dict of str to float
-        Processor's time of each kind of job, summed over processes.
+        Processor's time of each kind of job.
     """
 
     test: pa.Table
     val: pa.Table
-    negatives: pa.Table
+    survey: pa.Table
     apart: pa.Table
     swapped: dict[str, np.ndarray]
-    passes: dict[str, int]
-    seconds: dict[str, float]
+    baselines: dict[str, dict[str, list]]
+    interventions: dict
+    realism: dict
+    passes: Counter = field(default_factory=Counter)
+    seconds: Counter = field(default_factory=Counter)
 
 
 class Counted:
-    """A scorer that counts the stamps that go through it."""
+    """A scorer that counts the stamps that go through it; in one thread."""
 
     def __init__(self, scorer):
         self.scorer, self.n = scorer, 0
@@ -81,60 +91,65 @@ class Counted:
 
 @dataclass(frozen=True)
 class _Work:
-    """What a process holds."""
+    """What all jobs share.
 
-    scorer: Counted
+    Attributes
+    ----------
+    survey : callable or None
+        ``survey(n, seed)`` gives survey negatives of another kind than the data set's own.
+    baselines : callable
+        Waits until they are fitted.
+    """
+
+    pairs: Pairs
     profile: Profile
-    survey: Callable
-
-
-def _open(scorer, profile: dict, survey: Callable) -> _Work:
-    import torch
-
-    from dhs.models.score import Scorer
-
-    torch.set_num_threads(1)
-    scorer = Scorer(scorer) if isinstance(scorer, str) else scorer
-    return _Work(Counted(scorer), parse_profile(profile, "evaluation configuration"), survey)
+    survey: Callable | None
+    baselines: Callable[[], dict]
+    real: str | None
 
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Torch computes with one thread inside."""
+    """Torch, numpy and scikit-learn compute with one thread inside."""
     import torch
 
     threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
+    with threadpool_limits(1):
+        torch.set_num_threads(1)
+        try:
+            yield
+        finally:
+            torch.set_num_threads(threads)
 
 
-def make_negatives(negatives, span: tuple[int, int]) -> dict:
-    """Stamps start to stop of a set of survey negatives."""
+def negatives_of(negatives, span: tuple[int, int]) -> dict:
+    """Stamps start to stop of a set of survey negatives, as `dhs.datasets.survey_parts.read` gives them."""
     stamps = [negatives.read(i) for i in range(*span)]
     return {
         "images": np.stack([s.image for s in stamps]).astype(np.float32),
         "host_id": [s.host_id for s in stamps],
-        "subkind": [str(s.meta.get("kind", "")) for s in stamps],
+        "kind": [str(s.meta.get("kind", "")) for s in stamps],
         "psf_fwhm": np.array([s.psf_fwhm for s in stamps], dtype=np.float32),
         "sky_sigma": np.array([s.sky_sigma for s in stamps], dtype=np.float32),
     }
 
 
-def _survey(work: _Work, n: int, span: tuple[int, int], split: str) -> pa.Table:
+def _survey(work: _Work, scorer: Counted, split: str, span: tuple[int, int]) -> pa.Table:
     """Scores of some survey negatives, rows of kind ``survey_negative``."""
     from dhs.models.score import host_mag_r, score_table
 
-    made = make_negatives(work.survey(n, work.profile.seed), span)
-    columns = {"kind": "survey_negative", "split": split, "source_id": "", "host_mag_r": host_mag_r(made["images"])}
-    columns |= {k: made[k] for k in ("host_id", "subkind")}
-    columns["logit"] = work.scorer.logits(made["images"], sky_sigma=made["sky_sigma"])
+    seed = work.profile.seed
+    if work.survey is None:
+        found = survey_parts.read(work.pairs.path, seed, span)
+    else:
+        found = negatives_of(work.survey(span[1], seed), span)
+    columns = {"kind": "survey_negative", "split": split, "source_id": "", "host_mag_r": host_mag_r(found["images"])}
+    columns |= {"host_id": found["host_id"], "subkind": found["kind"]}
+    columns["logit"] = scorer.logits(found["images"], sky_sigma=found["sky_sigma"])
     for b, band in enumerate("grz"):
-        columns[f"psf_fwhm_{band}_arcsec"] = made["psf_fwhm"][:, b]
-        columns[f"sky_sigma_{band}"] = made["sky_sigma"][:, b]
-    return score_table(columns, len(made["host_id"]))
+        columns[f"psf_fwhm_{band}_arcsec"] = found["psf_fwhm"][:, b]
+        columns[f"sky_sigma_{band}"] = found["sky_sigma"][:, b]
+    return score_table(columns, len(found["host_id"]))
 
 
 def swapped_stamps(row: dict, positive: np.ndarray, core: np.ndarray) -> dict[str, np.ndarray]:
@@ -161,16 +176,20 @@ def swapped_stamps(row: dict, positive: np.ndarray, core: np.ndarray) -> dict[st
     }
 
 
-def _pairs(work: _Work, split: str, file: str, negative_file: str | None) -> dict:
-    """Scores of one part; of the test split with the core masked and swapped as well."""
+def _pairs(work: _Work, scorer: Counted, split: str, file: str, negative_file: str | None) -> dict:
+    """Scores of one part, and the baselines'; of the test split with the core masked and swapped as well."""
     from dhs.models.parts import read_files
     from dhs.models.preprocess import core as within
     from dhs.models.score import HARD_COLUMNS, score_part
 
     radius = work.profile.evaluate.core_radius_px if split == "test" else None
     tables, swapped = [SCORE_SCHEMA.empty_table()], {name: [] for name in ("pair_id", *SWAPS)}
+    beside: dict[str, list] = {name: [] for name in work.baselines()}
     for part in read_files(file, negative_file, (*SCALARS, "arc"), HARD_COLUMNS):
-        tables += score_part(work.scorer, replace(part, scalars=part.scalars.drop_columns(["arc"])), radius)
+        tables += score_part(scorer, replace(part, scalars=part.scalars.drop_columns(["arc"])), radius)
+        hosts, sources = ([str(v) for v in part.column(c)] for c in ("host_id", "source_id"))
+        for name, baseline in work.baselines().items():
+            beside[name].append((baseline.logits(part.positive), baseline.logits(part.control), hosts, sources))
         if radius is None:
             continue
         core = within(part.control.shape[-1], radius).numpy()
@@ -179,103 +198,118 @@ def _pairs(work: _Work, split: str, file: str, negative_file: str | None) -> dic
         swapped["pair_id"].append(part.pair_id)
         for name in SWAPS:
             stamps = np.stack([m[name] for m in made]).astype(np.float32)
-            swapped[name].append(work.scorer.logits(stamps, sky_sigma=part.sky_sigma))
-    return {"table": pa.concat_tables(tables), "swapped": swapped}
+            swapped[name].append(scorer.logits(stamps, sky_sigma=part.sky_sigma))
+    return {"table": pa.concat_tables(tables), "swapped": swapped, "baselines": beside}
 
 
-_DO = {"pairs": _pairs, "survey": _survey}
+def _intervene(work: _Work, scorer: Counted, job: interventions.Job, lookup: SourceLookup) -> dict:
+    return interventions.do(job, scorer, work.pairs, work.profile.evaluate, lookup)
 
 
-def _do(work: _Work, job: tuple) -> tuple[object, int, float]:
+def _realism(work: _Work, scorer: Counted) -> dict:
+    n = min(realism.N_PERMUTATIONS, work.profile.evaluate.n_bootstrap // 5)
+    return realism.section(work.pairs, scorer, real=work.real, seed=work.profile.seed, n_permutations=n)
+
+
+_DO = {
+    "realism": _realism,
+    "interventions": _intervene,
+    "survey_negatives": _survey,
+    "calibration": _survey,
+    "test": _pairs,
+    "val": _pairs,
+}
+
+
+def _do(work: _Work, scorer, what: str, arguments: tuple) -> tuple[object, int, float]:
     """What a job gives, how many stamps it put through the network, and the processor's time it took."""
-    started, before = time.process_time(), work.scorer.n
-    result = _DO[job[0]](work, *job[1:])
-    return result, work.scorer.n - before, time.process_time() - started
+    started, counted = time.thread_time(), Counted(scorer)
+    result = _DO[what](work, counted, *arguments)
+    return result, counted.n, time.thread_time() - started
 
 
-def _plan(pairs: Pairs, profile: Profile) -> tuple[list[tuple], list[str], int]:
-    """Jobs, the largest first, what each is for, and about how many stamps there are in all."""
+def _spans(first: int, last: int) -> list[tuple[int, int]]:
+    """Numbers first to last, cut where the stored parts of survey negatives are."""
+    size = survey_parts.PART
+    edges = [first, *range((first // size + 1) * size, last, size), last]
+    return [(a, b) for a, b in pairwise(edges) if b > a]
+
+
+def _early(profile: Profile) -> list[tuple[str, tuple]]:
+    """Jobs that need nothing that is still to be opened: what each is for, and its arguments."""
+    n, apart = profile.evaluate.n_survey_negatives, profile.evaluate.n_calibration_negatives
+    todo = [("realism", ())] + [("survey_negatives", ("test", span)) for span in _spans(0, n)]
+    return todo + [("calibration", ("val", span)) for span in _spans(n, n + apart)]
+
+
+def _late(pairs: Pairs, changes: list[tuple]) -> list[tuple[str, tuple]]:
+    """The others, the longest first."""
     from dhs.models.parts import part_files
 
-    config, todo, labels = profile.evaluate, [], []
-    for split in ("test", "val"):
-        for files in part_files(pairs, split):
-            todo.append(("pairs", split, *files))
-            labels.append(split)
-    n = config.n_survey_negatives
-    for label, split, first, last in (
-        ("survey_negatives", "test", 0, n),
-        ("calibration", "val", n, n + config.n_calibration_negatives),
-    ):
-        spans = [(i, min(i + CHUNK, last)) for i in range(first, last, CHUNK)]
-        todo += [("survey", last, span, split) for span in spans]
-        labels += [label] * len(spans)
-    counts = pairs.manifest["counts"]
-    stamps = 7 * counts["test"] + 2 * counts.get("val", 0) + n + config.n_calibration_negatives
-    return todo, labels, stamps
+    todo = [("interventions", job) for job in changes]
+    return todo + [(split, (split, *files)) for split in ("test", "val") for files in part_files(pairs, split)]
 
 
-@contextmanager
-def running(
-    scorer, pairs: Pairs, profile: Profile, survey: Callable, engine: str = "processes", workers: int | None = None
-) -> Iterator[Callable[[], Found]]:
-    """Start all passes; inside, the caller is free to do other work until it asks for what was found.
+def run(
+    scorer,
+    pairs: Pairs,
+    profile: Profile,
+    *,
+    baselines: Callable[[], dict],
+    survey: Callable | None = None,
+    real: str | None = None,
+    workers: int | None = None,
+) -> Found:
+    """Put everything through the network that an evaluation needs.
 
     Parameters
     ----------
-    scorer : str or object with ``logits(stamps, core_mask_px=None, sky_sigma=None)``
-        A checkpoint, or a scorer that can be pickled.
+    scorer : object with ``logits(stamps, core_mask_px=None, sky_sigma=None)``
+        Shared by all threads.
     pairs : Pairs
     profile : Profile
-    survey : callable
-        ``survey(n, seed)`` gives the survey negatives; importable by name.
-    engine, workers
-        As in `dhs.engines.run`; few stamps are scored in this process. They change no number.
-
-    Yields
-    ------
-    callable
-        Waits, and gives `Found`.
+    baselines : callable
+        Gives baselines by name, objects with ``logits(stamps)``; called once, beside other work.
+    survey : callable, optional
+        ``survey(n, seed)`` gives survey negatives; the data set's own by default.
+    real : str, optional
+        As in `dhs.validation.realism.section`.
+    workers : int, optional
+        Threads; a core each by default. They change no number.
     """
-    todo, labels, stamps = _plan(pairs, profile)
-    setup = (scorer, profile.model_dump(mode="json"), survey)
-    engine = "serial" if engine == "processes" and stamps < FEW_STAMPS else engine
-    stop = threading.Event()
+    import torch
 
-    def work() -> list:
-        results: list = [None] * len(todo)
-        items = list(enumerate(todo))
-        for number, result in engines.run(_numbered, items, _open, setup, engine, workers, "score", unit="job"):
-            results[number] = result
-            if stop.is_set():
-                break
-        return results
-
-    if engine == "serial":
-        yield lambda: _found(work(), labels)
-        return
-    with ThreadPoolExecutor(1) as pool:
-        pending = pool.submit(work)
+    cores = workers or os.cpu_count() or 1
+    with one_thread(), ThreadPoolExecutor(cores, initializer=torch.set_num_threads, initargs=(1,)) as pool:
         try:
-            yield lambda: _found(pending.result(), labels)
+            fitted = pool.submit(baselines)
+            work = _Work(pairs, profile, survey, fitted.result, real)
+            todo = _early(profile)
+            pending = [pool.submit(_do, work, scorer, *job) for job in todo]
+            lookup = SourceLookup(pairs.manifest)
+            changes, reason = interventions.jobs(pairs, profile.evaluate, lookup)
+            late = _late(pairs, [(job, lookup) for job in changes])
+            pending += [pool.submit(_do, work, scorer, *job) for job in late]
+            for future in tqdm(as_completed(pending), total=len(pending), desc="score", unit="job", disable=None):
+                future.result()
         finally:
-            stop.set()
+            pool.shutdown(wait=False, cancel_futures=True)
+    kinds = [what for what, _ in todo + late]
+    return _found(kinds, [future.result() for future in pending], list(fitted.result()), reason)
 
 
-def _numbered(work: _Work, item: tuple[int, tuple]) -> tuple[int, tuple]:
-    return item[0], _do(work, item[1])
-
-
-def _found(results: list, labels: list[str]) -> Found:
+def _found(kinds: list[str], results: list, baselines: list[str], reason: str) -> Found:
     """Results in the order of their jobs, whoever did them."""
-    of = {name: [r[0] for r, label in zip(results, labels) if label == name] for name in LABELS}
-    passes, seconds = Counter(), Counter()
-    for (_, n, spent), label in zip(results, labels):
-        passes[label] += n
-        seconds[label] += spent
+    of = {name: [r[0] for r, kind in zip(results, kinds) if kind == name] for name in _DO}
     empty = SCORE_SCHEMA.empty_table()
     test, val = (pa.concat_tables([empty, *(r["table"] for r in of[split])]) for split in ("test", "val"))
-    negatives, apart = (pa.concat_tables([empty, *of[name]]) for name in ("survey_negatives", "calibration"))
+    survey, apart = (pa.concat_tables([empty, *of[name]]) for name in ("survey_negatives", "calibration"))
     none = {"pair_id": np.empty(0, np.int64)} | dict.fromkeys(SWAPS, np.empty(0, np.float32))
     swapped = {k: np.concatenate([v, *(x for r in of["test"] for x in r["swapped"][k])]) for k, v in none.items()}
-    return Found(test, val, negatives, apart, swapped, dict(passes), dict(seconds))
+    beside = {n: {s: [x for r in of[s] for x in r["baselines"][n]] for s in ("val", "test")} for n in baselines}
+    changed = interventions.gather(of["interventions"], reason)
+    found = Found(test, val, survey, apart, swapped, beside, changed, of["realism"][0])
+    for kind, (_, n, seconds) in zip(kinds, results):
+        found.passes[kind] += n
+        found.seconds[kind] += seconds
+    return found

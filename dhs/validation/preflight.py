@@ -18,12 +18,13 @@ import pyarrow.parquet as pq
 from dhs import engines, storage
 from dhs.config import Profile, load_profile
 from dhs.datasets import plan
+from dhs.datasets import survey_parts as stored
 from dhs.datasets.reader import Pairs, open_pairs
 from dhs.datasets.schema import BANDS, NEGATIVE_SCHEMA, PAIR_SCHEMA, SCALARS, SPLITS
 from dhs.errors import DhsError
 from dhs.validation import arcs, conditions, gates, leakage, normalisation, texture
 from dhs.validation.gate import PreflightReport, Skip, decide, run_gates
-from dhs.validation.measure import FAULTS, READ_ERRORS, Job, Measured, measure_part, open_context
+from dhs.validation.measure import FAULTS, READ_ERRORS, Context, Job, Measured, measure_part, open_context
 from dhs.validation.rerender import SourceLookup
 
 SERIAL_BELOW = 400  # rows to measure; a second process takes as long to start
@@ -138,7 +139,9 @@ class PreflightData:
             raise Skip(f"{self.n_images} pairs have usable images, {least} are needed.")
 
 
-def collect(pairs: Pairs, profile: Profile, engine: str = "processes", workers: int | None = None) -> PreflightData:
+def collect(
+    pairs: Pairs, profile: Profile, engine: str = "processes", workers: int | None = None, survey_parts: int = 0
+) -> PreflightData:
     """Read a data set once; what cannot be read is noted, never raised.
 
     Parameters
@@ -147,6 +150,8 @@ def collect(pairs: Pairs, profile: Profile, engine: str = "processes", workers: 
     profile : Profile
     engine, workers
         As in `dhs.engines.run`; they change no number.
+    survey_parts : int
+        Parts of survey negatives to make beside (`dhs.datasets.survey_parts`).
     """
     data = PreflightData(pairs, profile)
     tables, negative_tables, jobs = {}, {}, []
@@ -167,12 +172,11 @@ def collect(pairs: Pairs, profile: Profile, engine: str = "processes", workers: 
                     negative_file = None
             jobs.append(Job(split, file, negative_file, min(room, tables[file].num_rows)))
             room -= jobs[-1].room
-    if workers is None and sum(job.room for job in jobs) < SERIAL_BELOW:
+    if workers is None and sum(job.room for job in jobs) + stored.PART * survey_parts < SERIAL_BELOW:
         engine = "serial"
-    arguments = (pairs.path, profile.model_dump(mode="json"))
-    done = {
-        m.job.file: m for m in engines.run(measure_part, jobs, open_context, arguments, engine, workers, "preflight")
-    }
+    arguments, todo = (pairs.path, profile.model_dump(mode="json")), [*range(survey_parts), *jobs]
+    found = engines.run(_measure_or_make, todo, open_context, arguments, engine, workers, "preflight")
+    done = {m.job.file: m for m in found if m is not None}
     for job in jobs:
         if done[job.file].error is not None:
             data.unreadable.append((_inside(pairs, job.file), done.pop(job.file).error))
@@ -188,6 +192,14 @@ def collect(pairs: Pairs, profile: Profile, engine: str = "processes", workers: 
         data.no_sources = SourceLookup(pairs.manifest).reason or "no source of these rows is in the source set"
     data.exact = bool(pairs.manifest["hosts"]["mock"]) or bool(np.all(data.images.get("psf_image", False)))
     return data
+
+
+def _measure_or_make(context: Context, item: Job | int) -> Measured | None:
+    """Measure a part of the pairs, or make one of the survey negatives."""
+    if isinstance(item, Job):
+        return measure_part(context, item)
+    stored.make(context.pairs.path, context.profile.seed, item)
+    return None
 
 
 def _gather(data: PreflightData, parts: list[Measured], tables: dict[str, pa.Table]) -> None:
@@ -246,12 +258,12 @@ def preflight(
     engine: str = "processes",
     workers: int | None = None,
 ) -> PreflightReport:
-    """Register the plan, run every gate on a pairs data set, and write ``<out>/preflight.json``.
+    """Register the plan, make the survey negatives it asks for, run every gate, and write ``<out>/preflight.json``.
 
     Parameters
     ----------
     data_path : str or Path
-        Folder or prefix that holds ``split=*`` and ``manifest.json``; ``plan.json`` is written there.
+        Folder or prefix that holds ``split=*`` and ``manifest.json``; ``plan.json`` and ``survey/`` are written there.
     out : str or Path
         Folder for ``preflight.json``; replaced atomically.
     profile : str, Path or Profile
@@ -272,7 +284,8 @@ def preflight(
     engines.check(engine, workers)
     pairs = open_pairs(data_path)
     registered = plan.register(pairs, profile)
-    data = collect(pairs, profile, engine, workers)
+    n_survey = profile.evaluate.n_survey_negatives + profile.evaluate.n_calibration_negatives
+    data = collect(pairs, profile, engine, workers, survey_parts=stored.n_parts(n_survey))
     outcomes = run_gates(data, alpha=profile.preflight.alpha)
     mock = [name for name in ("hosts", "sources") if pairs.manifest[name]["mock"]]
     decision, reasons = decide(outcomes, mock)

@@ -8,6 +8,7 @@ cannot, a round source stands in (`dhs.validation.expectation`), and less is ask
 from __future__ import annotations
 
 from dataclasses import dataclass
+from threading import Lock
 
 import numpy as np
 
@@ -90,7 +91,7 @@ def rerender(row, source: Source, supersampling: int) -> Rerendered:
 
 
 class SourceLookup:
-    """Source galaxies of a data set by their id.
+    """Source galaxies of a data set by their id; threads may share one.
 
     Attributes
     ----------
@@ -102,7 +103,7 @@ class SourceLookup:
     """
 
     def __init__(self, manifest: dict):
-        self.reason, self._index, self._set = "", {}, None
+        self.reason, self._index, self._set, self._lock = "", {}, None, Lock()
         self.supersampling, self.renderer = 4, "fast"
         try:
             from dhs.injection.sources import open_sources
@@ -123,4 +124,7 @@ class SourceLookup:
     def get(self, source_id: str | None) -> Source | None:
         """The galaxy of that id, or None."""
         index = self._index.get(source_id)
-        return None if index is None else self._set.read(index)
+        if index is None:
+            return None
+        with self._lock:  # catalogues keep their files open
+            return self._set.read(index)

@@ -8,7 +8,8 @@ from dhs.datasets.reader import stamp
 from dhs.validation import interventions
 from dhs.validation.expectation import radius_map
 from dhs.validation.gate import jsonable
-from dhs.validation.interventions import INTERVENTIONS, Injected, intervene, section
+from dhs.validation.interventions import INTERVENTIONS, Injected, section
+from dhs.validation.rerender import SourceLookup
 
 RADIUS = radius_map()
 
@@ -76,6 +77,13 @@ class Inner:
     def logits(self, stamps, core_mask_px=None):
         zone = self.zone & (RADIUS >= (core_mask_px or 0))
         return (stamps[:, 1][:, zone].sum(axis=1) / SIGMA[1] / 30).astype(np.float32)
+
+
+def intervene(scorer, pairs, profile):
+    lookup, config = SourceLookup(pairs.manifest), profile.evaluate
+    todo, reason = interventions.jobs(pairs, config, lookup)
+    done = (interventions.do(job, scorer, pairs, config, lookup) for job in todo)
+    return interventions.gather(done, reason)
 
 
 @pytest.mark.parametrize("low, high, reads_core", [(0, 4, True), (9, 25, False)])
