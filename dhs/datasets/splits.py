@@ -15,6 +15,9 @@ from dhs.config import SplitsConfig
 from dhs.datasets.schema import SPLITS
 from dhs.errors import DhsError
 
+HELD_OUT = 8
+"""Sources that an interval needs: `dhs.validation.intervals.MIN_CLUSTERS`."""
+
 
 def _unit_hash(text: str) -> float:
     """A number in [0, 1) that depends on the text alone."""
@@ -35,8 +38,9 @@ def split_of_cell(cell: int, seed: int, config: SplitsConfig) -> str:
 def split_sources(ids: list[str], seed: int, config: SplitsConfig) -> dict[str, np.ndarray]:
     """Indices of the sources of each split.
 
-    Sources are few, so the fractions are met by rank of the hash rather than by the hash itself; each split gets at
-    least one.
+    Sources are few, so the fractions are met by rank of the hash rather than by the hash itself. Validation and test
+    get at least `HELD_OUT` each, where a fraction is not 0 and that leaves training half of them; in any case each split
+    gets one.
 
     Raises
     ------
@@ -47,7 +51,8 @@ def split_sources(ids: list[str], seed: int, config: SplitsConfig) -> dict[str, 
     if n < len(SPLITS):
         raise DhsError(f"{n} source galaxies cannot fill {len(SPLITS)} splits: relax the cuts or give more sources.")
     order = np.array(sorted(range(n), key=lambda i: _unit_hash(f"source:{seed}:{ids[i]}")))
-    n_val, n_test = (max(1, round(n * f)) for f in (config.val, config.test))
+    least = HELD_OUT if n >= 4 * HELD_OUT else 1
+    n_val, n_test = (max(least if f > 0 else 1, round(n * f)) for f in (config.val, config.test))
     bounds = {"train": order[: n - n_val - n_test], "val": order[n - n_val - n_test : n - n_test]}
     bounds["test"] = order[n - n_test :]
     return {name: np.sort(index) for name, index in bounds.items()}

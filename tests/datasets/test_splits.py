@@ -6,6 +6,7 @@ import pytest
 from dhs.config import SplitsConfig
 from dhs.datasets import splits
 from dhs.errors import DhsError
+from dhs.validation.intervals import MIN_CLUSTERS
 
 CONFIG = SplitsConfig()
 
@@ -30,10 +31,20 @@ def test_sources_are_in_exactly_one_split_in_any_order():
     ids = [f"s{i}" for i in range(41)]
     parts = splits.split_sources(ids, 3, CONFIG)
     assert sorted(np.concatenate(list(parts.values()))) == list(range(41))
-    assert [len(parts[n]) for n in ("train", "val", "test")] == [29, 6, 6]
+    assert [len(parts[n]) for n in ("train", "val", "test")] == [25, 8, 8]
     shuffled = ids[::-1]
     again = splits.split_sources(shuffled, 3, CONFIG)
     assert {ids[i] for i in parts["test"]} == {shuffled[i] for i in again["test"]}
+
+
+@pytest.mark.parametrize(
+    "n, want", [(250, (174, 38, 38)), (38, (22, 8, 8)), (32, (16, 8, 8)), (31, (21, 5, 5)), (3, (1, 1, 1))]
+)
+def test_few_sources_still_give_an_interval(n, want):
+    """Eight held out each, where that leaves half for training."""
+    parts = splits.split_sources([f"s{i}" for i in range(n)], 3, CONFIG)
+    assert tuple(len(parts[name]) for name in ("train", "val", "test")) == want
+    assert splits.HELD_OUT == MIN_CLUSTERS
 
 
 def test_two_sources_cannot_fill_three_splits():
