@@ -28,6 +28,7 @@ from myst_nb import glue
 import dhs
 import dhs.figures as figures
 from dhs import storage
+from dhs.book.results import stored_benchmark
 
 run = dhs.Run(run_dir, profile, seed)
 pairs, result = run.inject(), run.evaluate()
@@ -35,7 +36,8 @@ evaluation = storage.read_json(run.path / "evaluation.json")
 scores = storage.read_table(run.path / "scores.parquet")
 
 # %% tags=["remove-input"]
-for key, value in figures.glued(evaluation, "evaluation").items():
+benchmark = stored_benchmark("evaluation")
+for key, value in figures.glued({**evaluation, "benchmark": benchmark}, "evaluation").items():
     glue(key, value, display=False)
 
 # %% [markdown]
@@ -203,3 +205,9 @@ figures.gallery(
 
 # %% tags=["hide-input"] mystnb={"figure": {"caption": "Share of simulated samples whose 95 % interval holds the truth, by number of hosts and sources and by statistic.", "name": "fig-interval-coverage"}, "image": {"alt": "Coverage of the intervals for eight designs from 200 hosts and 200 sources down to 12 hosts or 10 sources, against a band of 0.93 to 0.97"}}
 figures.coverage()
+
+# %% [markdown]
+# ## What an evaluation costs
+#
+# Every stamp is scored whole and, on the test split, with its core masked; positives with three swaps as well. With
+# interventions, realism probe, baselines and intervals (`python benchmarks/evaluation.py`): {glue:text}`evaluation_cost`

@@ -39,8 +39,8 @@ def split_sources(ids: list[str], seed: int, config: SplitsConfig) -> dict[str, 
     """Indices of the sources of each split.
 
     Sources are few, so the fractions are met by rank of the hash rather than by the hash itself. Validation and test
-    get at least `HELD_OUT` each, where a fraction is not 0 and that leaves training half of them; in any case each split
-    gets one.
+    get at least `HELD_OUT` each, where a fraction is not 0 and that leaves training half of them; in any case each
+    split gets one.
 
     Raises
     ------

@@ -9,22 +9,10 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
+from dhs.figures import costs
+from dhs.figures.costs import text
+
 SPLITS = ("train", "val", "test")
-
-
-def text(value, digits: int = 3) -> str:
-    """A number as it stands in prose; ``not measured`` for null or NaN."""
-    if value is None or (isinstance(value, float) and not math.isfinite(value)):
-        return "not measured"
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, int):
-        return f"{value:,}"
-    return (
-        f"{value:.{digits}f}"
-        if (isinstance(value, float) and 1e-3 <= abs(value) < 1e4) or value == 0
-        else f"{value:.2g}"
-    )
 
 
 def metric_text(metric: Mapping | None, digits: int = 3) -> str:
@@ -52,7 +40,8 @@ def glued(artefact: Mapping, kind: str) -> dict[str, str]:
     ----------
     artefact : mapping
         The manifest, ``preflight.json``, ``{"history": DataFrame, "config": mapping, "ablation": DataFrame,
-        "benchmark": mapping}`` of the training, ``evaluation.json``, ``real_lenses.json``, ``signoff.json`` or the
+        "benchmark": mapping}`` of the training, ``evaluation.json`` and its ``benchmark``, ``real_lenses.json``,
+        ``signoff.json`` or the
         measurement of `dhs.figures.scale`; empty where the run has none.
     kind : {"pairs", "preflight", "training", "evaluation", "real_lenses", "signoff", "scale"}
 
@@ -67,7 +56,7 @@ def glued(artefact: Mapping, kind: str) -> dict[str, str]:
         "evaluation": _evaluation,
         "real_lenses": _real_lenses,
         "signoff": _signoff,
-        "scale": _scale,
+        "scale": costs.scale,
     }
     return makers[kind](artefact or {})
 
@@ -191,26 +180,7 @@ def _training(record: Mapping) -> dict[str, str]:
         "core_dropout_prob",
     ):
         out[name] = str(section.get(name, "not recorded"))
-    return out | _training_speed(record.get("benchmark") or {}) | _ablation(record.get("ablation"))
-
-
-def _training_speed(bench: Mapping) -> dict[str, str]:
-    """What ``benchmarks/training.py`` stored."""
-    out = {"bench_precision": str(bench.get("precision", "not measured"))}
-    for key, name, digits in (
-        ("bench_vs_plain", "ratio_vs_plain_fp32_loop", 2),
-        ("bench_rate", "stamps_per_s_ours", 0),
-        ("bench_rate_plain", "stamps_per_s_plain", 0),
-        ("bench_auroc", "auroc_ours", 3),
-        ("bench_auroc_plain", "auroc_plain", 3),
-        ("bench_loader", "loader_overhead", 2),
-        ("bench_vs_v5", "ratio_vs_v5_loader", 1),
-        ("bench_scoring", "scoring_vs_bare_forward", 2),
-        ("bench_ddp_frozen", "ddp_frozen_loss_difference", 3),
-        ("bench_ddp_live", "ddp_live_loss_difference", 3),
-    ):
-        out[key] = text(bench.get(name), digits)
-    return out
+    return out | costs.training(record.get("benchmark") or {}) | _ablation(record.get("ablation"))
 
 
 ABLATIONS = ("unpaired", "no_hard_negatives", "no_core_dropout", "scaled_core_dropout", "raw_and_residual")
@@ -240,7 +210,7 @@ def _ablation(table) -> dict[str, str]:
 
 
 def _evaluation(evaluation: Mapping) -> dict[str, str]:
-    out = {"auroc": metric_text(evaluation.get("auroc"))}
+    out = costs.evaluation(evaluation.get("benchmark") or {}) | {"auroc": metric_text(evaluation.get("auroc"))}
     rates = [r for r in evaluation.get("tpr_at_fpr") or [] if _rate(r).get("value") is not None]
     lowest = min(rates, key=lambda r: r["fpr"]) if rates else None
     out["lowest_fpr"] = text(float(lowest["fpr"]), 4) if lowest else "not measured"
@@ -377,29 +347,3 @@ def _entry(entry) -> str:
         return str(entry)
     keys = ("text", "message", "what", "experiment", "change", "explanation", "reason", "name")
     return next((str(entry[k]) for k in keys if entry.get(k)), "unnamed")
-
-
-def _scale(measured: Mapping) -> dict[str, str]:
-    """The stored measurement and what it makes of 10^8 cutouts, as sentences: whole ones, measured or not."""
-    target, runs = 1e8, measured.get("runs") or []
-    if not runs:
-        absent = "Not measured yet: benchmarks/scale.py does it."
-        return {"scale_measured": absent, "scale_needs": "Without a rate there is no plan.", "scale_held": "unmeasured"}
-    last, own = runs[-1], measured["own_hosts"]
-    spark = measured.get("spark_speedup")
-    said = [
-        f"On {measured['date']}, on {measured['cores']} cores, {text(last['pairs'])} pairs took "
-        f"{text(last['wall_s'] / 60, 1)} minutes and at most {text(last['peak_gb'], 2)} GB over all processes "
-        f"together: {text(last['pairs_per_cpu_s'], 1)} pairs for each second of a core. They share some thousand mock "
-        f"hosts. With a host for every pair it is {text(own['pairs_per_cpu_s'], 1)} pairs, and "
-        f"{text(own['bytes_per_pair'] / 1e3, 1)} kB a pair on disk: that is what a survey costs.",
-        f"Wall time grows with the number of pairs to the power {text(measured['slope_wall'], 2)}.",
-        f"Spark on two cores is {text(spark, 2)} times as fast as on one." if spark else "Spark was not measured.",
-    ]
-    objects = 2e-6 * target * own["parts"] / own["pairs"]
-    return {
-        "scale_measured": " ".join(said),
-        "scale_needs": f"A host each, they take {text(round(target / own['pairs_per_cpu_s'] / 3600))} core hours and "
-        f"{text(own['bytes_per_pair'] * target / 1e12, 2)} TB, in {text(objects, 2)} million objects.",
-        "scale_held": f"{text(measured['plan_bytes_per_pair'] * target / 1e9, 1)} GB",
-    }

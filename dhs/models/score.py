@@ -19,6 +19,7 @@ from dhs.models.preprocess import Preprocess, radius_map
 from dhs.survey.facts import mag_from_flux
 
 APERTURE_PX = 12.0  # 3.1 arcsec
+STEP = 8  # stamps in a batch: a multiple of it, since a processor prepares every layer anew for each other number
 BLOCKS = {"layer1": 64, "layer2": 128, "layer3": 256, "layer4": 512}
 HARD_COLUMNS = ("pair_id", "kind", "arc_snr_matched", "source_id")
 
@@ -99,9 +100,10 @@ class Scorer:
                 if sky_sigma is not None:
                     sigma = torch.tensor(np.asarray(sky_sigma[part], np.float32), device=self.device)
                 images = self.preprocess(batch, core_mask_px, sky_sigma=sigma)
+                images = torch.nn.functional.pad(images, (0, 0, 0, 0, 0, 0, 0, -len(images) % STEP))
                 with low:
                     found = network(images.contiguous(memory_format=torch.channels_last))
-                out.append(found.float().cpu().numpy())
+                out.append(found[: len(batch)].float().cpu().numpy())
         return np.concatenate(out) if out else np.empty((0, 1), np.float32)
 
     def logits(

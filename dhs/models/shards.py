@@ -17,6 +17,7 @@ from dhs.config import digest
 from dhs.datasets import reader
 from dhs.datasets.schema import SCALARS, SCORE_SCHEMA
 from dhs.errors import DhsError, InputRefused, Refusal
+from dhs.models.cpu import give_back
 from dhs.models.parts import part_files, read_files
 from dhs.models.score import HARD_COLUMNS, Scorer, host_mag_r, score_part, score_table
 
@@ -129,6 +130,7 @@ def _score_item(work: _Work, item: tuple) -> str:
     if refusals:
         storage.write_quarantine(storage.join(work.folder, f"quarantine-{number:06d}.parquet"), refusals)
     storage.write_table(path, table)
+    give_back()
     return path
 
 

@@ -223,8 +223,11 @@ _DO = {
 
 def _do(work: _Work, scorer, what: str, arguments: tuple) -> tuple[object, int, float]:
     """What a job gives, how many stamps it put through the network, and the processor's time it took."""
+    from dhs.models.cpu import give_back
+
     started, counted = time.thread_time(), Counted(scorer)
     result = _DO[what](work, counted, *arguments)
+    give_back()
     return result, counted.n, time.thread_time() - started
 
 

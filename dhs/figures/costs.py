@@ -1,0 +1,79 @@
+"""Time and memory as they stand in prose, from the stored benchmarks."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+
+def text(value, digits: int = 3) -> str:
+    """A number as it stands in prose; ``not measured`` for null or NaN."""
+    if value is None or (isinstance(value, float) and not math.isfinite(value)):
+        return "not measured"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int):
+        return f"{value:,}"
+    return (
+        f"{value:.{digits}f}"
+        if (isinstance(value, float) and 1e-3 <= abs(value) < 1e4) or value == 0
+        else f"{value:.2g}"
+    )
+
+
+def training(bench: Mapping) -> dict[str, str]:
+    """What ``benchmarks/training.py`` stored."""
+    out = {"bench_precision": str(bench.get("precision", "not measured"))}
+    for key, name, digits in (
+        ("bench_vs_plain", "ratio_vs_plain_fp32_loop", 2),
+        ("bench_rate", "stamps_per_s_ours", 0),
+        ("bench_rate_plain", "stamps_per_s_plain", 0),
+        ("bench_auroc", "auroc_ours", 3),
+        ("bench_auroc_plain", "auroc_plain", 3),
+        ("bench_loader", "loader_overhead", 2),
+        ("bench_vs_v5", "ratio_vs_v5_loader", 1),
+        ("bench_scoring", "scoring_vs_bare_forward", 2),
+        ("bench_ddp_frozen", "ddp_frozen_loss_difference", 3),
+        ("bench_ddp_live", "ddp_live_loss_difference", 3),
+    ):
+        out[key] = text(bench.get(name), digits)
+    return out
+
+
+def evaluation(bench: Mapping) -> dict[str, str]:
+    """What ``benchmarks/evaluation.py`` stored, as one sentence."""
+    runs = bench.get("runs") or []
+    if not runs:
+        return {"evaluation_cost": "Not measured yet: benchmarks/evaluation.py does it."}
+    said = "; ".join(
+        f"{text(run['n_passes'])} forward passes in {text(run['evaluate_s'] / 60, 1)} minutes, "
+        f"{text(run['ratio'], 2)} times what the bare network needs for them, and {text(run['peak_gb'], 2)} GB"
+        for run in runs
+    )
+    return {"evaluation_cost": f"On {bench['date']}, on {bench['cores']} cores: {said}."}
+
+
+def scale(measured: Mapping) -> dict[str, str]:
+    """The stored measurement and what it makes of 10^8 cutouts, as sentences: whole ones, measured or not."""
+    target, runs = 1e8, measured.get("runs") or []
+    if not runs:
+        absent = "Not measured yet: benchmarks/scale.py does it."
+        return {"scale_measured": absent, "scale_needs": "Without a rate there is no plan.", "scale_held": "unmeasured"}
+    last, own = runs[-1], measured["own_hosts"]
+    spark = measured.get("spark_speedup")
+    said = [
+        f"On {measured['date']}, on {measured['cores']} cores, {text(last['pairs'])} pairs took "
+        f"{text(last['wall_s'] / 60, 1)} minutes and at most {text(last['peak_gb'], 2)} GB over all processes "
+        f"together: {text(last['pairs_per_cpu_s'], 1)} pairs for each second of a core. They share some thousand mock "
+        f"hosts. With a host for every pair it is {text(own['pairs_per_cpu_s'], 1)} pairs, and "
+        f"{text(own['bytes_per_pair'] / 1e3, 1)} kB a pair on disk: that is what a survey costs.",
+        f"Wall time grows with the number of pairs to the power {text(measured['slope_wall'], 2)}.",
+        f"Spark on two cores is {text(spark, 2)} times as fast as on one." if spark else "Spark was not measured.",
+    ]
+    objects = 2e-6 * target * own["parts"] / own["pairs"]
+    return {
+        "scale_measured": " ".join(said),
+        "scale_needs": f"A host each, they take {text(round(target / own['pairs_per_cpu_s'] / 3600))} core hours and "
+        f"{text(own['bytes_per_pair'] * target / 1e12, 2)} TB, in {text(objects, 2)} million objects.",
+        "scale_held": f"{text(measured['plan_bytes_per_pair'] * target / 1e9, 1)} GB",
+    }
