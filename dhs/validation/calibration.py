@@ -188,7 +188,7 @@ def quality(probabilities, labels, hosts=None, sources=None, *, n_bins: int = 10
         ``ece`` and ``brier`` (Brier 1950).
     """
     p, y = finite(probabilities), np.asarray(labels, dtype=float)
-    clusters = Clusters(np.arange(len(p)) if hosts is None else hosts, sources, **options)
+    clusters = Clusters(np.arange(len(p)) if hosts is None else hosts, sources, classes=y, **options)
     member = np.eye(n_bins)[np.clip((p * n_bins).astype(int), 0, n_bins - 1)]
     gap, square = (p - y)[:, None] * member, (p - y) ** 2
 
@@ -224,7 +224,7 @@ def purity_at(scores, labels, threshold: float, prevalence: float, hosts=None, s
     for c, sign in ((True, 1.0), (False, -1.0)):
         if rate[c] > 0:
             influence[labels == c] = sign * (above[labels == c] / rate[c] - 1) / (labels == c).sum()
-    clusters = Clusters(np.arange(len(scores)) if hosts is None else hosts, sources)
+    clusters = Clusters(np.arange(len(scores)) if hosts is None else hosts, sources, classes=labels)
     return clusters.linear(value, value * (1 - value) * influence)
 
 

@@ -88,13 +88,21 @@ class Clusters:
     seed : int
     row_weights : array_like, (n,), optional
         Importance of each row, 1 by default; it multiplies every bootstrap weight.
+    classes : array_like, (n,), optional
+        What a statistic compares, e.g. labels: it is known no better than the class with fewest hosts allows, however
+        many hosts the other has.
     """
 
-    def __init__(self, hosts, sources=None, n_bootstrap: int = 500, seed: int = 0, row_weights=None):
+    def __init__(self, hosts, sources=None, n_bootstrap: int = 500, seed: int = 0, row_weights=None, classes=None):
         self.hosts, self.n_hosts = _codes(hosts)
         self.sources, self.n_sources = None, None
         if sources is not None:
             self.sources, self.n_sources = _codes(sources, blank=True)
+        self.fewest_hosts = self.n_hosts
+        if classes is not None:
+            classes = np.asarray(classes)
+            of_class = [np.bincount(self.hosts[classes == c]) for c in np.unique(classes)]
+            self.fewest_hosts = min((int(np.count_nonzero(n)) for n in of_class), default=0)
         self.n, self.n_bootstrap, self.seed = len(self.hosts), n_bootstrap, seed
         self.two_way = self.n_sources is not None and 0 < self.n_sources < TWO_WAY_BELOW
         self.weighted = row_weights is not None
@@ -102,8 +110,8 @@ class Clusters:
 
     @property
     def smallest(self) -> int:
-        """Clusters on the axis that has fewest."""
-        return min(self.n_hosts, self.n_sources) if self.two_way else self.n_hosts
+        """Clusters on the axis that has fewest; hosts are those of the class that has fewest."""
+        return min(self.fewest_hosts, self.n_sources) if self.two_way else self.fewest_hosts
 
     @property
     def _axes(self) -> tuple[str, ...]:

@@ -106,7 +106,7 @@ def top(scores: Scores, operating: dict | None) -> dict:
     if threshold is not None:
         measured["f1"] = ranking.f1_statistic(logit, labels, threshold, None)
         measured["f1_at_prevalence"] = ranking.f1_statistic(logit, labels, threshold, scores.config.prevalence)
-    found = ranking.together(measured, metrics.Clusters(*part.clusters, **scores.options))
+    found = ranking.together(measured, metrics.Clusters(*part.clusters, classes=labels, **scores.options))
     out = {"n_negatives": n_negative}
     out["partial_auc"] = [{"max_fpr": f, **found.pop(f).as_dict()} for f in rates]
     out |= {name: metrics.missing("too_few_negatives", len(labels)) for name in ("tpr0", "tpr10")} | found
