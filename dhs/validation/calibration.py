@@ -6,7 +6,7 @@ validation split alone, then moved to the prevalence that is asked for.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.special import expit, logit
@@ -212,7 +212,8 @@ def purity(tpr, fpr, prevalence: float):
 def purity_at(scores, labels, threshold: float, prevalence: float, hosts=None, sources=None) -> Metric:
     """Purity of ``score > threshold`` at a prevalence, at that threshold.
 
-    The interval is on the logit scale, where d logit(purity) = dTPR / TPR - dFPR / FPR.
+    The interval is on the logit scale, where d logit(purity) = dTPR / TPR - dFPR / FPR. Where nothing of a class lies
+    above the threshold it propagates the Wilson bounds of both rates instead, each host one trial.
     """
     scores, labels = finite(scores), np.asarray(labels, dtype=bool)
     if labels.all() or not labels.any():
@@ -225,7 +226,12 @@ def purity_at(scores, labels, threshold: float, prevalence: float, hosts=None, s
         if rate[c] > 0:
             influence[labels == c] = sign * (above[labels == c] / rate[c] - 1) / (labels == c).sum()
     clusters = Clusters(np.arange(len(scores)) if hosts is None else hosts, sources, classes=labels)
-    return clusters.linear(value, value * (1 - value) * influence)
+    metric = clusters.linear(value, value * (1 - value) * influence)
+    if metric.ci_low is None or all(rate.values()):
+        return metric
+    tpr, fpr = (wilson(rate[c] * n, n) for c, n in ((c, len(set(clusters.hosts[labels == c]))) for c in (True, False)))
+    low, high = purity(tpr[0], fpr[1], prevalence), purity(tpr[1], fpr[0], prevalence)
+    return replace(metric, ci_low=min(value, float(low)), ci_high=max(value, float(high)))
 
 
 def purity_curve(scores, labels, prevalence: float, min_expected_fp: int = 10, n_points: int = 40) -> list[dict]:
@@ -237,7 +243,7 @@ def purity_curve(scores, labels, prevalence: float, min_expected_fp: int = 10, n
         Lenses, and survey negatives.
     prevalence : float
     min_expected_fp : int
-        The curve ends where fewer negatives than this lie above the threshold.
+        The curve ends where fewer negatives than this lie above the threshold; of equal scores all or none do.
     n_points : int
 
     Returns
@@ -251,9 +257,10 @@ def purity_curve(scores, labels, prevalence: float, min_expected_fp: int = 10, n
     if len(negative) <= min_expected_fp or not len(positive):
         return []
     k = np.unique(np.geomspace(min_expected_fp, len(negative) - 1, n_points).astype(int))
-    thresholds = negative[len(negative) - 1 - k]
-    found = len(positive) - np.searchsorted(positive, thresholds, "right")
+    thresholds = np.unique(negative[len(negative) - 1 - k])[::-1]
     false = len(negative) - np.searchsorted(negative, thresholds, "right")
+    thresholds, false = thresholds[false >= min_expected_fp], false[false >= min_expected_fp]
+    found = len(positive) - np.searchsorted(positive, thresholds, "right")
     (tpr_low, tpr_high), (fpr_low, fpr_high) = wilson(found, len(positive)), wilson(false, len(negative))
     tpr, fpr = found / len(positive), false / len(negative)
     return [

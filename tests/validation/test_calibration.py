@@ -10,6 +10,7 @@ from sklearn.metrics import brier_score_loss
 
 from dhs.errors import DhsError
 from dhs.validation import calibration
+from dhs.validation.metrics import wilson
 
 
 def simulated(n=20_000, scale=1.0, seed=0):
@@ -117,3 +118,26 @@ def test_purity_curve_falls_as_more_is_let_in_and_stops_where_negatives_run_out(
         assert point["ci_low"] <= point["purity"] <= point["ci_high"]
         assert point["completeness"] == np.mean(scores[labels] > point["threshold"])
     assert calibration.purity_curve(scores[:1005], labels[:1005], 1e-3) == []
+
+
+def test_purity_without_a_false_positive_is_bounded_by_what_the_negatives_can_show():
+    """No false positive among 500 negatives: at one lens in ten thousand that shows very little."""
+    labels, prevalence = np.arange(1000) < 500, 1e-4
+    scores = np.where(labels, np.arange(1000) % 2, -1.0)
+    got = calibration.purity_at(scores, labels, 0.5, prevalence)
+    half, none = wilson(250, 500), wilson(0, 500)
+    assert got.value == got.ci_high == 1
+    assert got.ci_low == pytest.approx(calibration.purity(half[0], none[1], prevalence)) and got.ci_low < 0.01
+    nothing = calibration.purity_at(-scores, labels, 0.5, prevalence)
+    assert nothing.value == 0 and nothing.ci_high == pytest.approx(prevalence * none[1], rel=0.02)
+    assert calibration.purity_at(scores, labels, 5.0, prevalence).value is None
+    grouped = calibration.purity_at(scores, labels, 0.5, prevalence, np.arange(1000) // 25)
+    assert grouped.ci_low == pytest.approx(calibration.purity(wilson(10, 20)[0], wilson(0, 20)[1], prevalence))
+
+
+def test_purity_curve_counts_equal_scores_together():
+    labels = np.arange(600) < 100
+    scores = np.r_[np.linspace(0, 4, 100), np.full(30, 3.0), np.full(470, 1.0)]
+    curve = calibration.purity_curve(scores, labels, 1e-3)
+    assert [(p["threshold"], p["fpr"]) for p in curve] == [(1.0, 30 / 500)]
+    assert calibration.purity_curve(np.zeros(600), labels, 1e-3) == []
