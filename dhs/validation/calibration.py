@@ -19,6 +19,8 @@ from sklearn.metrics import brier_score_loss
 from dhs.errors import DhsError
 from dhs.validation.metrics import Clusters, Metric, finite, missing, wilson
 
+MIN_OF_CLASS = 5  # rows of a class below which nothing is fitted
+
 
 class _Logit(ClassifierMixin, BaseEstimator):
     """A fitted classifier whose one feature is its own decision value."""
@@ -105,11 +107,16 @@ def fit(logits, labels) -> Calibrator:
     Raises
     ------
     DhsError
-        One class alone, all logits equal, or a logit that is NaN or infinite.
+        Fewer than `MIN_OF_CLASS` rows of a class, all logits equal, or a logit that is NaN or infinite.
     """
     logits, labels = finite(logits), np.asarray(labels, dtype=bool)
     if labels.all() or not labels.any():
         raise DhsError(f"calibration needs both classes; all {len(labels)} rows are of one. Give a larger val split.")
+    if min(counts := np.bincount(labels, minlength=2)) < MIN_OF_CLASS:
+        raise DhsError(
+            f"calibration needs {MIN_OF_CLASS} rows of each class, not {counts[1]} positives and {counts[0]} others. "
+            "Give a larger val split."
+        )
     if np.ptp(logits) == 0:
         raise DhsError(f"all {len(logits)} logits are {logits[0]:g}: nothing to calibrate. Train the network first.")
     (slope, _), sigmoid = (_line(logits, labels, method) for method in ("temperature", "sigmoid"))
@@ -152,9 +159,8 @@ def reliability(probabilities, labels, n_bins: int = 10) -> dict:
         ``ece``, ``n`` and ``bins``: ``lo, hi, n, predicted, observed, ci_low, ci_high`` (Wilson); empty
         bins are left out.
     """
-    p, y = np.asarray(probabilities, dtype=float), np.asarray(labels, dtype=float)
-    edges = np.linspace(0, 1, n_bins + 1)
-    which = np.clip(np.digitize(p, edges[1:-1]), 0, n_bins - 1)
+    p, y = finite(probabilities), np.asarray(labels, dtype=float)
+    edges, which = np.linspace(0, 1, n_bins + 1), _bin(p, n_bins)
     n, confidence, hits = (np.bincount(which, w, minlength=n_bins) for w in (None, p, y))
     low, high = wilson(hits, n)
     bins = [
@@ -164,6 +170,11 @@ def reliability(probabilities, labels, n_bins: int = 10) -> dict:
     ]
     ece = float(np.abs(hits - confidence).sum() / len(p)) if len(p) else None
     return {"ece": ece, "n": len(p), "bins": bins}
+
+
+def _bin(p: np.ndarray, n_bins: int) -> np.ndarray:
+    """Equal-width bin of each probability; an edge, to rounding, belongs to the bin above it."""
+    return np.clip(np.floor(p * n_bins + 1e-9).astype(int), 0, n_bins - 1)
 
 
 def quality(probabilities, labels, hosts=None, sources=None, *, n_bins: int = 10, **options) -> dict[str, Metric]:
@@ -189,7 +200,7 @@ def quality(probabilities, labels, hosts=None, sources=None, *, n_bins: int = 10
     """
     p, y = finite(probabilities), np.asarray(labels, dtype=float)
     clusters = Clusters(np.arange(len(p)) if hosts is None else hosts, sources, classes=y, **options)
-    member = np.eye(n_bins)[np.clip((p * n_bins).astype(int), 0, n_bins - 1)]
+    member = np.eye(n_bins)[_bin(p, n_bins)]
     gap, square = (p - y)[:, None] * member, (p - y) ** 2
 
     def both(weights: np.ndarray) -> np.ndarray:

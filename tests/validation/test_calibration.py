@@ -82,14 +82,25 @@ def test_reliability_of_a_calibrated_and_of_an_overconfident_score():
     one = calibration.reliability(np.full(100, 0.9), np.r_[np.ones(50), np.zeros(50)])
     assert one["ece"] == pytest.approx(0.4) and len(one["bins"]) == 1
     assert calibration.reliability([], []) == {"ece": None, "n": 0, "bins": []}
+    with pytest.raises(DhsError, match="1 of 2 scores are NaN"):
+        calibration.reliability([0.5, np.nan], [1, 0])
+
+
+def test_the_diagram_and_its_interval_put_probabilities_at_an_edge_into_the_same_bin():
+    """0.3 and 0.6 lie below their edges as numpy's linspace writes those, yet on them when multiplied by ten."""
+    p, labels = np.repeat([0.25, 0.3, 0.55, 0.6], 50), np.arange(200) % 50 < np.repeat([10, 40, 20, 10], 50)
+    diagram = calibration.reliability(p, labels)
+    assert [round(b["lo"], 6) for b in diagram["bins"]] == [0.2, 0.3, 0.5, 0.6]
+    assert calibration.quality(p, labels, n_bootstrap=20)["ece"].value == pytest.approx(diagram["ece"])
 
 
 @pytest.mark.parametrize(
     "logits, labels, message",
     [
         ([1, 2, 3], [1, 1, 1], "all 3 rows are of one"),
-        ([2, 2, 2], [1, 0, 1], "all 3 logits are 2"),
+        ([2] * 12, [1, 0] * 6, "all 12 logits are 2"),
         ([1, np.nan, 3], [1, 0, 1], "1 of 3 scores are NaN"),
+        ([1, 2, 3, 4, 5, 6], [1, 0, 1, 0, 1, 0], "5 rows of each class, not 3 positives and 3 others"),
     ],
 )
 def test_logits_that_cannot_be_calibrated_are_refused(logits, labels, message):
