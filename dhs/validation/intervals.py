@@ -237,12 +237,12 @@ def _interval(value, spread, clusters, bounds) -> tuple[float | None, float | No
     if not np.isfinite(spread):
         return None, None, ("no_interval",)
     few = ("few_clusters",) if clusters < FEW_CLUSTERS else ()
+    # The bound of zero exceptions among so many clusters, where none disagrees or the value is at the end of its range.
+    least = (1 - 0.025 ** (1 / clusters)) * (bounds[1] - bounds[0]) if np.all(np.isfinite(bounds)) else 0.0
     if spread < 1e-12:
-        # No cluster disagrees: the bound is that of zero exceptions among so many clusters.
-        reach = 1 - 0.025 ** (1 / clusters)
-        width = reach * (bounds[1] - bounds[0]) if np.all(np.isfinite(bounds)) else 0.0
-        return max(bounds[0], value - width), min(bounds[1], value + width), ("degenerate", *few)
+        return float(max(bounds[0], value - least)), float(min(bounds[1], value + least)), ("degenerate", *few)
     error = spread * np.sqrt(clusters / (clusters - 1)) * stats.t.ppf(0.975, clusters - 1)
+    error = max(error, least) if value in bounds else error
     if tuple(bounds) == (0.0, 1.0) and 0 < value < 1:
         reach = error / (value * (1 - value))
         return float(expit(logit(value) - reach)), float(expit(logit(value) + reach)), few

@@ -155,6 +155,15 @@ def test_hosts_of_one_class_do_not_stand_for_those_of_the_other():
             assert metric.n_hosts == n_hosts + 500
 
 
+def test_a_recall_of_nothing_is_bounded_by_zero_found_of_so_many():
+    """A draw may lack the extreme negative, so the draws spread; they never say what 60 lenses unseen can hide."""
+    scores = np.r_[np.full(60, 1.0), np.linspace(-3, 0.9, 399), 5.0]
+    labels = np.arange(460) < 60
+    recall = ranking.tpr_before(scores - np.r_[np.linspace(0, 4, 60), np.zeros(400)], labels, 1, n_bootstrap=200)
+    assert recall.value == 0 and "degenerate" not in recall.flags
+    assert recall.ci_high >= 1 - 0.025 ** (1 / 60)
+
+
 @pytest.mark.parametrize("clusters", [10, 60])
 def test_intervals_cover_what_they_claim(clusters):
     rng = np.random.default_rng(5)
