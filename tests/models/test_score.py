@@ -67,6 +67,15 @@ def test_features_are_what_the_last_layer_sees(scorer, stamps):
     np.testing.assert_allclose((features @ weight.T + bias)[:, 0], scorer.logits(stamps), atol=1e-4)
 
 
+def test_features_that_are_no_numbers_are_refused(trained, stamps):
+    broken = Scorer(trained.last)
+    with torch.no_grad():
+        broken.network.layer2[0].conv1.weight.fill_(np.nan)
+    for features in (broken.features, broken.blocks):
+        with pytest.raises(DhsError, match=rf"NaN or infinite for {len(stamps)} of {len(stamps)} stamps. Its weights"):
+            features(stamps)
+
+
 def test_empty_input_gives_empty_output(scorer):
     nothing = np.empty((0, 3, 64, 64), np.float32)
     assert scorer.logits(nothing).shape == (0,) and scorer.features(nothing).shape == (0, 512)
