@@ -148,7 +148,7 @@ def prior_shift(probabilities, balance: float, prevalence: float) -> np.ndarray:
         return expit(logit(p) + logit(prevalence) - logit(balance))
 
 
-def reliability(probabilities, labels, n_bins: int = 10) -> dict:
+def reliability(probabilities, labels, hosts=None, sources=None, *, n_bins: int = 10) -> dict:
     """Reliability diagram in equal-width bins and the expected calibration error.
 
     ECE = sum over bins of (n_bin / n) abs(observed fraction - mean probability) (Naeini et al. 2015, AAAI, eq. 3).
@@ -156,13 +156,21 @@ def reliability(probabilities, labels, n_bins: int = 10) -> dict:
     Returns
     -------
     dict
-        ``ece``, ``n`` and ``bins``: ``lo, hi, n, predicted, observed, ci_low, ci_high`` (Wilson); empty
+        ``ece``, ``n`` and ``bins``: ``lo, hi, n, predicted, observed, ci_low, ci_high`` (Wilson, for the number of
+        independent rows that would spread as these do: Dean & Pagano 2015, J. Surv. Stat. Methodol. 3, 484); empty
         bins are left out.
     """
     p, y = finite(probabilities), np.asarray(labels, dtype=float)
     edges, which = np.linspace(0, 1, n_bins + 1), _bin(p, n_bins)
     n, confidence, hits = (np.bincount(which, w, minlength=n_bins) for w in (None, p, y))
-    low, high = wilson(hits, n)
+    rows = np.arange(len(p))
+    hosts, sources = rows if hosts is None else np.asarray(hosts), None if sources is None else np.asarray(sources)
+    alone = np.zeros(n_bins)
+    for b in np.flatnonzero(n):
+        inside = rows[which == b]
+        alone[b] = _independent(y[inside], Clusters(hosts[inside], None if sources is None else sources[inside]))
+    with np.errstate(invalid="ignore"):
+        low, high = wilson(hits / n * alone, alone)
     bins = [
         {"lo": float(edges[b]), "hi": float(edges[b + 1]), "n": int(n[b]), "predicted": float(confidence[b] / n[b])}
         | {"observed": float(hits[b] / n[b]), "ci_low": float(low[b]), "ci_high": float(high[b])}
@@ -170,6 +178,13 @@ def reliability(probabilities, labels, n_bins: int = 10) -> dict:
     ]
     ece = float(np.abs(hits - confidence).sum() / len(p)) if len(p) else None
     return {"ece": ece, "n": len(p), "bins": bins}
+
+
+def _independent(y: np.ndarray, clusters: Clusters) -> float:
+    """Independent rows whose mean would be known as well; hosts, where no spread can be taken."""
+    p = y.mean()
+    spread = clusters.spread((y - p) / len(y)) if 0 < p < 1 else None
+    return clusters.n_hosts if spread is None else min(len(y), p * (1 - p) / max(spread**2, 1e-30))
 
 
 def _bin(p: np.ndarray, n_bins: int) -> np.ndarray:

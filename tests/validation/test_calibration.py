@@ -86,6 +86,20 @@ def test_reliability_of_a_calibrated_and_of_an_overconfident_score():
         calibration.reliability([0.5, np.nan], [1, 0])
 
 
+def test_intervals_of_the_diagram_know_that_stamps_share_hosts():
+    rng = np.random.default_rng(8)
+    host = np.repeat(np.arange(300), 6)
+    p, labels = np.repeat(rng.random(300), 6), np.repeat(rng.random(300), 6)
+    labels = labels < p  # the stamps of a host are alike: six of them tell no more than one
+    loose, grouped = calibration.reliability(p, labels)["bins"], calibration.reliability(p, labels, host)["bins"]
+    single = calibration.reliability(p[::6], labels[::6])["bins"]
+    for a, b, c in zip(loose, grouped, single):
+        width = {k: v["ci_high"] - v["ci_low"] for k, v in (("loose", a), ("grouped", b), ("single", c))}
+        assert width["grouped"] == pytest.approx(width["single"], rel=0.05) and width["loose"] < 0.6 * width["single"]
+    pairs = calibration.reliability([0.45] * 40, [1, 0] * 20, np.arange(40) // 2)["bins"][0]
+    assert pairs["ci_low"] == pytest.approx(wilson(20, 40)[0])  # a positive and its control never tell more than two
+
+
 def test_the_diagram_and_its_interval_put_probabilities_at_an_edge_into_the_same_bin():
     """0.3 and 0.6 lie below their edges as numpy's linspace writes those, yet on them when multiplied by ten."""
     p, labels = np.repeat([0.25, 0.3, 0.55, 0.6], 50), np.arange(200) % 50 < np.repeat([10, 40, 20, 10], 50)
