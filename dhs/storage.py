@@ -93,6 +93,8 @@ def explained(path: str | Path) -> Iterator[None]:
             said = "no space left on the device. Free some and run again; nothing half-written was kept."
         elif isinstance(error, PermissionError):
             said = "permission denied. Choose a place you may read or write."
+        elif isinstance(error, IsADirectoryError) or "is a directory" in str(error):
+            said = "a folder, not a file. Name the file in it."
         else:
             said = next((said for words, said in _S3_CAUSES if any(w in str(error) for w in words)), None)
         if said is None:

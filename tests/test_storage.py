@@ -67,6 +67,8 @@ def test_bad_files_are_named(tmp_path):
         storage.read_json(tmp_path / "x.json")
     with pytest.raises(DhsError, match="no such file"):
         storage.read_bytes(tmp_path / "absent")
+    with pytest.raises(DhsError, match="a folder, not a file. Name the file in it"):
+        storage.read_bytes(tmp_path)
 
 
 def test_quarantine_does_not_depend_on_order(tmp_path):

@@ -21,6 +21,9 @@ from dhs.survey.facts import mag_from_flux
 APERTURE_PX = 12.0  # 3.1 arcsec
 STEP = 8  # stamps in a batch: a multiple of it, since a processor prepares every layer anew for each other number
 BLOCKS = {"layer1": 64, "layer2": 128, "layer3": 256, "layer4": 512}
+NOT_FINITE_REMEDY = (
+    "Its weights are not finite or overflow: take an earlier checkpoint, or train again with a smaller learning rate."
+)
 HARD_COLUMNS = ("pair_id", "kind", "arc_snr_matched", "source_id")
 
 
@@ -135,8 +138,14 @@ class Scorer:
     def features(
         self, stamps: np.ndarray, core_mask_px: float | None = None, sky_sigma: np.ndarray | None = None
     ) -> np.ndarray:
-        """(n, 512) float32 penultimate features, the input of the last layer."""
-        out = self._run(self._body, stamps, core_mask_px, sky_sigma)
+        """(n, 512) float32 penultimate features, the input of the last layer.
+
+        Raises
+        ------
+        DhsError
+            As `logits`, and where a feature is NaN or infinite.
+        """
+        out = _finite(self._run(self._body, stamps, core_mask_px, sky_sigma))
         return out if len(out) else np.empty((0, self.network.fc.in_features), np.float32)
 
     def blocks(self, stamps: np.ndarray) -> dict[str, np.ndarray]:
@@ -146,9 +155,18 @@ class Scorer:
         """
         if self.config.arch != "resnet18":
             return {}
-        out = self._run(_pooled(self.network), stamps, None, None)
+        out = _finite(self._run(_pooled(self.network), stamps, None, None))
         ends = np.cumsum([0, *BLOCKS.values()])
         return {name: out[:, a:b] for name, a, b in zip(BLOCKS, ends, ends[1:])}
+
+
+def _finite(features: np.ndarray) -> np.ndarray:
+    """Features as they are; a `DhsError` where some are no numbers."""
+    if bad := int((~np.isfinite(features).all(axis=1)).sum()):
+        raise DhsError(
+            f"the network's features are NaN or infinite for {bad} of {len(features)} stamps. {NOT_FINITE_REMEDY}"
+        )
+    return features
 
 
 def _pooled(network: torch.nn.Module) -> torch.nn.Module:

@@ -6,7 +6,7 @@ validation split alone, then moved to the prevalence that is asked for.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.special import expit, logit
@@ -18,6 +18,8 @@ from sklearn.metrics import brier_score_loss
 
 from dhs.errors import DhsError
 from dhs.validation.metrics import Clusters, Metric, finite, missing, wilson
+
+MIN_OF_CLASS = 5  # rows of a class below which nothing is fitted
 
 
 class _Logit(ClassifierMixin, BaseEstimator):
@@ -105,11 +107,16 @@ def fit(logits, labels) -> Calibrator:
     Raises
     ------
     DhsError
-        One class alone, all logits equal, or a logit that is NaN or infinite.
+        Fewer than `MIN_OF_CLASS` rows of a class, all logits equal, or a logit that is NaN or infinite.
     """
     logits, labels = finite(logits), np.asarray(labels, dtype=bool)
     if labels.all() or not labels.any():
         raise DhsError(f"calibration needs both classes; all {len(labels)} rows are of one. Give a larger val split.")
+    if min(counts := np.bincount(labels, minlength=2)) < MIN_OF_CLASS:
+        raise DhsError(
+            f"calibration needs {MIN_OF_CLASS} rows of each class, not {counts[1]} positives and {counts[0]} others. "
+            "Give a larger val split."
+        )
     if np.ptp(logits) == 0:
         raise DhsError(f"all {len(logits)} logits are {logits[0]:g}: nothing to calibrate. Train the network first.")
     (slope, _), sigmoid = (_line(logits, labels, method) for method in ("temperature", "sigmoid"))
@@ -141,7 +148,7 @@ def prior_shift(probabilities, balance: float, prevalence: float) -> np.ndarray:
         return expit(logit(p) + logit(prevalence) - logit(balance))
 
 
-def reliability(probabilities, labels, n_bins: int = 10) -> dict:
+def reliability(probabilities, labels, hosts=None, sources=None, *, n_bins: int = 10) -> dict:
     """Reliability diagram in equal-width bins and the expected calibration error.
 
     ECE = sum over bins of (n_bin / n) abs(observed fraction - mean probability) (Naeini et al. 2015, AAAI, eq. 3).
@@ -149,14 +156,21 @@ def reliability(probabilities, labels, n_bins: int = 10) -> dict:
     Returns
     -------
     dict
-        ``ece``, ``n`` and ``bins``: ``lo, hi, n, predicted, observed, ci_low, ci_high`` (Wilson); empty
+        ``ece``, ``n`` and ``bins``: ``lo, hi, n, predicted, observed, ci_low, ci_high`` (Wilson, for the number of
+        independent rows that would spread as these do: Dean & Pagano 2015, J. Surv. Stat. Methodol. 3, 484); empty
         bins are left out.
     """
-    p, y = np.asarray(probabilities, dtype=float), np.asarray(labels, dtype=float)
-    edges = np.linspace(0, 1, n_bins + 1)
-    which = np.clip(np.digitize(p, edges[1:-1]), 0, n_bins - 1)
+    p, y = finite(probabilities), np.asarray(labels, dtype=float)
+    edges, which = np.linspace(0, 1, n_bins + 1), _bin(p, n_bins)
     n, confidence, hits = (np.bincount(which, w, minlength=n_bins) for w in (None, p, y))
-    low, high = wilson(hits, n)
+    rows = np.arange(len(p))
+    hosts, sources = rows if hosts is None else np.asarray(hosts), None if sources is None else np.asarray(sources)
+    alone = np.zeros(n_bins)
+    for b in np.flatnonzero(n):
+        inside = rows[which == b]
+        alone[b] = _independent(y[inside], Clusters(hosts[inside], None if sources is None else sources[inside]))
+    with np.errstate(invalid="ignore"):
+        low, high = wilson(hits / n * alone, alone)
     bins = [
         {"lo": float(edges[b]), "hi": float(edges[b + 1]), "n": int(n[b]), "predicted": float(confidence[b] / n[b])}
         | {"observed": float(hits[b] / n[b]), "ci_low": float(low[b]), "ci_high": float(high[b])}
@@ -164,6 +178,18 @@ def reliability(probabilities, labels, n_bins: int = 10) -> dict:
     ]
     ece = float(np.abs(hits - confidence).sum() / len(p)) if len(p) else None
     return {"ece": ece, "n": len(p), "bins": bins}
+
+
+def _independent(y: np.ndarray, clusters: Clusters) -> float:
+    """Independent rows whose mean would be known as well; hosts, where no spread can be taken."""
+    p = y.mean()
+    spread = clusters.spread((y - p) / len(y)) if 0 < p < 1 else None
+    return clusters.n_hosts if spread is None else min(len(y), p * (1 - p) / max(spread**2, 1e-30))
+
+
+def _bin(p: np.ndarray, n_bins: int) -> np.ndarray:
+    """Equal-width bin of each probability; an edge, to rounding, belongs to the bin above it."""
+    return np.clip(np.floor(p * n_bins + 1e-9).astype(int), 0, n_bins - 1)
 
 
 def quality(probabilities, labels, hosts=None, sources=None, *, n_bins: int = 10, **options) -> dict[str, Metric]:
@@ -188,8 +214,8 @@ def quality(probabilities, labels, hosts=None, sources=None, *, n_bins: int = 10
         ``ece`` and ``brier`` (Brier 1950).
     """
     p, y = finite(probabilities), np.asarray(labels, dtype=float)
-    clusters = Clusters(np.arange(len(p)) if hosts is None else hosts, sources, **options)
-    member = np.eye(n_bins)[np.clip((p * n_bins).astype(int), 0, n_bins - 1)]
+    clusters = Clusters(np.arange(len(p)) if hosts is None else hosts, sources, classes=y, **options)
+    member = np.eye(n_bins)[_bin(p, n_bins)]
     gap, square = (p - y)[:, None] * member, (p - y) ** 2
 
     def both(weights: np.ndarray) -> np.ndarray:
@@ -212,7 +238,8 @@ def purity(tpr, fpr, prevalence: float):
 def purity_at(scores, labels, threshold: float, prevalence: float, hosts=None, sources=None) -> Metric:
     """Purity of ``score > threshold`` at a prevalence, at that threshold.
 
-    The interval is on the logit scale, where d logit(purity) = dTPR / TPR - dFPR / FPR.
+    The interval is on the logit scale, where d logit(purity) = dTPR / TPR - dFPR / FPR. Where nothing of a class lies
+    above the threshold it propagates the Wilson bounds of both rates instead, each host one trial.
     """
     scores, labels = finite(scores), np.asarray(labels, dtype=bool)
     if labels.all() or not labels.any():
@@ -224,8 +251,13 @@ def purity_at(scores, labels, threshold: float, prevalence: float, hosts=None, s
     for c, sign in ((True, 1.0), (False, -1.0)):
         if rate[c] > 0:
             influence[labels == c] = sign * (above[labels == c] / rate[c] - 1) / (labels == c).sum()
-    clusters = Clusters(np.arange(len(scores)) if hosts is None else hosts, sources)
-    return clusters.linear(value, value * (1 - value) * influence)
+    clusters = Clusters(np.arange(len(scores)) if hosts is None else hosts, sources, classes=labels)
+    metric = clusters.linear(value, value * (1 - value) * influence)
+    if metric.ci_low is None or all(rate.values()):
+        return metric
+    tpr, fpr = (wilson(rate[c] * n, n) for c, n in ((c, len(set(clusters.hosts[labels == c]))) for c in (True, False)))
+    low, high = purity(tpr[0], fpr[1], prevalence), purity(tpr[1], fpr[0], prevalence)
+    return replace(metric, ci_low=min(value, float(low)), ci_high=max(value, float(high)))
 
 
 def purity_curve(scores, labels, prevalence: float, min_expected_fp: int = 10, n_points: int = 40) -> list[dict]:
@@ -237,7 +269,7 @@ def purity_curve(scores, labels, prevalence: float, min_expected_fp: int = 10, n
         Lenses, and survey negatives.
     prevalence : float
     min_expected_fp : int
-        The curve ends where fewer negatives than this lie above the threshold.
+        The curve ends where fewer negatives than this lie above the threshold; of equal scores all or none do.
     n_points : int
 
     Returns
@@ -251,9 +283,10 @@ def purity_curve(scores, labels, prevalence: float, min_expected_fp: int = 10, n
     if len(negative) <= min_expected_fp or not len(positive):
         return []
     k = np.unique(np.geomspace(min_expected_fp, len(negative) - 1, n_points).astype(int))
-    thresholds = negative[len(negative) - 1 - k]
-    found = len(positive) - np.searchsorted(positive, thresholds, "right")
+    thresholds = np.unique(negative[len(negative) - 1 - k])[::-1]
     false = len(negative) - np.searchsorted(negative, thresholds, "right")
+    thresholds, false = thresholds[false >= min_expected_fp], false[false >= min_expected_fp]
+    found = len(positive) - np.searchsorted(positive, thresholds, "right")
     (tpr_low, tpr_high), (fpr_low, fpr_high) = wilson(found, len(positive)), wilson(false, len(negative))
     tpr, fpr = found / len(positive), false / len(negative)
     return [

@@ -15,7 +15,7 @@ from dhs import engines, storage
 from dhs.config import Profile, load_profile
 from dhs.datasets import plan, reader
 from dhs.errors import DhsError, UsageError
-from dhs.models.score import Scorer
+from dhs.models.score import NOT_FINITE_REMEDY, Scorer
 from dhs.models.shards import score_shards
 from dhs.survey.catalogues import Catalogue, known_lenses
 from dhs.validation.calibration import Calibrator
@@ -186,7 +186,7 @@ def _best(parts: list[str], top: int) -> tuple[list[dict], int]:
         n += table.num_rows
         logits = table["logit"].to_numpy()
         if bad := int((~np.isfinite(logits)).sum()):
-            raise DhsError(f"{path}: {bad} logits are NaN or infinite. Delete it and score again.")
+            raise DhsError(f"{path}: {bad} logits of the network are NaN or infinite. {NOT_FINITE_REMEDY}")
         chosen = np.argsort(-logits, kind="stable")[:top]
         best = heapq.nsmallest(top, best + table.take(pa.array(chosen)).to_pylist(), key=lambda row: -row["logit"])
     return best, n

@@ -123,13 +123,14 @@ class CompletenessMap:
             given = np.asarray(values[axis], dtype=float)
             outside = ~((given >= low * (1 - 1e-6)) & (given <= high * (1 + 1e-6)))
             if outside.any():
-                first = np.atleast_1d(given)[np.flatnonzero(np.atleast_1d(outside))[0]]
                 raise DhsError(
-                    f"{axis} = {first:g} is outside {low:g} to {high:g}, where arcs were injected "
+                    f"{axis} = {given[outside][0]:g} is outside {low:g} to {high:g}, where arcs were injected "
                     f"({int(outside.sum())} such values). The map does not extrapolate: leave them out."
                 )
         standard = _standard(values, self.axes, self.centre, self.scale)
         shape = standard.shape[:-1]
+        if not standard.size:
+            return np.empty((0, len(self.coefficients))), shape
         return PolynomialFeatures(2).fit_transform(standard.reshape(-1, len(self.axes))), shape
 
     def __call__(self, **values) -> np.ndarray:
@@ -184,7 +185,7 @@ def fit(columns: Mapping[str, np.ndarray], found, clusters: Clusters, about: Map
     Parameters
     ----------
     columns : mapping of str to ndarray, (n,)
-        `AXES` of the injected arcs; an axis that does not vary is left out.
+        `AXES` of the injected arcs; an axis that does not vary, or is known of no arc, is left out.
     found : ndarray of bool, (n,)
     clusters : Clusters
         Of the rows; its ``row_weights`` weight the fit, its draws make the covariance.
@@ -194,10 +195,11 @@ def fit(columns: Mapping[str, np.ndarray], found, clusters: Clusters, about: Map
     Raises
     ------
     DhsError
-        Fewer than `MIN_OF_EACH` arcs found or missed, or fewer than `MIN_CLUSTERS` clusters.
+        Fewer than `MIN_OF_EACH` arcs found or missed, or fewer than `MIN_CLUSTERS` clusters; no axis that varies, or
+        one that is known of some arcs alone.
     """
     found = np.asarray(found, dtype=bool)
-    axes = tuple(a for a in AXES if a in columns and np.ptp(np.asarray(columns[a], dtype=float)) > 1e-6)
+    axes = _varying(columns)
     if min(found.sum(), (~found).sum()) < MIN_OF_EACH or clusters.smallest < MIN_CLUSTERS:
         raise DhsError(
             f"{int(found.sum())} arcs found and {int((~found).sum())} missed in {clusters.smallest} clusters: a smooth "
@@ -220,6 +222,17 @@ def fit(columns: Mapping[str, np.ndarray], found, clusters: Clusters, about: Map
     about |= _cross_validate(terms, found, weights, clusters.hosts)
     inflate = clusters.smallest / (clusters.smallest - 1)
     return CompletenessMap(axes, ranges, centre, scale, middle, covariance * inflate, clusters.smallest - 1, about)
+
+
+def _varying(columns: Mapping[str, np.ndarray]) -> tuple[str, ...]:
+    known = {a: np.asarray(columns[a], dtype=float) for a in AXES if a in columns}
+    known = {a: v for a, v in known.items() if np.isfinite(v).any()}
+    for axis, values in known.items():
+        if bad := int((~np.isfinite(values)).sum()):
+            raise DhsError(f"{bad} of {len(values)} arcs have no {axis}: leave them out, or leave out the axis.")
+    if not (axes := tuple(a for a, v in known.items() if np.ptp(v) > 1e-6)):
+        raise DhsError(f"none of {list(known)} varies: a smooth completeness needs an axis. Make pairs that differ.")
+    return axes
 
 
 def _solve(terms: np.ndarray, found: np.ndarray, weights: np.ndarray, strength: float) -> np.ndarray:

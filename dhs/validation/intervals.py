@@ -88,13 +88,21 @@ class Clusters:
     seed : int
     row_weights : array_like, (n,), optional
         Importance of each row, 1 by default; it multiplies every bootstrap weight.
+    classes : array_like, (n,), optional
+        What a statistic compares, e.g. labels: it is known no better than the class with fewest hosts allows, however
+        many hosts the other has.
     """
 
-    def __init__(self, hosts, sources=None, n_bootstrap: int = 500, seed: int = 0, row_weights=None):
+    def __init__(self, hosts, sources=None, n_bootstrap: int = 500, seed: int = 0, row_weights=None, classes=None):
         self.hosts, self.n_hosts = _codes(hosts)
         self.sources, self.n_sources = None, None
         if sources is not None:
             self.sources, self.n_sources = _codes(sources, blank=True)
+        self.fewest_hosts = self.n_hosts
+        if classes is not None:
+            classes = np.asarray(classes)
+            of_class = [np.bincount(self.hosts[classes == c]) for c in np.unique(classes)]
+            self.fewest_hosts = min((int(np.count_nonzero(n)) for n in of_class), default=0)
         self.n, self.n_bootstrap, self.seed = len(self.hosts), n_bootstrap, seed
         self.two_way = self.n_sources is not None and 0 < self.n_sources < TWO_WAY_BELOW
         self.weighted = row_weights is not None
@@ -102,8 +110,8 @@ class Clusters:
 
     @property
     def smallest(self) -> int:
-        """Clusters on the axis that has fewest."""
-        return min(self.n_hosts, self.n_sources) if self.two_way else self.n_hosts
+        """Clusters on the axis that has fewest; hosts are those of the class that has fewest."""
+        return min(self.fewest_hosts, self.n_sources) if self.two_way else self.fewest_hosts
 
     @property
     def _axes(self) -> tuple[str, ...]:
@@ -229,12 +237,12 @@ def _interval(value, spread, clusters, bounds) -> tuple[float | None, float | No
     if not np.isfinite(spread):
         return None, None, ("no_interval",)
     few = ("few_clusters",) if clusters < FEW_CLUSTERS else ()
+    # The bound of zero exceptions among so many clusters, where none disagrees or the value is at the end of its range.
+    least = (1 - 0.025 ** (1 / clusters)) * (bounds[1] - bounds[0]) if np.all(np.isfinite(bounds)) else 0.0
     if spread < 1e-12:
-        # No cluster disagrees: the bound is that of zero exceptions among so many clusters.
-        reach = 1 - 0.025 ** (1 / clusters)
-        width = reach * (bounds[1] - bounds[0]) if np.all(np.isfinite(bounds)) else 0.0
-        return max(bounds[0], value - width), min(bounds[1], value + width), ("degenerate", *few)
+        return float(max(bounds[0], value - least)), float(min(bounds[1], value + least)), ("degenerate", *few)
     error = spread * np.sqrt(clusters / (clusters - 1)) * stats.t.ppf(0.975, clusters - 1)
+    error = max(error, least) if value in bounds else error
     if tuple(bounds) == (0.0, 1.0) and 0 < value < 1:
         reach = error / (value * (1 - value))
         return float(expit(logit(value) - reach)), float(expit(logit(value) + reach)), few

@@ -77,7 +77,7 @@ def auroc(
     scores, labels = finite(scores), np.asarray(labels, dtype=bool)
     if labels.all() or not labels.any():
         return missing("one_class", len(labels))
-    clusters = Clusters(_each(scores) if hosts is None else hosts, sources, n_bootstrap, seed, row_weights)
+    clusters = Clusters(_each(scores) if hosts is None else hosts, sources, n_bootstrap, seed, row_weights, labels)
     statistic = auroc_statistic(scores, labels)
     value = float(statistic(clusters.unit)[0])
     if n_bootstrap:
@@ -154,7 +154,7 @@ def recall_curve(
     if labels.all() or not labels.any():
         return [(missing("one_class", len(labels)), missing("one_class", len(labels))) for _ in fprs]
     statistic = recall_statistics(scores, labels, fprs)
-    clusters = Clusters(_each(scores) if hosts is None else hosts, sources, n_bootstrap, seed, row_weights)
+    clusters = Clusters(_each(scores) if hosts is None else hosts, sources, n_bootstrap, seed, row_weights, labels)
     bounds = ((0.0, 1.0), (-np.inf, np.inf)) * len(fprs)
     found = clusters.metrics(statistic(clusters.unit)[:, 0], statistic, bounds)
     return list(zip(found[::2], found[1::2]))

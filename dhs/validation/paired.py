@@ -136,7 +136,8 @@ def compare(
     for other in (*runs, *(reference or [])):
         if not (other[["kind", "pair_id", "host_id"]].equals(first[["kind", "pair_id", "host_id"]])):
             raise DhsError("scores of different test sets can't be compared. Choose another --out.")
-    clusters = metrics.Clusters(first["host_id"], first["source_id"], config.n_bootstrap, seed)
+    lensed = first["kind"] == "positive"
+    clusters = metrics.Clusters(first["host_id"], first["source_id"], config.n_bootstrap, seed, classes=lensed)
     ours = [measures(run, config) for run in runs]
     theirs = [measures(run, config) for run in reference or []]
     one = np.ones((1, len(first)))

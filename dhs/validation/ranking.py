@@ -18,8 +18,8 @@ def _prepared(scores, labels) -> tuple[np.ndarray, np.ndarray, bool]:
     return scores, labels, bool(labels.all() or not labels.any())
 
 
-def _clusters(scores, hosts, sources, options) -> Clusters:
-    return Clusters(np.arange(len(scores)) if hosts is None else hosts, sources, **options)
+def _clusters(labels, hosts, sources, options) -> Clusters:
+    return Clusters(np.arange(len(labels)) if hosts is None else hosts, sources, classes=labels, **options)
 
 
 def partial_auc(scores, labels, max_fpr: float, hosts=None, sources=None, **options) -> Metric:
@@ -45,7 +45,7 @@ def partial_auc(scores, labels, max_fpr: float, hosts=None, sources=None, **opti
     scores, labels, single = _prepared(scores, labels)
     if single:
         return missing("one_class", len(labels))
-    clusters = _clusters(scores, hosts, sources, options)
+    clusters = _clusters(labels, hosts, sources, options)
     return together({"partial_auc": partial_auc_statistic(scores, labels, max_fpr)}, clusters)["partial_auc"]
 
 
@@ -136,7 +136,7 @@ def f1(scores, labels, threshold: float, hosts=None, sources=None, *, prevalence
     scores, labels, single = _prepared(scores, labels)
     if single:
         return missing("one_class", len(labels))
-    clusters = _clusters(scores, hosts, sources, options)
+    clusters = _clusters(labels, hosts, sources, options)
     return together({"f1": f1_statistic(scores, labels, threshold, prevalence)}, clusters)["f1"]
 
 

@@ -11,7 +11,7 @@ from itertools import pairwise
 
 import numpy as np
 import pyarrow as pa
-from scipy.stats import norm
+from scipy import stats
 
 from dhs.config import EvaluateConfig
 from dhs.survey.facts import psf_depth
@@ -182,8 +182,9 @@ def discrimination(scores: Scores) -> dict:
 def p_differs(scores: Scores, chosen: np.ndarray) -> float | None:
     """Two-sided p-value that the AUROC of a stratum against paired controls is that of all other pairs.
 
-    A normal test on the difference, its spread clustered as everywhere; None where a side is too small or too few
-    clusters give no interval. `discrimination` adjusts it over all strata of all axes (Holm 1979).
+    A t test on the difference, its spread clustered as everywhere, with the degrees of freedom of the side that has
+    fewest clusters; None where a side is too small or has too few clusters for an interval. `discrimination` adjusts
+    it over all strata of all axes (Holm 1979).
     """
     part = scores.where(scores.kind("positive", "control"))
     inside = chosen[scores.kind("positive", "control")]
@@ -195,9 +196,11 @@ def p_differs(scores: Scores, chosen: np.ndarray) -> float | None:
         ones = np.ones(mask.sum())
         influence[mask] = sign * metrics.auroc_influence(part["logit"][mask], labels[mask], ones, values[-1])
     spread = Clusters(*part.clusters).spread(influence)
-    if spread is None or spread == 0:
+    fewest = min(Clusters(*part.where(mask).clusters).smallest for mask in (inside, ~inside))
+    if fewest < metrics.MIN_CLUSTERS or not spread:
         return None
-    return float(2 * norm.sf(abs(values[0] - values[1]) / spread))
+    spread *= np.sqrt(fewest / (fewest - 1))
+    return float(2 * stats.t.sf(abs(values[0] - values[1]) / spread, fewest - 1))
 
 
 def _by_pair(scores: Scores, column: str) -> dict:

@@ -40,7 +40,7 @@ def calibration(test: Scores, val: Scores, val_survey: Scores | None = None) -> 
         return {"status": "skip", "reason": str(error)}
     logits = use["logit"].astype(float)
     stated = {"before": expit(logits)} | {m: fitted.probability(logits, m) for m in ("temperature", "isotonic")}
-    diagrams = {name: cal.reliability(p, labels) for name, p in stated.items()}
+    diagrams = {name: cal.reliability(p, labels, *use.clusters) for name, p in stated.items()}
     return {
         "temperature": fitted.temperature,
         "fitted_on": {"split": "val", "n": fitted.n},
@@ -81,7 +81,7 @@ def _survey_calibration(test: Scores, val: Scores, val_survey: Scores | None) ->
     p = fitted.probability(part["logit"], "sigmoid", prevalence=float(labels.mean()))
     shifted = fitted.probability(part["logit"], "sigmoid", prevalence=test.config.prevalence)
     share = np.where(labels, test.config.prevalence / labels.sum(), (1 - test.config.prevalence) / (~labels).sum())
-    checked = cal.reliability(p, labels) | cal.quality(p, labels, *part.clusters, **test.options)
+    checked = cal.reliability(p, labels, *part.clusters) | cal.quality(p, labels, *part.clusters, **test.options)
     # At the prevalence, the lenses that the probabilities promise above 1/2, and those that are there.
     above = shifted > 0.5
     return out | {
@@ -106,7 +106,7 @@ def top(scores: Scores, operating: dict | None) -> dict:
     if threshold is not None:
         measured["f1"] = ranking.f1_statistic(logit, labels, threshold, None)
         measured["f1_at_prevalence"] = ranking.f1_statistic(logit, labels, threshold, scores.config.prevalence)
-    found = ranking.together(measured, metrics.Clusters(*part.clusters, **scores.options))
+    found = ranking.together(measured, metrics.Clusters(*part.clusters, classes=labels, **scores.options))
     out = {"n_negatives": n_negative}
     out["partial_auc"] = [{"max_fpr": f, **found.pop(f).as_dict()} for f in rates]
     out |= {name: metrics.missing("too_few_negatives", len(labels)) for name in ("tpr0", "tpr10")} | found

@@ -85,6 +85,16 @@ def test_the_fused_network_says_what_the_trained_one_says(trained, stamps, chann
     assert scorer.logits(stamps).std() > 1e-3
 
 
+def test_features_that_are_no_numbers_are_refused(trained, stamps, tmp_path):
+    state = checkpoints.load(trained.last)
+    state["model"]["layer2.0.conv1.weight"].fill_(np.nan)
+    checkpoints.save(tmp_path / "broken.pt", state)
+    broken = Scorer(tmp_path / "broken.pt")
+    for features in (broken.features, broken.blocks):
+        with pytest.raises(DhsError, match=rf"NaN or infinite for {len(stamps)} of {len(stamps)} stamps. Its weights"):
+            features(stamps)
+
+
 def test_empty_input_gives_empty_output(scorer):
     nothing = np.empty((0, 3, 64, 64), np.float32)
     assert scorer.logits(nothing).shape == (0,) and scorer.features(nothing).shape == (0, 512)

@@ -10,6 +10,7 @@ from sklearn.metrics import brier_score_loss
 
 from dhs.errors import DhsError
 from dhs.validation import calibration
+from dhs.validation.metrics import wilson
 
 
 def simulated(n=20_000, scale=1.0, seed=0):
@@ -81,14 +82,39 @@ def test_reliability_of_a_calibrated_and_of_an_overconfident_score():
     one = calibration.reliability(np.full(100, 0.9), np.r_[np.ones(50), np.zeros(50)])
     assert one["ece"] == pytest.approx(0.4) and len(one["bins"]) == 1
     assert calibration.reliability([], []) == {"ece": None, "n": 0, "bins": []}
+    with pytest.raises(DhsError, match="1 of 2 scores are NaN"):
+        calibration.reliability([0.5, np.nan], [1, 0])
+
+
+def test_intervals_of_the_diagram_know_that_stamps_share_hosts():
+    rng = np.random.default_rng(8)
+    host = np.repeat(np.arange(300), 6)
+    p, labels = np.repeat(rng.random(300), 6), np.repeat(rng.random(300), 6)
+    labels = labels < p  # the stamps of a host are alike: six of them tell no more than one
+    loose, grouped = calibration.reliability(p, labels)["bins"], calibration.reliability(p, labels, host)["bins"]
+    single = calibration.reliability(p[::6], labels[::6])["bins"]
+    for a, b, c in zip(loose, grouped, single):
+        width = {k: v["ci_high"] - v["ci_low"] for k, v in (("loose", a), ("grouped", b), ("single", c))}
+        assert width["grouped"] == pytest.approx(width["single"], rel=0.05) and width["loose"] < 0.6 * width["single"]
+    pairs = calibration.reliability([0.45] * 40, [1, 0] * 20, np.arange(40) // 2)["bins"][0]
+    assert pairs["ci_low"] == pytest.approx(wilson(20, 40)[0])  # a positive and its control never tell more than two
+
+
+def test_the_diagram_and_its_interval_put_probabilities_at_an_edge_into_the_same_bin():
+    """0.3 and 0.6 lie below their edges as numpy's linspace writes those, yet on them when multiplied by ten."""
+    p, labels = np.repeat([0.25, 0.3, 0.55, 0.6], 50), np.arange(200) % 50 < np.repeat([10, 40, 20, 10], 50)
+    diagram = calibration.reliability(p, labels)
+    assert [round(b["lo"], 6) for b in diagram["bins"]] == [0.2, 0.3, 0.5, 0.6]
+    assert calibration.quality(p, labels, n_bootstrap=20)["ece"].value == pytest.approx(diagram["ece"])
 
 
 @pytest.mark.parametrize(
     "logits, labels, message",
     [
         ([1, 2, 3], [1, 1, 1], "all 3 rows are of one"),
-        ([2, 2, 2], [1, 0, 1], "all 3 logits are 2"),
+        ([2] * 12, [1, 0] * 6, "all 12 logits are 2"),
         ([1, np.nan, 3], [1, 0, 1], "1 of 3 scores are NaN"),
+        ([1, 2, 3, 4, 5, 6], [1, 0, 1, 0, 1, 0], "5 rows of each class, not 3 positives and 3 others"),
     ],
 )
 def test_logits_that_cannot_be_calibrated_are_refused(logits, labels, message):
@@ -117,3 +143,26 @@ def test_purity_curve_falls_as_more_is_let_in_and_stops_where_negatives_run_out(
         assert point["ci_low"] <= point["purity"] <= point["ci_high"]
         assert point["completeness"] == np.mean(scores[labels] > point["threshold"])
     assert calibration.purity_curve(scores[:1005], labels[:1005], 1e-3) == []
+
+
+def test_purity_without_a_false_positive_is_bounded_by_what_the_negatives_can_show():
+    """No false positive among 500 negatives: at one lens in ten thousand that shows very little."""
+    labels, prevalence = np.arange(1000) < 500, 1e-4
+    scores = np.where(labels, np.arange(1000) % 2, -1.0)
+    got = calibration.purity_at(scores, labels, 0.5, prevalence)
+    half, none = wilson(250, 500), wilson(0, 500)
+    assert got.value == got.ci_high == 1
+    assert got.ci_low == pytest.approx(calibration.purity(half[0], none[1], prevalence)) and got.ci_low < 0.01
+    nothing = calibration.purity_at(-scores, labels, 0.5, prevalence)
+    assert nothing.value == 0 and nothing.ci_high == pytest.approx(prevalence * none[1], rel=0.02)
+    assert calibration.purity_at(scores, labels, 5.0, prevalence).value is None
+    grouped = calibration.purity_at(scores, labels, 0.5, prevalence, np.arange(1000) // 25)
+    assert grouped.ci_low == pytest.approx(calibration.purity(wilson(10, 20)[0], wilson(0, 20)[1], prevalence))
+
+
+def test_purity_curve_counts_equal_scores_together():
+    labels = np.arange(600) < 100
+    scores = np.r_[np.linspace(0, 4, 100), np.full(30, 3.0), np.full(470, 1.0)]
+    curve = calibration.purity_curve(scores, labels, 1e-3)
+    assert [(p["threshold"], p["fpr"]) for p in curve] == [(1.0, 30 / 500)]
+    assert calibration.purity_curve(np.zeros(600), labels, 1e-3) == []

@@ -172,7 +172,7 @@ def test_logits_that_are_not_numbers_stop_the_run(registered, tmp_path):
         def logits(self, stamps, core_mask_px=None, sky_sigma=None):
             return np.full(len(stamps), np.nan, np.float32)
 
-    with pytest.raises(DhsError, match="logits are NaN or infinite"):
+    with pytest.raises(DhsError, match="logits of the network are NaN or infinite. Its weights are not finite"):
         score("", tmp_path / "s.parquet", data_path=registered.path, scorer=Broken(), known=None)
 
 

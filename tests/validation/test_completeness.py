@@ -88,6 +88,31 @@ def test_the_map_refuses_to_extrapolate_and_names_the_value():
         model(theta_e_arcsec=1.0)
 
 
+def test_the_map_takes_grids_and_nothing_at_all():
+    columns, found, hosts = simulated(600)
+    model = completeness.fit(columns, found, Clusters(hosts, n_bootstrap=5))
+    theta, snr = np.meshgrid([1.0, 2.0, 2.5], [20.0, 90.0])
+    on_grid = model(theta_e_arcsec=theta, arc_snr_matched=snr, psf_fwhm_r_arcsec=1.3)
+    assert on_grid.shape == (2, 3)
+    assert on_grid[1, 2] == model(theta_e_arcsec=2.5, arc_snr_matched=90.0, psf_fwhm_r_arcsec=1.3)
+    with pytest.raises(DhsError, match="theta_e_arcsec = 12.5 is outside .*2 such values"):
+        model(theta_e_arcsec=np.where(theta > 2, 12.5, theta), arc_snr_matched=snr, psf_fwhm_r_arcsec=1.3)
+    nothing = dict(theta_e_arcsec=[], arc_snr_matched=40.0, psf_fwhm_r_arcsec=1.3)
+    assert model(**nothing).shape == (0,) and model.interval(**nothing)[1].shape == (0,)
+
+
+def test_an_axis_is_left_out_whole_or_not_at_all():
+    columns, found, hosts = simulated(600)
+    clusters = Clusters(hosts, n_bootstrap=5)
+    unknown = columns | {"psf_fwhm_r_arcsec": np.full(600, np.nan)}
+    assert completeness.fit(unknown, found, clusters).axes == ("theta_e_arcsec", "arc_snr_matched")
+    holes = columns | {"psf_fwhm_r_arcsec": np.where(np.arange(600) < 3, np.nan, columns["psf_fwhm_r_arcsec"])}
+    with pytest.raises(DhsError, match="3 of 600 arcs have no psf_fwhm_r_arcsec"):
+        completeness.fit(holes, found, clusters)
+    with pytest.raises(DhsError, match="varies"):
+        completeness.fit({name: np.ones(600) for name in columns}, found, clusters)
+
+
 def test_parquet_round_trip(tmp_path):
     columns, found, hosts = simulated(600)
     model = completeness.fit(columns, found, Clusters(hosts, n_bootstrap=5), {"prior": "response grid"})

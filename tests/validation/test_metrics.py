@@ -10,7 +10,7 @@ from scipy import stats
 from sklearn.metrics import roc_auc_score, roc_curve
 
 from dhs.errors import DhsError
-from dhs.validation import metrics
+from dhs.validation import calibration, metrics, ranking
 
 DATA = os.environ.get("DHS_DATA_DIR")
 
@@ -136,6 +136,32 @@ def test_clusters_decide_what_interval_there_is():
     perfect = metrics.auroc(np.r_[np.ones(50), np.zeros(50)], np.r_[np.ones(50), np.zeros(50)], np.arange(100))
     assert perfect.value == 1 and 0.9 < perfect.ci_low < 1 and "degenerate" in perfect.flags
     assert metrics.auroc([1, 2, 3], [True] * 3).as_dict()["flags"] == ["one_class"]
+
+
+def test_hosts_of_one_class_do_not_stand_for_those_of_the_other():
+    """Five hosts of lenses give no interval, nine a flag and a t interval, however many non-lenses there are."""
+    rng = np.random.default_rng(6)
+    for n_hosts, flags in ((5, {"few_clusters", "no_interval"}), (9, {"few_clusters"}), (40, set())):
+        hosts = np.r_[np.repeat(np.arange(n_hosts), 6), 1000 + np.arange(500)]
+        labels = hosts < 1000
+        scores = rng.normal(size=len(hosts)) + labels
+        options = {"n_bootstrap": 40}
+        found = [metrics.auroc(scores, labels, hosts), *metrics.tpr_at_fpr(scores, labels, 0.1, hosts, **options)]
+        found += [ranking.partial_auc(scores, labels, 0.1, hosts, **options)]
+        found += [calibration.purity_at(scores, labels, 1.0, 0.01, hosts)]
+        found += list(calibration.quality(1 / (1 + np.exp(-scores)), labels, hosts, **options).values())
+        for metric in found:
+            assert set(metric.flags) == flags and (metric.ci_low is None) == (n_hosts == 5)
+            assert metric.n_hosts == n_hosts + 500
+
+
+def test_a_recall_of_nothing_is_bounded_by_zero_found_of_so_many():
+    """A draw may lack the extreme negative, so the draws spread; they never say what 60 lenses unseen can hide."""
+    scores = np.r_[np.full(60, 1.0), np.linspace(-3, 0.9, 399), 5.0]
+    labels = np.arange(460) < 60
+    recall = ranking.tpr_before(scores - np.r_[np.linspace(0, 4, 60), np.zeros(400)], labels, 1, n_bootstrap=200)
+    assert recall.value == 0 and "degenerate" not in recall.flags
+    assert recall.ci_high >= 1 - 0.025 ** (1 / 60)
 
 
 @pytest.mark.parametrize("clusters", [10, 60])
