@@ -135,6 +135,9 @@ def groups(features: np.ndarray, rows: list[dict], seed: int = 0) -> dict:
     """
     if len(features) < MIN_EMBEDDED:
         return {"status": "skip", "reason": f"{len(features)} failures, {MIN_EMBEDDED} are needed"}
+    distinct = len(np.unique(features, axis=0))
+    if distinct <= MAX_GROUPS:
+        return {"status": "skip", "reason": f"{len(features)} failures share {distinct} sets of features: a dead layer"}
     x = StandardScaler().fit_transform(np.asarray(features, dtype=float))
     u, s, _ = np.linalg.svd(x, full_matrices=False)
     x = (u * s)[:, :10]

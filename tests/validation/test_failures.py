@@ -63,6 +63,8 @@ def test_features_with_two_groups_give_two_groups():
     assert [g["medians"]["theta_e_arcsec"] for g in got["groups"]] == [2.0, 0.6]
     assert all(member[i] for i in got["groups"][1]["examples"])
     assert failures.groups(features[:5], rows[:5])["status"] == "skip"
+    dead = failures.groups(np.ones((60, 40)), rows)
+    assert dead["status"] == "skip" and "60 failures share 1 sets of features" in dead["reason"]
 
 
 def test_without_a_threshold_or_a_miss_it_says_so(scores):
