@@ -69,8 +69,8 @@ figures.missed_lenses(real)
 # ## The list
 #
 # A list of real lenses is built by rules from published catalogues: galaxy scale, graded confident, found in ground-based
-# imaging, every coordinate within 2" of a second catalogue, duplicates merged, rows that cite cluster catalogues alone
-# dropped. `dhs fetch lenses --out FOLDER` writes it; `dhs fetch hosts --catalogue FOLDER/real_lenses.csv --out CUTOUTS`
+# imaging, every coordinate within 2" of a second catalogue (other than the table of the lens's own paper), duplicates
+# merged, rows that cite cluster catalogues alone dropped. `dhs fetch lenses --out FOLDER` writes it; `dhs fetch hosts --catalogue FOLDER/real_lenses.csv --out CUTOUTS`
 # then fetches the cutouts.
 
 # %% tags=["hide-input"]
