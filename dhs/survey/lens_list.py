@@ -97,11 +97,11 @@ def first_number(text: str) -> float:
     """The redshift, or the radius, in a free-text field: its first number in (0, 5]; NaN where there is none.
 
     Fields such as ``0.49 | 0.49``, ``0.3?``, ``L``, ``not measured`` and ``-`` occur. A field with a colon is refused:
-    it is no redshift.
+    it is no redshift. Negative numbers stand for "not measured" in many tables and are passed over.
     """
     if ":" in text:
         return float("nan")
-    for found in re.findall(r"(?<![\w.])\d*\.?\d+", text):
+    for found in re.findall(r"(?<![\w.\-−])(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?", text):
         if 0 < float(found) <= 5:
             return float(found)
     return float("nan")

@@ -107,6 +107,12 @@ def test_the_list_is_versioned_and_reads_as_a_catalogue(tables, tmp_path):
         ("-", None),
         ("12:30:01", None),
         ("9.5", None),
+        ("-1", None),
+        ("-1.0", None),
+        ("-99 | 0.4", 0.4),
+        ("0.3-0.4", 0.3),
+        ("5e-1", 0.5),
+        (".49±0.02", 0.49),
     ],
 )
 def test_free_text_redshifts(text, want):
