@@ -236,20 +236,23 @@ def _name(catalogue: Catalogue, index: int) -> str:
 
 
 def write_candidates(table: pa.Table, stem: str) -> list[str]:
-    """Write ``stem.parquet``, ``stem.fits`` and ``stem.vot``."""
+    """Write ``stem.parquet``, ``stem.fits`` and ``stem.vot``; in FITS, letters beyond ASCII become ``\\xe9``."""
     from astropy import units as u
     from astropy.table import Table
 
     data = Table({name: np.array(table[name].to_pylist()) for name in table.column_names})
     for name, unit in (("ra", u.deg), ("dec", u.deg), ("known_lens_arcsec", u.arcsec), ("host_mag_r", u.mag)):
         data[name].unit = unit
+    ascii_only = data.copy()
+    for name in [n for n in data.colnames if data[n].dtype.kind == "U"]:
+        ascii_only[name] = [v.encode("ascii", "backslashreplace").decode() for v in data[name].tolist()]
     paths = [f"{stem}.{suffix}" for suffix in ("parquet", "fits", "vot")]
     storage.write_table(paths[0], table)
-    for path, form in zip(paths[1:], ("fits", "votable")):
+    for path, form, content in zip(paths[1:], ("fits", "votable"), (ascii_only, data)):
         buffer = io.BytesIO()
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            data.write(buffer, format=form)
+            content.write(buffer, format=form)
         storage.write_bytes(path, buffer.getvalue())
     return paths
 

@@ -22,8 +22,9 @@ from dhs.datasets import plan
 from dhs.datasets.reader import open_pairs
 from dhs.errors import DhsError, UsageError
 from dhs.survey import coadds
+from dhs.survey.catalogues import Catalogue
 from dhs.validation.calibration import Calibrator
-from dhs.validation.candidates import score
+from dhs.validation.candidates import candidate_table, score, write_candidates
 from dhs.validation.contact_sheet import contact_sheet
 
 N_HARD = 19  # hard negatives in the clean set: one every second pair, but those that are rings
@@ -105,6 +106,20 @@ def test_an_interrupted_run_is_finished_and_shards_wait_for_one_another(register
     assert (tmp_path / "a.parquet").read_bytes() == (tmp_path / "b.parquet").read_bytes()
     assert both.num_rows == whole.num_rows == 96 + N_HARD
     assert np.isnan(both["probability"].to_numpy()).all()
+
+
+def test_names_in_any_alphabet_reach_every_format(tmp_path):
+    """FITS holds ASCII only: a Greek letter in a catalogue's name stopped the run after everything was scored."""
+    row = {"pair_id": -1, "kind": "cutout", "host_id": "café", "logit": 1.0, "ra": 10.0, "dec": 5.0}
+    row |= {"host_mag_r": 18.0, "psf_fwhm_r_arcsec": 1.2, "sky_sigma_r": 0.002}
+    known = Catalogue("hand", np.array([10.0]), np.array([5.0]), ("β <Ursae>",))
+    paths = write_candidates(candidate_table([row], None, None, known), str(tmp_path / "c"))
+    assert storage.read_table(paths[0])["known_lens"].to_pylist() == ["β <Ursae>"]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        fits, votable = (Table.read(p, format=f) for p, f in zip(paths[1:], ("fits", "votable")))
+    assert (str(votable["id"][0]), str(votable["known_lens"][0])) == ("café", "β <Ursae>")
+    assert (str(fits["id"][0]), str(fits["known_lens"][0])) == ("caf\\xe9", "\\u03b2 <Ursae>")
 
 
 def test_wrong_use_is_refused(clean, evaluation, tmp_path):
