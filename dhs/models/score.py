@@ -139,6 +139,33 @@ class Scorer:
         return {name: out[:, a:b] for name, a, b in zip(BLOCKS, ends, ends[1:])}
 
 
+def refuse_other_network(scorer, evaluated: dict, where) -> None:
+    """Stop where thresholds or probabilities were measured with another checkpoint than the one that scores now.
+
+    Parameters
+    ----------
+    scorer : Scorer
+        One without a ``state`` passes.
+    evaluated : dict
+        ``checkpoint`` of ``evaluation.json``.
+    where : path
+        Of that file.
+
+    Raises
+    ------
+    DhsError
+        Epoch, seed, first weights or training set differ.
+    """
+    state = getattr(scorer, "state", None) or {}
+    known = [k for k in ("epoch", "seed", "weights", "content_hash") if None not in (evaluated.get(k), state.get(k))]
+    other = [f"{k} {str(evaluated[k])[:12]}, here {str(state[k])[:12]}" for k in known if evaluated[k] != state[k]]
+    if other:
+        raise DhsError(
+            f"{where}: was made with another checkpoint ({'; '.join(other)}), whose logits mean something else. "
+            "Run dhs evaluate with this checkpoint, or give the evaluation of this one."
+        )
+
+
 def _pooled(network: torch.nn.Module) -> torch.nn.Module:
     """A module that gives the mean over pixels of each residual block's output, side by side."""
 

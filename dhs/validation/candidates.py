@@ -15,7 +15,7 @@ from dhs import engines, storage
 from dhs.config import Profile, load_profile
 from dhs.datasets import plan, reader
 from dhs.errors import DhsError, UsageError
-from dhs.models.score import Scorer
+from dhs.models.score import Scorer, refuse_other_network
 from dhs.models.shards import score_shards
 from dhs.survey.catalogues import Catalogue, known_lenses
 from dhs.validation.calibration import Calibrator
@@ -99,8 +99,8 @@ def score(
     UsageError
         Both inputs, or neither; a catalogue or cuts for a pairs data set.
     DhsError
-        A bad checkpoint, data set or evaluation; a test split without a registered plan; a folder begun with other
-        inputs; no stamp that could be scored.
+        A bad checkpoint, data set or evaluation, or one of another checkpoint; a test split without a registered plan;
+        a folder begun with other inputs; no stamp that could be scored.
     """
     if (data_path is None) == (cutouts is None):
         raise UsageError("give either data_path (--data-path) or cutouts (--cutouts), one of the two")
@@ -110,9 +110,8 @@ def score(
         raise UsageError(f"shard {shard[0]} of {shard[1]}: count from 0")
     profile = load_profile(profile)
     engines.check(engine, workers, master)
-    if scorer is None:
-        Scorer(checkpoint, precision=precision)  # refuses a bad one before anything is written
-    calibrator, prevalence = _calibrator(evaluation, prevalence)
+    network = scorer or Scorer(checkpoint, precision=precision)  # refuses a bad one before anything is written
+    calibrator, prevalence = _calibrator(evaluation, prevalence, network)
     stem, hosts = str(out).removesuffix(".parquet"), None
     folder = f"{stem}.shards"
     pairs = reader.open_pairs(data_path) if data_path is not None else None
@@ -162,19 +161,24 @@ def score(
     return table
 
 
-def _calibrator(evaluation, prevalence) -> tuple[Calibrator | None, float | None]:
+def _calibrator(evaluation, prevalence, network) -> tuple[Calibrator | None, float | None]:
     if evaluation is None:
         if prevalence is not None:
             raise UsageError("a prevalence needs --evaluation: probabilities come from its calibration.")
         return None, None
-    part = storage.read_json(evaluation).get("calibration", {}).get("survey", {})
+    data = storage.read_json(evaluation)
+    refuse_other_network(network, data.get("checkpoint") or {}, evaluation)
+    part = data.get("calibration", {}).get("survey", {})
     if "calibrator" not in part:
         reason = part.get("reason", "made by an older version")
         raise DhsError(
             f"{evaluation}: holds no calibration on survey negatives ({reason}). "
             "Run dhs evaluate again with evaluate.n_calibration_negatives above 0."
         )
-    return Calibrator.from_dict(part["calibrator"]), part["prevalence"] if prevalence is None else prevalence
+    calibrator = Calibrator.from_dict(part["calibrator"])
+    prevalence = part["prevalence"] if prevalence is None else prevalence
+    calibrator.probability(np.zeros(1), "sigmoid", prevalence)  # refuses a bad prevalence before anything is scored
+    return calibrator, prevalence
 
 
 def _best(parts: list[str], top: int) -> tuple[list[dict], int]:

@@ -139,18 +139,20 @@ def real_lenses(
     Raises
     ------
     DhsError
-        A folder that was asked for does not exist or holds no usable cutout, or the catalogue cannot be read.
+        A folder that was asked for does not exist or holds no usable cutout, the catalogue cannot be read, or
+        ``evaluation.json`` is of another checkpoint.
     """
     profile = load_profile(profile)
     spec = cutouts or _default_cutouts()
     if spec is None:
         reason = f"no real cutout was given and DHS_DATA_DIR holds none. {HOW_TO_GET}"
         return _write(out, {"status": "skip", "reason": reason, "n_lenses": 0}, SCORE_SCHEMA.empty_table())
-    from dhs.models.score import Scorer
+    from dhs.models.score import Scorer, refuse_other_network
     from dhs.models.shards import score_hosts
 
     hosts = _open(spec, profile)
     scorer = scorer or Scorer(checkpoint)
+    refuse_other_network(scorer, _evaluation(out).get("checkpoint") or {}, storage.join(out, "evaluation.json"))
     radius = profile.evaluate.core_radius_px
     table, refusals = score_hosts(scorer, hosts, None, radius, "real_lens", "real")
     refusals = [*hosts.refusals, *refusals]
@@ -306,12 +308,18 @@ def _names(catalogue: str | None):
     return match
 
 
+def _evaluation(out) -> dict:
+    """The last evaluation; empty where there is none."""
+    path = storage.join(out, "evaluation.json")
+    data = storage.read_json(path) if storage.exists(path) else {"tpr_at_fpr": []}
+    if "tpr_at_fpr" not in data:
+        raise DhsError(f"{path}: holds no false-positive rates. Write it with dhs evaluate, or give another --out.")
+    return data
+
+
 def _thresholds(out) -> list[tuple[float, float]]:
     """(fpr, threshold) pairs of the last evaluation."""
-    path = storage.join(out, "evaluation.json")
-    if not storage.exists(path):
-        return []
-    entries = storage.read_json(path)["tpr_at_fpr"]
+    entries = _evaluation(out)["tpr_at_fpr"]
     return [(e["fpr"], e["threshold"]["value"]) for e in entries if e["threshold"]["value"] is not None]
 
 

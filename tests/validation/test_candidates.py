@@ -130,6 +130,14 @@ def test_wrong_use_is_refused(clean, evaluation, tmp_path):
         score("", tmp_path / "s.parquet", data_path=clean.path, prevalence=1e-3, scorer=Flux())
     with pytest.raises(UsageError, match="shard 2 of 2"):
         score("", tmp_path / "s.parquet", data_path=clean.path, shard=(2, 2), scorer=Flux())
+    with pytest.raises(DhsError, match="prevalence 2 "):
+        score("", tmp_path / "s.parquet", data_path=clean.path, evaluation=evaluation, prevalence=2, scorer=Flux())
+    other = Flux()
+    other.state = {"epoch": 2}
+    storage.write_json(evaluation, storage.read_json(evaluation) | {"checkpoint": {"epoch": 1}})
+    with pytest.raises(DhsError, match="another checkpoint .epoch 1, here 2."):
+        score("", tmp_path / "s.parquet", data_path=clean.path, evaluation=evaluation, scorer=other)
+    assert not (tmp_path / "s.shards").exists()
     storage.write_json(evaluation, {"calibration": {"survey": {"status": "skip", "reason": "none apart"}}})
     with pytest.raises(DhsError, match="none apart"):
         score("", tmp_path / "s.parquet", data_path=clean.path, evaluation=evaluation, scorer=Flux())

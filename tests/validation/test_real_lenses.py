@@ -126,6 +126,21 @@ def test_the_brightest_feature_is_found_beside_a_host_and_not_in_it():
     assert feature(0.06, gain=1e3) < 0.5 * feature(0.06), "the host's photons count"
 
 
+@needs_data
+def test_thresholds_of_another_checkpoint_or_of_no_evaluation_are_refused(run):
+    data = storage.read_json(run / "evaluation.json")
+    network, about = Flux(), {"epoch": 3, "seed": 1, "content_hash": "a" * 64, "weights": "random"}
+    network.state = about | {"epoch": 4}
+    storage.write_json(run / "evaluation.json", data | {"checkpoint": about})
+    with pytest.raises(DhsError, match="made with another checkpoint .epoch 3, here 4."):
+        real_lenses("", run, profile="smoke", scorer=network)
+    network.state = about
+    assert real_lenses("", run, profile="smoke", scorer=network)["n_lenses"] == 6
+    storage.write_json(run / "evaluation.json", {"decision": "GO"})
+    with pytest.raises(DhsError, match="holds no false-positive rates"):
+        real_lenses("", run, profile="smoke", scorer=network)
+
+
 def test_a_folder_that_was_asked_for_must_exist(tmp_path):
     with pytest.raises(DhsError, match="nowhere"):
         real_lenses("", tmp_path, cutouts=str(tmp_path / "nowhere"), profile="smoke", scorer=Flux())
