@@ -190,7 +190,10 @@ def _best(parts: list[str], top: int) -> tuple[list[dict], int]:
         n += table.num_rows
         logits = table["logit"].to_numpy()
         if bad := int((~np.isfinite(logits)).sum()):
-            raise DhsError(f"{path}: {bad} logits are NaN or infinite. Delete it and score again.")
+            raise DhsError(
+                f"{path}: {bad} of {table.num_rows} logits are NaN or infinite. The network's weights are not finite "
+                "or overflow: take an earlier checkpoint and another --out."
+            )
         chosen = np.argsort(-logits, kind="stable")[:top]
         best = heapq.nsmallest(top, best + table.take(pa.array(chosen)).to_pylist(), key=lambda row: -row["logit"])
     return best, n

@@ -24,6 +24,7 @@ from dhs.survey.facts import PIXEL_SCALE
 from dhs.survey.hosts import open_hosts
 from dhs.survey.lens_list import first_number
 from dhs.survey.stamp import HostStamp
+from dhs.validation.evaluate import refuse_unscored
 from dhs.validation.expectation import radius_map
 from dhs.validation.gate import jsonable
 from dhs.validation.metrics import Metric, clopper_pearson
@@ -140,7 +141,7 @@ def real_lenses(
     ------
     DhsError
         A folder that was asked for does not exist or holds no usable cutout, the catalogue cannot be read, or
-        ``evaluation.json`` is of another checkpoint.
+        ``evaluation.json`` is of another checkpoint; the network gives NaN.
     """
     profile = load_profile(profile)
     spec = cutouts or _default_cutouts()
@@ -158,6 +159,7 @@ def real_lenses(
     refusals = [*hosts.refusals, *refusals]
     if table.num_rows == 0:
         raise DhsError(f"{spec}: no cutout could be scored ({refusals[0].message}). {refusals[0].remedy}")
+    refuse_unscored(table)
     tables, reference = [table], _survey_logits(out)
     data = {
         "status": "scored",
@@ -175,6 +177,7 @@ def real_lenses(
     if negatives:
         other_hosts = _open(negatives, profile)
         others, refused = score_hosts(scorer, other_hosts, None, radius, "real_negative", "real")
+        refuse_unscored(others)
         refused = [*other_hosts.refusals, *refused]
         tables.append(others)
         data["real_negatives"] = _negatives(out, others, refused) | _alike(out, hosts, other_hosts, others)

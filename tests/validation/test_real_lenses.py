@@ -141,6 +141,14 @@ def test_thresholds_of_another_checkpoint_or_of_no_evaluation_are_refused(run):
         real_lenses("", run, profile="smoke", scorer=network)
 
 
+@needs_data
+def test_a_network_that_gives_nan_has_no_recall(run):
+    network = Flux()
+    network.logits = lambda stamps, *_, **__: np.full(len(stamps), np.nan, np.float32)
+    with pytest.raises(DhsError, match="NaN or infinity for 6 of 6 stamps"):
+        real_lenses("", run, profile="smoke", scorer=network)
+
+
 def test_a_folder_that_was_asked_for_must_exist(tmp_path):
     with pytest.raises(DhsError, match="nowhere"):
         real_lenses("", tmp_path, cutouts=str(tmp_path / "nowhere"), profile="smoke", scorer=Flux())
