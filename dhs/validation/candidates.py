@@ -277,5 +277,9 @@ def _stamps(table: pa.Table, hosts, pairs: reader.Pairs | None) -> list[np.ndarr
         places = [index[name] for name in table["id"].to_pylist()]
         images = {i: hosts.read(i).image for i in sorted(places)}  # brick by brick
         return [images[i] for i in places]
-    ids, kinds = table["pair_id"].to_pylist(), table["kind"].to_pylist()
-    return [by_pair(pairs, [pair], kind)[0][0] for pair, kind in zip(ids, kinds)]
+    wanted = list(zip(table["kind"].to_pylist(), table["pair_id"].to_pylist()))
+    found = {}
+    for kind in dict.fromkeys(k for k, _ in wanted):  # one pass over the data set for each kind, not each stamp
+        stamps, rows = by_pair(pairs, [pair for k, pair in wanted if k == kind], kind)
+        found |= {(kind, row["pair_id"]): stamp for row, stamp in zip(rows, stamps)}
+    return [found[key] for key in wanted]

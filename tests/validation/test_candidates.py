@@ -23,6 +23,7 @@ from dhs.datasets.reader import open_pairs
 from dhs.errors import DhsError, UsageError
 from dhs.survey import coadds
 from dhs.survey.catalogues import Catalogue
+from dhs.validation import candidates
 from dhs.validation.calibration import Calibrator
 from dhs.validation.candidates import candidate_table, score, write_candidates
 from dhs.validation.contact_sheet import contact_sheet
@@ -78,6 +79,16 @@ def test_candidates_of_a_data_set_are_its_best_stamps(registered, evaluation, tm
     assert frame["rank"].tolist() == list(range(1, 21)) and frame["id"].is_unique
     assert int(table.schema.metadata[b"dhs_n_scored"]) == 96 + N_HARD
     assert (tmp_path / "c.html").read_text().count("<figure") == 20
+
+
+def test_the_sheet_shows_the_stamps_that_were_scored_in_one_pass_a_kind(registered, tmp_path, monkeypatch):
+    table = score("none.pt", tmp_path / "c.parquet", data_path=registered.path, scorer=Flux(), known=None)
+    passes = []
+    read = candidates.by_pair
+    monkeypatch.setattr(candidates, "by_pair", lambda *a: (passes.append(a[-1]), read(*a))[1])
+    stamps = candidates._stamps(table, None, open_pairs(registered.path))
+    np.testing.assert_allclose([s[1].sum() for s in stamps], table["logit"].to_numpy(), rtol=1e-4)
+    assert sorted(passes) == sorted(set(table["kind"].to_pylist()))
 
 
 @needs_data
