@@ -6,7 +6,7 @@ validation split alone, then moved to the prevalence that is asked for.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.special import expit, logit
@@ -17,7 +17,7 @@ from sklearn.isotonic import IsotonicRegression
 from sklearn.metrics import brier_score_loss
 
 from dhs.errors import DhsError
-from dhs.validation.metrics import Clusters, Metric, finite, missing, wilson
+from dhs.validation.metrics import Clusters, Metric, finite, mean, missing, wilson
 
 
 class _Logit(ClassifierMixin, BaseEstimator):
@@ -212,7 +212,8 @@ def purity(tpr, fpr, prevalence: float):
 def purity_at(scores, labels, threshold: float, prevalence: float, hosts=None, sources=None) -> Metric:
     """Purity of ``score > threshold`` at a prevalence, at that threshold.
 
-    The interval is on the logit scale, where d logit(purity) = dTPR / TPR - dFPR / FPR.
+    The interval is on the logit scale, where d logit(purity) = dTPR / TPR - dFPR / FPR. Where no lens or no other
+    stamp lies above the threshold, it is made of the bounds of both rates and flagged ``degenerate``.
     """
     scores, labels = finite(scores), np.asarray(labels, dtype=bool)
     if labels.all() or not labels.any():
@@ -225,7 +226,20 @@ def purity_at(scores, labels, threshold: float, prevalence: float, hosts=None, s
         if rate[c] > 0:
             influence[labels == c] = sign * (above[labels == c] / rate[c] - 1) / (labels == c).sum()
     clusters = Clusters(np.arange(len(scores)) if hosts is None else hosts, sources)
-    return clusters.linear(value, value * (1 - value) * influence)
+    metric = clusters.linear(value, value * (1 - value) * influence)
+    if (rate[True] > 0 and rate[False] > 0) or metric.value is None or metric.ci_low is None:
+        return metric
+    bounds = {}
+    for c in (True, False):
+        rest = [None if x is None else np.asarray(x)[labels == c] for x in (hosts, sources)]
+        bounds[c] = mean(above[labels == c], *rest, bounds=(0.0, 1.0))
+    if None in (bounds[True].ci_low, bounds[False].ci_low):
+        return replace(metric, ci_low=None, ci_high=None)
+    low, high = (
+        np.nan_to_num(purity(a, b, prevalence))
+        for a, b in ((bounds[True].ci_low, bounds[False].ci_high), (bounds[True].ci_high, bounds[False].ci_low))
+    )
+    return replace(metric, ci_low=float(low), ci_high=float(high))
 
 
 def purity_curve(scores, labels, prevalence: float, min_expected_fp: int = 10, n_points: int = 40) -> list[dict]:

@@ -105,6 +105,16 @@ def test_purity_at_prevalence():
     assert got.ci_low < got.value < got.ci_high
 
 
+def test_purity_of_nothing_found_or_nothing_wrong_is_bounded_by_both_rates():
+    """At a prevalence of 1e-4: no false alarm among 300 shows no purity near 1, nor no lens among 13 one of 0.2."""
+    labels = np.r_[np.ones(13), np.zeros(300)]
+    none = calibration.purity_at(np.r_[np.zeros(13), np.ones(10), np.zeros(290)], labels, 0.5, 1e-4)
+    least, most = calibration.purity(0.25, 10 / 300, 1e-4), calibration.purity(0.25, 5 / 300, 1e-4)
+    assert (none.value, none.ci_low) == (0, 0) and least < none.ci_high < most and "degenerate" in none.flags
+    clean = calibration.purity_at(np.r_[np.ones(10), np.zeros(303)], labels, 0.5, 1e-4)
+    assert (clean.value, clean.ci_high) == (1, 1) and clean.ci_low < calibration.purity(1, 0.01, 1e-4)
+
+
 def test_purity_curve_falls_as_more_is_let_in_and_stops_where_negatives_run_out():
     rng = np.random.default_rng(3)
     labels = np.arange(6000) < 1000
