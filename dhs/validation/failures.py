@@ -23,7 +23,7 @@ MIN_EMBEDDED = 24
 MISS_CAUSES: dict[str, tuple[Callable[[Scores], np.ndarray], str]] = {
     "faint arc": (
         lambda s: s["arc_snr_matched"] < FAINT_SNR,
-        "Deeper imaging; below this SNR no single-epoch finder sees the arc. Quote completeness with it as an axis.",
+        "Deeper imaging. Quote completeness with SNR as an axis, so that it is known what was within reach.",
     ),
     "unresolved": (
         lambda s: s["theta_e_arcsec"] < s["psf_fwhm_r_arcsec"],
