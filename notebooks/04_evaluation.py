@@ -157,7 +157,7 @@ figures.failure_causes(evaluation.get("failures") or {})
 figures.fixes(evaluation.get("failures") or {})
 
 # %% [markdown]
-# The worst stamps of each cause, and the misses grouped by the network's own features:
+# The worst stamps of each cause, and the misses and false alarms grouped by the network's own features:
 
 # %% tags=["hide-input"]
 n_survey = run.profile.evaluate.n_survey_negatives
