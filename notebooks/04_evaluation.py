@@ -52,7 +52,7 @@ for key, value in figures.glued({**evaluation, "benchmark": benchmark}, "evaluat
 # {glue:text}`partial_auc_fpr`, {glue:text}`partial_auc`; before the first false positive (TPR0) {glue:text}`tpr0`;
 # before the tenth (TPR10) {glue:text}`tpr10`; F1 at the prevalence of the sky {glue:text}`f1_at_prevalence`.
 
-# %% tags=["hide-input"] mystnb={"figure": {"caption": "True-positive rate against false-positive rate for each kind of negative. Points: the tabled rates with 95 % intervals on threshold and recall. No rate is reported at which fewer than ten false positives are expected. Open symbols: published values on other data.", "name": "fig-rates"}, "image": {"alt": "Curves of true-positive rate against false-positive rate on a logarithmic axis, one per kind of negative"}}
+# %% tags=["hide-input"] mystnb={"figure": {"caption": "True-positive rate against false-positive rate for each kind of negative. Points: the tabled rates with 95 % intervals on threshold and recall. No rate is reported at which fewer than ten false positives are expected; curves are dotted there and end at one. Open symbols: published values on other data.", "name": "fig-rates"}, "image": {"alt": "Curves of true-positive rate against false-positive rate on a logarithmic axis, one per kind of negative"}}
 figures.rates(scores, evaluation)
 
 # %% tags=["hide-input"] mystnb={"figure": {"caption": "Logits by kind of stamp.", "name": "fig-scores"}, "image": {"alt": "Histograms of the network's logit for positives, controls, hard negatives and survey negatives"}}
@@ -159,7 +159,7 @@ figures.failure_causes(evaluation.get("failures") or {})
 figures.fixes(evaluation.get("failures") or {})
 
 # %% [markdown]
-# The worst stamps of each cause, and the misses grouped by the network's own features:
+# The worst stamps of each cause, and the misses and false alarms grouped by the network's own features:
 
 # %% tags=["hide-input"]
 n_survey = run.profile.evaluate.n_survey_negatives

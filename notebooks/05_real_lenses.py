@@ -40,7 +40,8 @@ for key, value in figures.glued(real, "real_lenses").items():
 
 # %% [markdown]
 # Status: {glue:text}`real_status` ({glue:text}`real_reason`). Real lens stamps: {glue:text}`n_real_lenses`. Recall at
-# a false-positive rate of {glue:text}`real_recall_fpr`: {glue:text}`real_recall`.
+# a false-positive rate of {glue:text}`real_recall_fpr`, the smallest that the survey negatives support:
+# {glue:text}`real_recall`.
 
 # %% tags=["hide-input"] mystnb={"figure": {"caption": "Recall on the real stamps at each false-positive rate that the survey negatives support, with exact intervals. Open symbols: published values, each on other lenses and other negatives.", "name": "fig-real-recall"}, "image": {"alt": "Recall on real lenses against false-positive rate on a logarithmic axis, with published points of other works"}}
 figures.real_recall(real)
@@ -57,7 +58,7 @@ titles = [
 figures.gallery(figures.of_cutouts(real.get("cutouts"), ranked["host_id"]), titles, "real stamps by score")
 
 # %% [markdown]
-# The same stamps to enlarge, and what is known of those that the network missed:
+# The same stamps to enlarge, and what is known of those that the network missed at that rate:
 
 # %% tags=["hide-input"]
 figures.zoom_gallery(figures.of_cutouts(real.get("cutouts"), ranked["host_id"]), titles, "real stamps")
@@ -69,8 +70,8 @@ figures.missed_lenses(real)
 # ## The list
 #
 # A list of real lenses is built by rules from published catalogues: galaxy scale, graded confident, found in ground-based
-# imaging, every coordinate within 2" of a second catalogue, duplicates merged, rows that cite cluster catalogues alone
-# dropped. `dhs fetch lenses --out FOLDER` writes it; `dhs fetch hosts --catalogue FOLDER/real_lenses.csv --out CUTOUTS`
+# imaging, every coordinate within 2" of a second catalogue (other than the table of the lens's own paper), duplicates
+# merged, rows that cite cluster catalogues alone dropped. `dhs fetch lenses --out FOLDER` writes it; `dhs fetch hosts --catalogue FOLDER/real_lenses.csv --out CUTOUTS`
 # then fetches the cutouts.
 
 # %% tags=["hide-input"]

@@ -247,7 +247,7 @@ def _evaluation(evaluation: Mapping) -> dict[str, str]:
     out["realism_matched"] = text((display.get("matched") or {}).get("n"))
     misses = (evaluation.get("failures") or {}).get("misses") or {}
     out["n_missed"], out["n_unexplained"] = text(misses.get("n_missed")), text(misses.get("unexplained"))
-    out["first_miss_cause"] = str((misses.get("causes") or [{"cause": "none"}])[0]["cause"])
+    out["first_miss_cause"] = _largest_effect(misses.get("causes") or [])
     calibration = evaluation.get("calibration") or {}
     quality = (calibration.get("quality") or {}).get("temperature") or {}
     out["brier"] = metric_text(quality.get("brier") or calibration)
@@ -281,6 +281,17 @@ def _evaluation(evaluation: Mapping) -> dict[str, str]:
         out[f"auroc_{name}_lowest_bin"] = metric_text(_rate(known[0])) if known else metric_text(None)
         out[f"auroc_{name}_highest_bin"] = metric_text(_rate(known[-1])) if known else metric_text(None)
     return out
+
+
+def _largest_effect(causes: Sequence[Mapping]) -> str:
+    """The first cause, as far as misses are more frequent with it than without."""
+    if not causes:
+        return "none"
+    with_it, without = causes[0]["missed_with"], causes[0]["missed_without"]
+    if None in (with_it["value"], without["value"]) or with_it["value"] <= without["value"]:
+        return "none (no cause makes a miss likelier)"
+    low, high = with_it["ci_low"], without["ci_high"]
+    return str(causes[0]["cause"]) + (" (the intervals overlap)" if None in (low, high) or low <= high else "")
 
 
 def _rate(entry: Mapping) -> Mapping:
@@ -318,7 +329,7 @@ def _real_lenses(part: Mapping) -> dict[str, str]:
     out["n_real_lenses"] = text(int(n)) if not skipped else "0"
     recall = part.get("recall_at_fpr") or part.get("recall") or {}
     if isinstance(recall, Sequence) and not isinstance(recall, str):
-        recall = min(recall, key=lambda r: abs(math.log10(max(r.get("fpr", 1), 1e-9)) + 2)) if recall else {}
+        recall = min(recall, key=lambda r: r.get("fpr", 1)) if recall else {}  # the rate whose misses are explained
     out["real_recall_fpr"] = text(float(recall["fpr"]), 4) if recall.get("fpr") is not None else "not measured"
     metric = next((recall[k] for k in ("recall", "metric", "tpr") if isinstance(recall.get(k), Mapping)), recall)
     out["real_recall"] = "not measured (no real stamp was scored)" if skipped else metric_text(metric)

@@ -34,6 +34,8 @@ NEGATIVES = {
     "survey_negative": ("survey negatives", GREEN),
 }
 
+MIN_EXPECTED = 10  # false positives below which a curve is dotted: too few to quote a rate
+
 PUBLISHED = (
     ("HOLISMOKES XV, other data", 1e-4, 0.45, "v"),
     ("HOLISMOKES XVI, other data, real lenses", 1e-4, 0.75, "^"),
@@ -86,8 +88,11 @@ def rates(scores, evaluation: Mapping, split: str = "test") -> Figure:
         if not len(negative):
             continue
         truth = np.r_[np.ones(len(positive)), np.zeros(len(negative))]
-        fpr, tpr, _ = roc_curve(truth, np.r_[positive, negative])
-        axis.plot(fpr, tpr, color=colour, label=f"{label}, n = {len(negative)}")
+        fpr, tpr, _ = roc_curve(truth, np.r_[positive, negative], drop_intermediate=False)
+        few = MIN_EXPECTED / len(negative)
+        for part, style in ((fpr >= few, "-"), ((fpr > 0) & (fpr <= fpr[np.searchsorted(fpr, min(few, 1.0))]), ":")):
+            name = f"{label}, n = {len(negative)}" if style == "-" else None
+            axis.plot(fpr[part], tpr[part], style, color=colour, label=name)
         smallest = min(smallest, 1 / len(negative))
     for i, entry in enumerate(evaluation.get("tpr_at_fpr") or []):
         metric = entry["tpr"] if isinstance(entry.get("tpr"), Mapping) else entry.get("metric", entry)

@@ -283,6 +283,6 @@ def lens_list():
     except DhsError as error:
         return pd.DataFrame({"list of real lenses": [f"skipped: {error}"]})
     rows = [(f"dropped: {reason}", n) for reason, n in sorted(about["dropped"].items(), key=lambda e: -e[1])]
-    rows += [("kept", about["n"]), ("kept, with spectra of lens and source", about["n_spectroscopic"])]
+    rows += [("kept", about["n"]), ("kept, in a spectroscopic follow-up", about["n_spectroscopic"])]
     table = pd.DataFrame(rows, columns=[f"rules, version {about['rules_version']}", "rows"])
     return table.style.hide(axis="index").set_properties(**{"text-align": "left"})

@@ -67,7 +67,7 @@ class Galleries:
 
 
 def cause_galleries(failures: Mapping, pairs: Pairs, n_survey: int, seed: int) -> Galleries:
-    """A gallery of the worst stamps of each cause of a miss or a false alarm, and of each group of misses.
+    """A gallery of the worst stamps of each cause of a miss or a false alarm, and of each group of either.
 
     Parameters
     ----------
@@ -99,4 +99,16 @@ def cause_galleries(failures: Mapping, pairs: Pairs, n_survey: int, seed: int) -
             stamps = by_pair(pairs, [e["pair_id"] for e in examples], name)[0]
         titles = [str(e["host_id"]) for e in examples[: len(stamps)]]
         out.append(zoom_gallery(stamps, titles, f"passed: {name.replace('_', ' ')} ({kind['n']} of {kind['of']})"))
+    for k, group in enumerate((failures.get("alarm_embedding") or {}).get("groups") or [], start=1):
+        held = ", ".join(f"{n} {name.replace('_', ' ')}" for name, n in group["kinds"].items())
+        stamps, titles = [], []
+        for example in group["examples"]:
+            if example["kind"] == "survey_negative":
+                found = of_survey_negatives(n_survey, seed, [example["host_id"]])
+            else:
+                found = by_pair(pairs, [example["pair_id"]], example["kind"])[0]
+            stamps += list(found)
+            titles += [example["host_id"]] * len(found)
+        label = f"passed, group {k} by the network's features ({group['n']}): {held}"
+        out.append(zoom_gallery(np.array(stamps), titles, label))
     return Galleries([g for g in out if len(g.stamps)], "No failure at this threshold.")

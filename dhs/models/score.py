@@ -80,8 +80,14 @@ class Scorer:
             n = self.network
             return torch.nn.Sequential(n.conv1, n.start, n.stages, n.pool)
         body = torch.nn.Sequential(*list(self.network.children())[:-1], torch.nn.Flatten())
-        fused = self.device.type == "cpu" and self.precision == "float32" and torch.backends.mkldnn.is_available()
-        return Fused(body) if fused else body
+        if self.device.type != "cpu" or self.precision != "float32" or not torch.backends.mkldnn.is_available():
+            return body
+        fused, shape = Fused(body), (2, self.preprocess.n_channels, 64, 64)
+        probe = 4.0 * torch.randn(shape, generator=torch.Generator().manual_seed(0))
+        with torch.inference_mode():
+            # oneDNN's ReLU makes 0 of NaN: a network of NaN must go on saying so.
+            same = torch.allclose(fused(probe), body(probe), rtol=1e-3, atol=1e-4)
+        return fused if same else body
 
     def _run(self, network: Callable[[torch.Tensor], torch.Tensor], stamps, core_mask_px, sky_sigma) -> np.ndarray:
         stamps = np.asarray(stamps)
@@ -167,6 +173,33 @@ def _finite(features: np.ndarray) -> np.ndarray:
             f"the network's features are NaN or infinite for {bad} of {len(features)} stamps. {NOT_FINITE_REMEDY}"
         )
     return features
+
+
+def refuse_other_network(scorer, evaluated: dict, where) -> None:
+    """Stop where thresholds or probabilities were measured with another checkpoint than the one that scores now.
+
+    Parameters
+    ----------
+    scorer : Scorer
+        One without a ``state`` passes.
+    evaluated : dict
+        ``checkpoint`` of ``evaluation.json``.
+    where : path
+        Of that file.
+
+    Raises
+    ------
+    DhsError
+        Epoch, seed, first weights or training set differ.
+    """
+    state = getattr(scorer, "state", None) or {}
+    known = [k for k in ("epoch", "seed", "weights", "content_hash") if None not in (evaluated.get(k), state.get(k))]
+    other = [f"{k} {str(evaluated[k])[:12]}, here {str(state[k])[:12]}" for k in known if evaluated[k] != state[k]]
+    if other:
+        raise DhsError(
+            f"{where}: was made with another checkpoint ({'; '.join(other)}), whose logits mean something else. "
+            "Run dhs evaluate with this checkpoint, or give the evaluation of this one."
+        )
 
 
 def _pooled(network: torch.nn.Module) -> torch.nn.Module:

@@ -23,7 +23,7 @@ from dhs import storage
 from dhs.errors import DhsError
 from dhs.survey.catalogues import Catalogue, lenscat_file, read_catalogue, read_table, unit_vectors
 
-RULES_VERSION = 1
+RULES_VERSION = 2
 MATCH_ARCSEC = 2.0
 TRAINING_ARCSEC = 11.0
 SECOND_CATALOGUES = (
@@ -50,11 +50,15 @@ GROUND = {
     "Pan-STARRS": ("2004.13048",),
     "CFHTLS, UNIONS": ("1109.1821", "2110.11972", "0610362"),
 }
+OWN_TABLES = {"new_lenses.tsv": "2110.00023"}
+"""Tables of a search, and the paper lenscat cites for them: they say nothing new of a lens that only this paper has."""
 SPECTROSCOPIC = {"AGEL (Tran et al. 2022)": ("2205.05307",)}
 CLUSTER_CATALOGUES = (
     "10.1086/423038", "0106055", "10.1086/191426", "0411075", "0405546", "0003219", "9812394", "0609815", "0003191",
     "1002.2226", "0403354", "relics.stsci.edu",
 )  # fmt: skip
+
+CLUSTERS_ALONE = "cites cluster catalogues alone"
 
 
 @dataclass(frozen=True)
@@ -93,11 +97,11 @@ def first_number(text: str) -> float:
     """The redshift, or the radius, in a free-text field: its first number in (0, 5]; NaN where there is none.
 
     Fields such as ``0.49 | 0.49``, ``0.3?``, ``L``, ``not measured`` and ``-`` occur. A field with a colon is refused:
-    it is no redshift.
+    it is no redshift. Negative numbers stand for "not measured" in many tables and are passed over.
     """
     if ":" in text:
         return float("nan")
-    for found in re.findall(r"(?<![\w.])\d*\.?\d+", text):
+    for found in re.findall(r"(?<![\w.\-−])(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?", text):
         if 0 < float(found) <= 5:
             return float(found)
     return float("nan")
@@ -117,6 +121,7 @@ def build(lenscat: str | Path | None = None, second=None, training=None, *, need
     second : sequence of path, optional
         Tables with RA and Dec to check every coordinate against, within 2 arcsec; by default those of
         `SECOND_CATALOGUES` that lie under ``DHS_DATA_DIR``. A column ``theta_Ein`` or ``theta_e_arcsec`` is taken over.
+        The table of the only paper that has a lens is no second catalogue (`OWN_TABLES`).
     training : sequence of path or Catalogue, optional
         Positions that a network was trained on; lenses within 11 arcsec are dropped.
     need_second : bool
@@ -139,29 +144,36 @@ def build(lenscat: str | Path | None = None, second=None, training=None, *, need
     if absent := [c for c in needed if c not in table]:
         raise DhsError(f"{path}: no column {absent}; lenscat's table has {list(needed)}. Give its catalog.csv.")
     dropped: Counter = Counter()
-    keep = []
+    keep, others_of_it = [], []
     for i, (kind, grade, ref) in enumerate(zip(table["type"], table["grading"], table["ref"])):
         reason = _why_not(kind, grade, ref)
         if reason:
             dropped[reason] += 1
+            others_of_it += [i] if reason != CLUSTERS_ALONE else []
         else:
             keep.append(i)
-    merged = _merge(table, positions, keep)
+    merged = _merge(table, positions, keep, others_of_it)
     dropped["within 2 arcsec of another row, merged"] = len(keep) - len(merged)
     others = [_second(p) for p in (second_catalogues() if second is None else second)]
     trained = [t if isinstance(t, Catalogue) else read_catalogue(t) for t in (training or ())]
     rows = []
-    for row in merged:
+    for row, references, kinds in merged:
+        own = False
         for catalogue, theta in others:
             index, separation = catalogue.match([row["ra"]], [row["dec"]], MATCH_ARCSEC)
-            if index[0] >= 0 and not row["second_catalogue"]:
+            paper = OWN_TABLES.get(catalogue.label)
+            if index[0] >= 0 and paper and all(paper in r for r in references):
+                own = True
+            elif index[0] >= 0 and not row["second_catalogue"]:
                 row |= {"second_catalogue": catalogue.label, "second_separation_arcsec": round(float(separation[0]), 3)}
             if index[0] >= 0 and theta is not None and np.isnan(row["theta_e_arcsec"]):
                 row["theta_e_arcsec"] = float(theta[index[0]])
         if any(t.match([row["ra"]], [row["dec"]], TRAINING_ARCSEC)[0][0] >= 0 for t in trained):
             dropped["in the training list"] += 1
+        elif kinds != {"galaxy"}:
+            dropped["within 2 arcsec of a cluster's or group's row"] += 1
         elif need_second and not row["second_catalogue"]:
-            dropped["in no second catalogue"] += 1
+            dropped["in the table of its own paper alone" if own else "in no second catalogue"] += 1
         else:
             rows.append(row)
     inputs = [path, *(second_catalogues() if second is None else second)]
@@ -178,47 +190,62 @@ def build(lenscat: str | Path | None = None, second=None, training=None, *, need
     return LensList(rows, about)
 
 
+def _references(ref: str) -> list[str]:
+    return [r.strip() for r in re.split(r"\s\|\s|\s(?=https?://)", ref) if r.strip()]
+
+
 def _why_not(kind: str, grade: str, ref: str) -> str | None:
     if kind != "galaxy":
         return "of type cluster or group"
-    cited = [r.strip() for r in re.split(r"\s\|\s|\s(?=https?://)", ref) if r.strip()]
+    cited = _references(ref)
     if cited and all(any(mark in r for mark in CLUSTER_CATALOGUES) for r in cited):
-        return "cites cluster catalogues alone"
+        return CLUSTERS_ALONE
     if grade != "confident":
         return "graded probable"
     return None if _cites(ref, GROUND) else "not found in ground-based imaging"
 
 
-def _merge(table: dict, positions: Catalogue, keep: list[int]) -> list[dict]:
-    """One row for each group of rows linked by 2 arcsec: the first's name and position, all references."""
+def _merge(
+    table: dict, positions: Catalogue, keep: list[int], others: list[int]
+) -> list[tuple[dict, list[str], set[str]]]:
+    """A lens for each group of rows linked by 2 arcsec that holds a row of ``keep``: its row, references and types.
+
+    Name and position are those of the first row kept. ``others`` are rows that were dropped, of lenses that may stay:
+    they add references and redshifts, and say where a lens is that of a cluster.
+    """
     if not keep:
         return []
-    ra, dec = positions.ra[keep], positions.dec[keep]
+    rows = np.array(keep + others)
     chord = 2 * np.sin(np.radians(MATCH_ARCSEC / 3600) / 2)
-    pairs = cKDTree(unit_vectors(ra, dec)).query_pairs(chord, output_type="ndarray")
-    links = coo_matrix((np.ones(len(pairs)), (pairs[:, 0], pairs[:, 1])), shape=(len(keep), len(keep)))
+    places = unit_vectors(positions.ra[rows], positions.dec[rows])
+    pairs = cKDTree(places).query_pairs(chord, output_type="ndarray")
+    links = coo_matrix((np.ones(len(pairs)), (pairs[:, 0], pairs[:, 1])), shape=(len(rows), len(rows)))
     _, group = connected_components(links, directed=False)
-    out = []
-    for g in dict.fromkeys(group.tolist()):
-        members = [keep[i] for i in np.flatnonzero(group == g)]
-        reference = " | ".join(dict.fromkeys(table["ref"][m] for m in members))
-        z = [v for v in (first_number(table["zlens"][m]) for m in members) if np.isfinite(v)]
-        out.append(
-            {
-                "name": table["name"][members[0]],
-                "ra": float(positions.ra[members[0]]),
-                "dec": float(positions.dec[members[0]]),
-                "z_lens": z[0] if z else float("nan"),
-                "grade": table["grading"][members[0]],
-                "surveys": "; ".join(_cites(reference, GROUND)),
-                "spectroscopic": "; ".join(_cites(reference, SPECTROSCOPIC)),
-                "n_references": len(set(re.findall(r"\d{4}\.\d{4,5}|astro-ph/\d+|10\.\d{4,}/\S+", reference))),
-                "second_catalogue": "",
-                "second_separation_arcsec": float("nan"),
-                "theta_e_arcsec": float("nan"),
-            }
-        )
-    return out
+    members: dict[int, list[int]] = {g: [] for g in group[: len(keep)].tolist()}
+    for i, g in zip(rows.tolist(), group.tolist()):
+        if g in members:
+            members[g].append(i)  # those kept come first
+    return [_lens(table, positions, m) for m in members.values()]
+
+
+def _lens(table: dict, positions: Catalogue, members: list[int]) -> tuple[dict, list[str], set[str]]:
+    references = list(dict.fromkeys(r for m in members for r in _references(table["ref"][m])))
+    z = [v for v in (first_number(table["zlens"][m]) for m in members) if np.isfinite(v)]
+    text = " | ".join(references)
+    row = {
+        "name": table["name"][members[0]],
+        "ra": float(positions.ra[members[0]]),
+        "dec": float(positions.dec[members[0]]),
+        "z_lens": z[0] if z else float("nan"),
+        "grade": table["grading"][members[0]],
+        "surveys": "; ".join(_cites(text, GROUND)),
+        "spectroscopic": "; ".join(_cites(text, SPECTROSCOPIC)),
+        "n_references": len(set(re.findall(r"\d{4}\.\d{4,5}|astro-ph/\d+|10\.\d{4,}/\S+", text))),
+        "second_catalogue": "",
+        "second_separation_arcsec": float("nan"),
+        "theta_e_arcsec": float("nan"),
+    }
+    return row, references, {table["type"][m] for m in members}
 
 
 def _second(path) -> tuple[Catalogue, np.ndarray | None]:

@@ -17,7 +17,7 @@ from sklearn.isotonic import IsotonicRegression
 from sklearn.metrics import brier_score_loss
 
 from dhs.errors import DhsError
-from dhs.validation.metrics import Clusters, Metric, finite, missing, wilson
+from dhs.validation.metrics import Clusters, Metric, finite, mean, missing, wilson
 
 MIN_OF_CLASS = 5  # rows of a class below which nothing is fitted
 
@@ -238,8 +238,8 @@ def purity(tpr, fpr, prevalence: float):
 def purity_at(scores, labels, threshold: float, prevalence: float, hosts=None, sources=None) -> Metric:
     """Purity of ``score > threshold`` at a prevalence, at that threshold.
 
-    The interval is on the logit scale, where d logit(purity) = dTPR / TPR - dFPR / FPR. Where nothing of a class lies
-    above the threshold it propagates the Wilson bounds of both rates instead, each host one trial.
+    The interval is on the logit scale, where d logit(purity) = dTPR / TPR - dFPR / FPR. Where no lens or no other
+    stamp lies above the threshold, it is made of the bounds of both rates and flagged ``degenerate``.
     """
     scores, labels = finite(scores), np.asarray(labels, dtype=bool)
     if labels.all() or not labels.any():
@@ -253,11 +253,19 @@ def purity_at(scores, labels, threshold: float, prevalence: float, hosts=None, s
             influence[labels == c] = sign * (above[labels == c] / rate[c] - 1) / (labels == c).sum()
     clusters = Clusters(np.arange(len(scores)) if hosts is None else hosts, sources, classes=labels)
     metric = clusters.linear(value, value * (1 - value) * influence)
-    if metric.ci_low is None or all(rate.values()):
+    if (rate[True] > 0 and rate[False] > 0) or metric.value is None or metric.ci_low is None:
         return metric
-    tpr, fpr = (wilson(rate[c] * n, n) for c, n in ((c, len(set(clusters.hosts[labels == c]))) for c in (True, False)))
-    low, high = purity(tpr[0], fpr[1], prevalence), purity(tpr[1], fpr[0], prevalence)
-    return replace(metric, ci_low=min(value, float(low)), ci_high=max(value, float(high)))
+    bounds = {}
+    for c in (True, False):
+        rest = [None if x is None else np.asarray(x)[labels == c] for x in (hosts, sources)]
+        bounds[c] = mean(above[labels == c], *rest, bounds=(0.0, 1.0))
+    if None in (bounds[True].ci_low, bounds[False].ci_low):
+        return replace(metric, ci_low=None, ci_high=None)
+    low, high = (
+        np.nan_to_num(purity(a, b, prevalence))
+        for a, b in ((bounds[True].ci_low, bounds[False].ci_high), (bounds[True].ci_high, bounds[False].ci_low))
+    )
+    return replace(metric, ci_low=float(low), ci_high=float(high))
 
 
 def purity_curve(scores, labels, prevalence: float, min_expected_fp: int = 10, n_points: int = 40) -> list[dict]:

@@ -15,7 +15,7 @@ from dhs import engines, storage
 from dhs.config import Profile, load_profile
 from dhs.datasets import plan, reader
 from dhs.errors import DhsError, UsageError
-from dhs.models.score import NOT_FINITE_REMEDY, Scorer
+from dhs.models.score import NOT_FINITE_REMEDY, Scorer, refuse_other_network
 from dhs.models.shards import score_shards
 from dhs.survey.catalogues import Catalogue, known_lenses
 from dhs.validation.calibration import Calibrator
@@ -99,8 +99,8 @@ def score(
     UsageError
         Both inputs, or neither; a catalogue or cuts for a pairs data set.
     DhsError
-        A bad checkpoint, data set or evaluation; a test split without a registered plan; a folder begun with other
-        inputs; no stamp that could be scored.
+        A bad checkpoint, data set or evaluation, or one of another checkpoint; a test split without a registered plan;
+        a folder begun with other inputs; no stamp that could be scored.
     """
     if (data_path is None) == (cutouts is None):
         raise UsageError("give either data_path (--data-path) or cutouts (--cutouts), one of the two")
@@ -110,9 +110,8 @@ def score(
         raise UsageError(f"shard {shard[0]} of {shard[1]}: count from 0")
     profile = load_profile(profile)
     engines.check(engine, workers, master)
-    if scorer is None:
-        Scorer(checkpoint, precision=precision)  # refuses a bad one before anything is written
-    calibrator, prevalence = _calibrator(evaluation, prevalence)
+    network = scorer or Scorer(checkpoint, precision=precision)  # refuses a bad one before anything is written
+    calibrator, prevalence = _calibrator(evaluation, prevalence, network)
     stem, hosts = str(out).removesuffix(".parquet"), None
     folder = f"{stem}.shards"
     pairs = reader.open_pairs(data_path) if data_path is not None else None
@@ -162,19 +161,24 @@ def score(
     return table
 
 
-def _calibrator(evaluation, prevalence) -> tuple[Calibrator | None, float | None]:
+def _calibrator(evaluation, prevalence, network) -> tuple[Calibrator | None, float | None]:
     if evaluation is None:
         if prevalence is not None:
             raise UsageError("a prevalence needs --evaluation: probabilities come from its calibration.")
         return None, None
-    part = storage.read_json(evaluation).get("calibration", {}).get("survey", {})
+    data = storage.read_json(evaluation)
+    refuse_other_network(network, data.get("checkpoint") or {}, evaluation)
+    part = data.get("calibration", {}).get("survey", {})
     if "calibrator" not in part:
         reason = part.get("reason", "made by an older version")
         raise DhsError(
             f"{evaluation}: holds no calibration on survey negatives ({reason}). "
             "Run dhs evaluate again with evaluate.n_calibration_negatives above 0."
         )
-    return Calibrator.from_dict(part["calibrator"]), part["prevalence"] if prevalence is None else prevalence
+    calibrator = Calibrator.from_dict(part["calibrator"])
+    prevalence = part["prevalence"] if prevalence is None else prevalence
+    calibrator.probability(np.zeros(1), "sigmoid", prevalence)  # refuses a bad prevalence before anything is scored
+    return calibrator, prevalence
 
 
 def _best(parts: list[str], top: int) -> tuple[list[dict], int]:
@@ -186,7 +190,9 @@ def _best(parts: list[str], top: int) -> tuple[list[dict], int]:
         n += table.num_rows
         logits = table["logit"].to_numpy()
         if bad := int((~np.isfinite(logits)).sum()):
-            raise DhsError(f"{path}: {bad} logits of the network are NaN or infinite. {NOT_FINITE_REMEDY}")
+            raise DhsError(
+                f"{path}: {bad} of {table.num_rows} logits are NaN or infinite. {NOT_FINITE_REMEDY} Give another --out."
+            )
         chosen = np.argsort(-logits, kind="stable")[:top]
         best = heapq.nsmallest(top, best + table.take(pa.array(chosen)).to_pylist(), key=lambda row: -row["logit"])
     return best, n
@@ -236,20 +242,23 @@ def _name(catalogue: Catalogue, index: int) -> str:
 
 
 def write_candidates(table: pa.Table, stem: str) -> list[str]:
-    """Write ``stem.parquet``, ``stem.fits`` and ``stem.vot``."""
+    """Write ``stem.parquet``, ``stem.fits`` and ``stem.vot``; in FITS, letters beyond ASCII become ``\\xe9``."""
     from astropy import units as u
     from astropy.table import Table
 
     data = Table({name: np.array(table[name].to_pylist()) for name in table.column_names})
     for name, unit in (("ra", u.deg), ("dec", u.deg), ("known_lens_arcsec", u.arcsec), ("host_mag_r", u.mag)):
         data[name].unit = unit
+    ascii_only = data.copy()
+    for name in [n for n in data.colnames if data[n].dtype.kind == "U"]:
+        ascii_only[name] = [v.encode("ascii", "backslashreplace").decode() for v in data[name].tolist()]
     paths = [f"{stem}.{suffix}" for suffix in ("parquet", "fits", "vot")]
     storage.write_table(paths[0], table)
-    for path, form in zip(paths[1:], ("fits", "votable")):
+    for path, form, content in zip(paths[1:], ("fits", "votable"), (ascii_only, data)):
         buffer = io.BytesIO()
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            data.write(buffer, format=form)
+            content.write(buffer, format=form)
         storage.write_bytes(path, buffer.getvalue())
     return paths
 
@@ -267,5 +276,9 @@ def _stamps(table: pa.Table, hosts, pairs: reader.Pairs | None) -> list[np.ndarr
         places = [index[name] for name in table["id"].to_pylist()]
         images = {i: hosts.read(i).image for i in sorted(places)}  # brick by brick
         return [images[i] for i in places]
-    ids, kinds = table["pair_id"].to_pylist(), table["kind"].to_pylist()
-    return [by_pair(pairs, [pair], kind)[0][0] for pair, kind in zip(ids, kinds)]
+    wanted = list(zip(table["kind"].to_pylist(), table["pair_id"].to_pylist()))
+    found = {}
+    for kind in dict.fromkeys(k for k, _ in wanted):  # one pass over the data set for each kind, not each stamp
+        stamps, rows = by_pair(pairs, [pair for k, pair in wanted if k == kind], kind)
+        found |= {(kind, row["pair_id"]): stamp for row, stamp in zip(rows, stamps)}
+    return [found[key] for key in wanted]

@@ -6,6 +6,7 @@ frequent among them than among successes of the same kind, so that ratio stands 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 
 import numpy as np
@@ -23,7 +24,7 @@ MIN_EMBEDDED = 24
 MISS_CAUSES: dict[str, tuple[Callable[[Scores], np.ndarray], str]] = {
     "faint arc": (
         lambda s: s["arc_snr_matched"] < FAINT_SNR,
-        "Deeper imaging; below this SNR no single-epoch finder sees the arc. Quote completeness with it as an axis.",
+        "Deeper imaging. Quote completeness with SNR as an axis, so that it is known what was within reach.",
     ),
     "unresolved": (
         lambda s: s["theta_e_arcsec"] < s["psf_fwhm_r_arcsec"],
@@ -125,16 +126,19 @@ def groups(features: np.ndarray, rows: list[dict], seed: int = 0) -> dict:
     features : ndarray, (n, d)
         Penultimate features of the failures.
     rows : list of dict
-        What is known of each: ``id`` and numbers, whose medians describe a group.
+        What is known of each: ``id``, numbers whose medians describe a group, perhaps a ``kind`` that is counted.
     seed : int
 
     Returns
     -------
     dict
-        ``silhouette`` (0: no structure) and ``groups``: ``n, medians, all_medians, examples``; or a skip.
+        ``silhouette`` (0: no structure) and ``groups``: ``n, medians, examples, kinds``; or a skip.
     """
     if len(features) < MIN_EMBEDDED:
         return {"status": "skip", "reason": f"{len(features)} failures, {MIN_EMBEDDED} are needed"}
+    distinct = len(np.unique(features, axis=0))
+    if distinct <= MAX_GROUPS:
+        return {"status": "skip", "reason": f"{len(features)} failures share {distinct} sets of features: a dead layer"}
     x = StandardScaler().fit_transform(np.asarray(features, dtype=float))
     u, s, _ = np.linalg.svd(x, full_matrices=False)
     x = (u * s)[:, :10]
@@ -149,7 +153,47 @@ def groups(features: np.ndarray, rows: list[dict], seed: int = 0) -> dict:
         nearest = members[np.argsort(((x[members] - x[members].mean(axis=0)) ** 2).sum(axis=1))]
         medians = {k: float(np.nanmedian(v[members])) for k, v in values.items() if np.isfinite(v[members]).any()}
         out.append({"n": len(members), "medians": medians, "examples": [rows[i]["id"] for i in nearest[:EXAMPLES]]})
+        out[-1]["kinds"] = dict(Counter(rows[i]["kind"] for i in members if "kind" in rows[i]).most_common())
     return {"silhouette": float(max(scores)), "n": len(rows), "groups": out}
+
+
+def _no_features(of: str) -> dict:
+    return {"status": "skip", "reason": f"no network with features, or too few {of}"}
+
+
+def alarm_groups(scores: Scores, threshold: float, pairs, scorer) -> dict:
+    """The worst false alarms grouped by the network's features, as `groups`; a group's ``kinds`` say what is in it.
+
+    Survey negatives are made again from the seed, so those of another set that was scored are left out.
+    """
+    from dhs.survey.negatives import SurveyNegatives
+    from dhs.validation.stamp_sets import by_pair
+
+    part = scores.where(~scores.kind("positive") & (scores["logit"] > threshold))
+    part = part.where(np.isin(np.arange(len(part)), np.argsort(-part["logit"], kind="stable")[:MAX_EMBEDDED]))
+    if len(part) < MIN_EMBEDDED:
+        return {"status": "skip", "reason": f"{len(part)} false alarms, {MIN_EMBEDDED} are needed"}
+    survey = SurveyNegatives(scores.config.n_survey_negatives, scores.seed)
+    index = {ref.host_id: i for i, ref in enumerate(survey.refs)}
+    kinds, hosts, ids = part["kind"].astype(str), part["host_id"].astype(str), part["pair_id"]
+    made = {}
+    for kind in np.unique(kinds).tolist():
+        here = np.flatnonzero(kinds == kind)
+        if kind == "survey_negative":
+            made |= {int(i): survey.read(index[hosts[i]]).image for i in here if hosts[i] in index}
+        else:
+            stamps, found = by_pair(pairs, ids[here], kind)
+            place = {int(ids[i]): int(i) for i in here}
+            made |= {place[row["pair_id"]]: stamp for row, stamp in zip(found, stamps)}
+    rows = [
+        {"id": {"kind": kinds[i], "pair_id": int(ids[i]), "host_id": hosts[i]}}
+        | {"kind": f"survey: {part['subkind'][i]}" if kinds[i] == "survey_negative" else kinds[i]}
+        | {c: float(part[c][i]) for c in ("psf_fwhm_r_arcsec", "host_mag_r", "logit")}
+        for i in made
+    ]
+    if len(rows) < MIN_EMBEDDED:
+        return {"status": "skip", "reason": f"{len(rows)} false alarms could be made again, {MIN_EMBEDDED} are needed"}
+    return groups(scorer.features(np.stack(list(made.values()))), rows, scores.seed)
 
 
 def section(scores: Scores, operating: dict | None, pairs=None, scorer=None) -> dict:
@@ -161,7 +205,7 @@ def section(scores: Scores, operating: dict | None, pairs=None, scorer=None) -> 
     operating : dict or None
         The entry of ``tpr_at_fpr`` whose threshold is used.
     pairs, scorer : optional
-        With both, the worst misses are embedded and grouped.
+        With both, the worst misses and the worst false alarms are embedded and grouped.
     """
     threshold = operating["threshold"].value if operating else None
     if threshold is None:
@@ -170,8 +214,10 @@ def section(scores: Scores, operating: dict | None, pairs=None, scorer=None) -> 
     out |= {"misses": misses(scores, threshold), "alarms": alarms(scores, threshold)}
     positive = scores.where(scores.kind("positive"))
     missed = np.flatnonzero(positive["logit"] <= threshold)
-    if pairs is None or not hasattr(scorer, "features") or len(missed) < MIN_STRATUM:
-        out["embedding"] = {"status": "skip", "reason": "no network with features, or too few misses"}
+    embeds = pairs is not None and hasattr(scorer, "features")
+    out["alarm_embedding"] = alarm_groups(scores, threshold, pairs, scorer) if embeds else _no_features("false alarms")
+    if not embeds or len(missed) < MIN_STRATUM:
+        out["embedding"] = _no_features("misses")
         return out
     from dhs.validation.stamp_sets import by_pair
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from dhs.validation.metrics import Clusters, Metric, finite, missing, recall_statistic, tpr_at_fpr
+from dhs.validation.metrics import Clusters, Metric, finite, mean, missing, recall_statistic, tpr_at_fpr
 
 Statistic = Callable[[np.ndarray], np.ndarray]
 """Maps weights (draws, n) to values (draws,)."""
@@ -137,7 +137,24 @@ def f1(scores, labels, threshold: float, hosts=None, sources=None, *, prevalence
     if single:
         return missing("one_class", len(labels))
     clusters = _clusters(labels, hosts, sources, options)
-    return together({"f1": f1_statistic(scores, labels, threshold, prevalence)}, clusters)["f1"]
+    metric = together({"f1": f1_statistic(scores, labels, threshold, prevalence)}, clusters)["f1"]
+    return none_found(metric, scores > threshold, labels, prevalence, hosts, sources)
+
+
+def none_found(metric: Metric, above: np.ndarray, labels: np.ndarray, prevalence, hosts=None, sources=None) -> Metric:
+    """An F1 of 0 with the upper bound that follows from that of the recall.
+
+    Where nothing is found no draw differs, and `together` gives the bound of a share of all rows. At a small share of
+    lenses that lies far above any F1 the false positives leave room for.
+    """
+    if metric.value != 0:
+        return metric
+    high = mean(above[labels], *(None if x is None else np.asarray(x)[labels] for x in (hosts, sources)), bounds=(0, 1))
+    if high.ci_high is None:
+        return replace(metric, ci_low=None, ci_high=None)
+    share = labels.mean() if prevalence is None else prevalence
+    found, false = share * high.ci_high, (1 - share) * above[~labels].mean()
+    return replace(metric, ci_high=float(2 * found / (found + false + share)))
 
 
 def f1_statistic(scores: np.ndarray, labels: np.ndarray, threshold: float, prevalence: float | None) -> Statistic:

@@ -24,6 +24,7 @@ from dhs.survey.facts import PIXEL_SCALE
 from dhs.survey.hosts import open_hosts
 from dhs.survey.lens_list import first_number
 from dhs.survey.stamp import HostStamp
+from dhs.validation.evaluate import refuse_unscored
 from dhs.validation.expectation import radius_map
 from dhs.validation.gate import jsonable
 from dhs.validation.metrics import Metric, clopper_pearson
@@ -71,11 +72,13 @@ class RealLenses(Mapping):
             return f"real lenses: skip: {self['reason']}"
         lines = [f"{self['n_lenses']} real lens stamps ({self['grade']}), {self['n_refused']} refused"]
         for entry in self["recall_at_fpr"]:
-            r = entry["recall"]
-            lines.append(
-                f"recall at survey FPR {entry['fpr']:.2g}: {entry['k']} of {r['n']} "
-                f"(exact 95 % {r['ci_low']:.2f} to {r['ci_high']:.2f})"
-            )
+            lines.append(f"recall at survey FPR {entry['fpr']:.2g}: {_exact(entry['k'], entry['recall'])}")
+        others = self.get("real_negatives")
+        if others:
+            lines.append(f"{others['n']} real stamps of non-lenses, {others['n_refused']} refused")
+            for what, part in (("all", others), ("those that match a lens", others["matched"])):
+                for e in part["fpr_at"]:
+                    lines.append(f"passed at survey FPR {e['survey_fpr']:.2g}, {what}: {_exact(e['k'], e['fpr'])}")
         return "\n".join(lines)
 
     def _repr_html_(self) -> str:
@@ -91,6 +94,12 @@ class RealLenses(Mapping):
         head = "<tr><th>stamp</th><th>name</th><th>logit</th><th>survey negatives at or above</th></tr>"
         body = "".join("<tr>" + "".join(f"<td>{html.escape(c)}</td>" for c in row) + "</tr>" for row in rows)
         return f"<pre>{html.escape(str(self))}</pre>" + (f"<table>{head}{body}</table>" if rows else "")
+
+
+def _exact(k: int, metric: Mapping) -> str:
+    if metric["value"] is None:
+        return f"{k} of {metric['n']}"
+    return f"{k} of {metric['n']} (exact 95 % {metric['ci_low']:.2f} to {metric['ci_high']:.2f})"
 
 
 def _percent(value: float | None) -> str:
@@ -125,7 +134,8 @@ def real_lenses(
         Folder of cutouts, or one. By default the lens candidates under ``DHS_DATA_DIR``; where there are none, the
         result has the status ``skip`` and says how to fetch some.
     catalogue : str, optional
-        CSV with RA and Dec, and names; cutouts within 3 arcsec of a row carry its name.
+        CSV with RA and Dec, and names; cutouts within 3 arcsec of a row carry its name. Those in no row count as well,
+        and ``n_in_catalogue`` says how many are in one.
     negatives : str, optional
         Cutouts known not to be lenses.
     profile : str, Path or Profile
@@ -139,29 +149,32 @@ def real_lenses(
     Raises
     ------
     DhsError
-        A folder that was asked for does not exist or holds no usable cutout, or the catalogue cannot be read.
+        A folder that was asked for does not exist or holds no usable cutout, the catalogue cannot be read, or
+        ``evaluation.json`` is of another checkpoint; the network gives NaN.
     """
     profile = load_profile(profile)
     spec = cutouts or _default_cutouts()
     if spec is None:
         reason = f"no real cutout was given and DHS_DATA_DIR holds none. {HOW_TO_GET}"
         return _write(out, {"status": "skip", "reason": reason, "n_lenses": 0}, SCORE_SCHEMA.empty_table())
-    from dhs.models.score import Scorer
+    from dhs.models.score import Scorer, refuse_other_network
     from dhs.models.shards import score_hosts
 
     hosts = _open(spec, profile)
     scorer = scorer or Scorer(checkpoint)
+    refuse_other_network(scorer, _evaluation(out).get("checkpoint") or {}, storage.join(out, "evaluation.json"))
     radius = profile.evaluate.core_radius_px
     table, refusals = score_hosts(scorer, hosts, None, radius, "real_lens", "real")
     refusals = [*hosts.refusals, *refusals]
     if table.num_rows == 0:
         raise DhsError(f"{spec}: no cutout could be scored ({refusals[0].message}). {refusals[0].remedy}")
+    refuse_unscored(table)
     tables, reference = [table], _survey_logits(out)
     data = {
         "status": "scored",
         "cutouts": str(spec),
         "catalogue": Path(catalogue).name if catalogue else None,
-        "grade": "as in the catalogue given" if catalogue else "published candidates, not confirmed",
+        "grade": "not stated: no catalogue was given" if cutouts else "published candidates, not confirmed",
         "n_lenses": table.num_rows,
         "n_refused": len(refusals),
         "refused": [r.as_dict() for r in refusals],
@@ -169,13 +182,17 @@ def real_lenses(
         "stamps": _stamps(table, hosts, reference, catalogue),
         "recall_at_fpr": _recall(out, table["logit"].to_numpy()),
     }
+    if catalogue:
+        n = sum(stamp["name"] is not None for stamp in data["stamps"])
+        data |= {"n_in_catalogue": n, "grade": f"{n} of {table.num_rows} in {data['catalogue']}"}
     data["misses"] = _misses(out, table, data["stamps"], hosts)
     if negatives:
         other_hosts = _open(negatives, profile)
         others, refused = score_hosts(scorer, other_hosts, None, radius, "real_negative", "real")
+        refuse_unscored(others)
         refused = [*other_hosts.refusals, *refused]
         tables.append(others)
-        data["real_negatives"] = _negatives(out, others, refused) | _alike(out, hosts, other_hosts, others)
+        data["real_negatives"] = _negatives(out, others, refused) | _alike(out, hosts, table, other_hosts, others)
     return _write(out, data, pa.concat_tables(tables))
 
 
@@ -306,12 +323,18 @@ def _names(catalogue: str | None):
     return match
 
 
+def _evaluation(out) -> dict:
+    """The last evaluation; empty where there is none."""
+    path = storage.join(out, "evaluation.json")
+    data = storage.read_json(path) if storage.exists(path) else {"tpr_at_fpr": []}
+    if "tpr_at_fpr" not in data:
+        raise DhsError(f"{path}: holds no false-positive rates. Write it with dhs evaluate, or give another --out.")
+    return data
+
+
 def _thresholds(out) -> list[tuple[float, float]]:
     """(fpr, threshold) pairs of the last evaluation."""
-    path = storage.join(out, "evaluation.json")
-    if not storage.exists(path):
-        return []
-    entries = storage.read_json(path)["tpr_at_fpr"]
+    entries = _evaluation(out)["tpr_at_fpr"]
     return [(e["fpr"], e["threshold"]["value"]) for e in entries if e["threshold"]["value"] is not None]
 
 
@@ -327,15 +350,21 @@ def _recall(out, logits: np.ndarray) -> list[dict]:
     ]
 
 
-def _alike(out, lenses, negatives, table: pa.Table) -> dict:
+def _measured(hosts, host_ids: list[str]) -> np.ndarray:
+    """(n, 4) what hosts are matched by, of the stamps that were scored: the others cannot be read."""
+    index = {ref.host_id: i for i, ref in enumerate(hosts.refs)}
+    return np.concatenate([describe(hosts.read(index[i]).image[None])["match"] for i in host_ids])
+
+
+def _alike(out, lenses, table: pa.Table, negatives, others: pa.Table) -> dict:
     """The same rates on the non-lenses that have a lens like them in magnitude, colours and size."""
-    images = [np.stack([h.read(i).image for i in range(len(h.refs))]) for h in (lenses, negatives)]
-    _, chosen = match(*(describe(x)["match"] for x in images))
-    ids = {negatives.refs[i].host_id for i in chosen}
-    rows = np.array([h in ids for h in table["host_id"].to_pylist()], dtype=bool)
+    rows = np.zeros(others.num_rows, dtype=bool)
+    if others.num_rows:
+        measured = [_measured(h, t["host_id"].to_pylist()) for h, t in ((lenses, table), (negatives, others))]
+        rows[match(*measured)[1]] = True
     rates = [
         {"survey_fpr": e["fpr"], "threshold": e["threshold"], "k": e["k"], "fpr": e["recall"]}
-        for e in _recall(out, table["logit"].to_numpy()[rows])
+        for e in _recall(out, others["logit"].to_numpy()[rows])
     ]
     return {"matched": {"n": int(rows.sum()), "fpr_at": rates}}
 

@@ -109,6 +109,9 @@ def top(scores: Scores, operating: dict | None) -> dict:
     found = ranking.together(measured, metrics.Clusters(*part.clusters, classes=labels, **scores.options))
     out = {"n_negatives": n_negative}
     out["partial_auc"] = [{"max_fpr": f, **found.pop(f).as_dict()} for f in rates]
+    for name, share in (("f1", None), ("f1_at_prevalence", scores.config.prevalence)):
+        if name in found:
+            found[name] = ranking.none_found(found[name], logit > threshold, labels, share, *part.clusters)
     out |= {name: metrics.missing("too_few_negatives", len(labels)) for name in ("tpr0", "tpr10")} | found
     return out | ({"tpr0": ranking.extreme(found["tpr0"])} if "tpr0" in found else {})
 

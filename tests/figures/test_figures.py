@@ -89,6 +89,10 @@ def test_radial_profiles_see_the_arc_and_the_noise(pairs):
 def test_score_figures(scores, evaluation):
     rates = figures.rates(scores, evaluation).axes[0]
     assert rates.get_xscale() == "log" and rates.get_xlabel() == "false-positive rate"
+    curves = [line for line in rates.lines if str(line.get_label()).startswith("survey negatives")]
+    assert min(curves[0].get_xdata()) == pytest.approx(10 / 300), "solid from ten expected false positives on"
+    dotted = [line for line in rates.lines if line.get_linestyle() == ":" and line.get_color() == curves[0].get_color()]
+    assert min(dotted[0].get_xdata()) == pytest.approx(1 / 300), "and not drawn below one"
     assert "survey negatives, n = 300" in texts(figures.score_distributions(scores))
     assert "too few" in texts(figures.strata(evaluation))
     assert len(figures.reliability(evaluation["calibration"]).axes) == 2

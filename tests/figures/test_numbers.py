@@ -96,3 +96,26 @@ def test_training_tells_what_the_stored_benchmark_measured():
     shown = glued({"benchmark": bench}, "training")
     assert (shown["bench_vs_plain"], shown["bench_rate"], shown["bench_ddp_live"]) == ("1.71", "251", "0.012")
     assert shown["bench_scoring"] == "not measured"
+
+
+def test_real_recall_is_that_of_the_rate_whose_misses_are_explained():
+    rates = [(0.1, 0.9), (0.01, 0.5), (0.001, 0.2)]
+    entries = [{"fpr": f, "recall": {"value": v, "ci_low": 0.0, "ci_high": 1.0, "n": 6}} for f, v in rates]
+    got = glued({"status": "scored", "n_lenses": 6, "recall_at_fpr": entries}, "real_lenses")
+    assert got["real_recall_fpr"] == "0.0010" and got["real_recall"].startswith("0.200")
+
+
+def test_a_cause_is_named_only_as_far_as_it_makes_a_miss_likelier():
+    def named(with_it, without):
+        keys = ("value", "ci_low", "ci_high")
+        cause = {
+            "cause": "faint arc",
+            "missed_with": dict(zip(keys, with_it)),
+            "missed_without": dict(zip(keys, without)),
+        }
+        return glued({"failures": {"misses": {"causes": [cause]}}}, "evaluation")["first_miss_cause"]
+
+    assert named((0.8, 0.7, 0.9), (0.2, 0.1, 0.3)) == "faint arc"
+    assert named((0.4, 0.2, 0.6), (0.3, 0.1, 0.5)) == "faint arc (the intervals overlap)"
+    assert named((1.0, 0.7, 1.0), (1.0, 0.7, 1.0)).startswith("none")
+    assert named((None, None, None), (1.0, 0.7, 1.0)).startswith("none")

@@ -56,12 +56,43 @@ def test_every_rule_drops_its_row_and_says_so(tables):
     assert {r["name"] for r in loose.rows} == {"keep", "sextuple", "alone", "trained on"}
 
 
+def test_the_table_of_a_lens_own_paper_is_no_second_catalogue(tables):
+    """Stein et al. (2022) alone cannot confirm a position of Stein et al. (2022)."""
+    own, both = "Stein et al. (2021) - arXiv:2110.00023", "Huang et al. (2021) - arXiv:2005.04730"
+    rows = [f"own,10,5,0.5,galaxy,confident,{own}", f"both,20,5,0.5,galaxy,confident,{own} | {both}"]
+    (tables / "catalog.csv").write_text(HEAD + "\n".join(rows) + "\n")
+    (tables / "new_lenses.tsv").write_text("ra\tdec\n10\t5\n20\t5\n")
+    got = build(tables / "catalog.csv", [tables / "new_lenses.tsv"])
+    assert [r["name"] for r in got.rows] == ["both"]
+    assert got.about["dropped"]["in the table of its own paper alone"] == 1
+    got = build(tables / "catalog.csv", [tables / "new_lenses.tsv", tables / "second.csv"])
+    assert [(r["name"], r["second_catalogue"]) for r in got.rows] == [("own", "second.csv"), ("both", "new_lenses.tsv")]
+
+
+def test_rows_that_were_dropped_still_speak_of_the_lens_they_lie_on(tables):
+    """Another row of the same lens brings its spectrum and references, or says that the lens is a cluster's."""
+    near = 5 + 1 / 3600
+    rows = [
+        f"BCG,30,{near},0.3,galaxy,confident,Rojas et al. (2021) - arXiv:2109.00014",
+        f"AGEL,10,{near},0.52,galaxy,probable,Tran et al. (2022) - arXiv:2205.05307",
+    ]
+    (tables / "catalog.csv").write_text(HEAD + "\n".join([*ROWS, *rows]) + "\n")
+    (tables / "second.csv").write_text("ra,dec\n10,5\n20,5\n30,5\n")
+    got = build(tables / "catalog.csv", [tables / "second.csv"])
+    assert [(r["name"], r["n_references"], bool(r["spectroscopic"])) for r in got.rows] == [
+        ("keep", 3, True),
+        ("sextuple", 2, True),
+    ]
+    assert got.about["dropped"]["within 2 arcsec of a cluster's or group's row"] == 1
+    assert sum(got.about["dropped"].values()) + got.about["n"] == len(ROWS) + len(rows)
+
+
 def test_the_list_is_versioned_and_reads_as_a_catalogue(tables, tmp_path):
     got = build(tables / "catalog.csv", [tables / "second.csv"])
     path, about = got.write(tmp_path / "out")
     assert len(read_catalogue(path)) == len(got)
     stored = json.loads((tmp_path / "out" / "real_lenses_about.json").read_text())
-    assert stored == got.about and stored["rules_version"] == 1
+    assert stored == got.about and stored["rules_version"] == 2
     assert stored["inputs"][0] == {"name": "catalog.csv", "sha256": storage.sha256(tables / "catalog.csv")}
     assert about.endswith("about.json")
 
@@ -76,6 +107,12 @@ def test_the_list_is_versioned_and_reads_as_a_catalogue(tables, tmp_path):
         ("-", None),
         ("12:30:01", None),
         ("9.5", None),
+        ("-1", None),
+        ("-1.0", None),
+        ("-99 | 0.4", 0.4),
+        ("0.3-0.4", 0.3),
+        ("5e-1", 0.5),
+        (".49±0.02", 0.49),
     ],
 )
 def test_free_text_redshifts(text, want):

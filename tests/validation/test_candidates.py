@@ -22,8 +22,10 @@ from dhs.datasets import plan
 from dhs.datasets.reader import open_pairs
 from dhs.errors import DhsError, UsageError
 from dhs.survey import coadds
+from dhs.survey.catalogues import Catalogue
+from dhs.validation import candidates
 from dhs.validation.calibration import Calibrator
-from dhs.validation.candidates import score
+from dhs.validation.candidates import candidate_table, score, write_candidates
 from dhs.validation.contact_sheet import contact_sheet
 
 N_HARD = 19  # hard negatives in the clean set: one every second pair, but those that are rings
@@ -79,6 +81,16 @@ def test_candidates_of_a_data_set_are_its_best_stamps(registered, evaluation, tm
     assert (tmp_path / "c.html").read_text().count("<figure") == 20
 
 
+def test_the_sheet_shows_the_stamps_that_were_scored_in_one_pass_a_kind(registered, tmp_path, monkeypatch):
+    table = score("none.pt", tmp_path / "c.parquet", data_path=registered.path, scorer=Flux(), known=None)
+    passes = []
+    read = candidates.by_pair
+    monkeypatch.setattr(candidates, "by_pair", lambda *a: (passes.append(a[-1]), read(*a))[1])
+    stamps = candidates._stamps(table, None, open_pairs(registered.path))
+    np.testing.assert_allclose([s[1].sum() for s in stamps], table["logit"].to_numpy(), rtol=1e-4)
+    assert sorted(passes) == sorted(set(table["kind"].to_pylist()))
+
+
 @needs_data
 def test_real_cutouts_are_matched_to_known_lenses_and_read_back_from_every_format(evaluation, tmp_path):
     folder = str(Path(DATA) / "hosts" / "ls_dr10_grz")
@@ -107,6 +119,20 @@ def test_an_interrupted_run_is_finished_and_shards_wait_for_one_another(register
     assert np.isnan(both["probability"].to_numpy()).all()
 
 
+def test_names_in_any_alphabet_reach_every_format(tmp_path):
+    """FITS holds ASCII only: a Greek letter in a catalogue's name stopped the run after everything was scored."""
+    row = {"pair_id": -1, "kind": "cutout", "host_id": "café", "logit": 1.0, "ra": 10.0, "dec": 5.0}
+    row |= {"host_mag_r": 18.0, "psf_fwhm_r_arcsec": 1.2, "sky_sigma_r": 0.002}
+    known = Catalogue("hand", np.array([10.0]), np.array([5.0]), ("β <Ursae>",))
+    paths = write_candidates(candidate_table([row], None, None, known), str(tmp_path / "c"))
+    assert storage.read_table(paths[0])["known_lens"].to_pylist() == ["β <Ursae>"]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        fits, votable = (Table.read(p, format=f) for p, f in zip(paths[1:], ("fits", "votable")))
+    assert (str(votable["id"][0]), str(votable["known_lens"][0])) == ("café", "β <Ursae>")
+    assert (str(fits["id"][0]), str(fits["known_lens"][0])) == ("caf\\xe9", "\\u03b2 <Ursae>")
+
+
 def test_wrong_use_is_refused(clean, evaluation, tmp_path):
     for options in ({}, {"data_path": "a", "cutouts": "b"}):
         with pytest.raises(UsageError, match="one of the two"):
@@ -115,6 +141,14 @@ def test_wrong_use_is_refused(clean, evaluation, tmp_path):
         score("", tmp_path / "s.parquet", data_path=clean.path, prevalence=1e-3, scorer=Flux())
     with pytest.raises(UsageError, match="shard 2 of 2"):
         score("", tmp_path / "s.parquet", data_path=clean.path, shard=(2, 2), scorer=Flux())
+    with pytest.raises(DhsError, match="prevalence 2 "):
+        score("", tmp_path / "s.parquet", data_path=clean.path, evaluation=evaluation, prevalence=2, scorer=Flux())
+    other = Flux()
+    other.state = {"epoch": 2}
+    storage.write_json(evaluation, storage.read_json(evaluation) | {"checkpoint": {"epoch": 1}})
+    with pytest.raises(DhsError, match="another checkpoint .epoch 1, here 2."):
+        score("", tmp_path / "s.parquet", data_path=clean.path, evaluation=evaluation, scorer=other)
+    assert not (tmp_path / "s.shards").exists()
     storage.write_json(evaluation, {"calibration": {"survey": {"status": "skip", "reason": "none apart"}}})
     with pytest.raises(DhsError, match="none apart"):
         score("", tmp_path / "s.parquet", data_path=clean.path, evaluation=evaluation, scorer=Flux())
@@ -172,7 +206,7 @@ def test_logits_that_are_not_numbers_stop_the_run(registered, tmp_path):
         def logits(self, stamps, core_mask_px=None, sky_sigma=None):
             return np.full(len(stamps), np.nan, np.float32)
 
-    with pytest.raises(DhsError, match="logits of the network are NaN or infinite. Its weights are not finite"):
+    with pytest.raises(DhsError, match="58 of 58 logits are NaN or infinite. Its weights are not finite"):
         score("", tmp_path / "s.parquet", data_path=registered.path, scorer=Broken(), known=None)
 
 

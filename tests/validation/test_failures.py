@@ -63,6 +63,33 @@ def test_features_with_two_groups_give_two_groups():
     assert [g["medians"]["theta_e_arcsec"] for g in got["groups"]] == [2.0, 0.6]
     assert all(member[i] for i in got["groups"][1]["examples"])
     assert failures.groups(features[:5], rows[:5])["status"] == "skip"
+    dead = failures.groups(np.ones((60, 40)), rows)
+    assert dead["status"] == "skip" and "60 failures share 1 sets of features" in dead["reason"]
+
+
+def test_false_alarms_are_grouped_by_features_and_say_what_they_are(monkeypatch):
+    """Spirals and blends among the survey negatives, told apart by a network whose features know which is which."""
+    from dhs.survey.negatives import SurveyNegatives
+
+    config, n = EvaluateConfig(n_survey_negatives=80), 80
+    hosts = [ref.host_id for ref in SurveyNegatives(n, 3).refs]
+    columns = {"kind": "survey_negative", "host_id": [*hosts[:-1], "of another set"], "logit": np.linspace(1, 2, n)}
+    columns["subkind"] = ["spiral" if i % 4 == 0 else "blend" for i in range(n)]
+    scores = Scores.of(score_table(columns, n), config, 3)
+    read = SurveyNegatives.read
+    monkeypatch.setattr(SurveyNegatives, "read", lambda self, i: (seen.append(i), read(self, i))[1])
+    seen: list[int] = []
+
+    class Network:
+        def features(self, stamps):
+            assert len(stamps) == len(seen) == n - 1
+            spiral = np.array([i % 4 == 0 for i in seen])
+            return np.random.default_rng(0).normal(size=(len(seen), 20)) + 6 * spiral[:, None]
+
+    got = failures.section(scores, {"fpr": 0.1, "threshold": Metric(0.0, None, None, 1)}, object(), Network())
+    got = got["alarm_embedding"]
+    assert [g["kinds"] for g in got["groups"]] == [{"survey: blend": 59}, {"survey: spiral": 20}]
+    assert got["groups"][1]["examples"][0]["host_id"] in hosts[::4] and "host_mag_r" not in got["groups"][0]["medians"]
 
 
 def test_without_a_threshold_or_a_miss_it_says_so(scores):

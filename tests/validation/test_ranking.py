@@ -48,6 +48,15 @@ def test_f1_is_scikit_learns_and_follows_the_prevalence(scored):
     assert rare.value == pytest.approx(2 * tpr * purity / (tpr + purity))
 
 
+def test_f1_of_nothing_found_is_bounded_by_the_recall_and_the_false_alarms():
+    labels = np.arange(313) < 13
+    scores = np.where((np.arange(313) >= 13) & (np.arange(313) < 23), 1.0, 0.0)
+    got = ranking.f1(scores, labels, 0.5, n_bootstrap=30, prevalence=1e-4)
+    high = 1 - 0.025 ** (1 / 13)
+    found = 1e-4 * high
+    assert got.value == 0 and got.ci_high == pytest.approx(2 * found / (found + (1 - 1e-4) / 30 + 1e-4))
+
+
 def test_one_class_gives_no_number():
     for call in (
         lambda: ranking.partial_auc([1, 2], [1, 1], 0.1),

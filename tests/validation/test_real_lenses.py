@@ -9,10 +9,11 @@ import pytest
 from scipy.stats import binomtest
 
 from dhs import storage
-from dhs.errors import DhsError
+from dhs.config import load_profile
+from dhs.errors import DhsError, InputRefused, Refusal
 from dhs.models.score import score_table
 from dhs.survey.stamp import HostStamp
-from dhs.validation.real_lenses import FAINT_PEAK, RealLenses, brightest_feature, real_lenses
+from dhs.validation.real_lenses import FAINT_PEAK, RealLenses, _open, brightest_feature, real_lenses
 
 DATA = os.environ.get("DHS_DATA_DIR")
 needs_data = pytest.mark.skipif(not DATA, reason="the real stamps need DHS_DATA_DIR")
@@ -87,6 +88,38 @@ def test_names_come_from_the_catalogue_and_bad_negatives_are_listed(run, tmp_pat
     kinds = storage.read_table(run / "real_scores.parquet")["kind"].to_pylist()
     assert kinds.count("real_negative") == 1
     assert got["real_negatives"]["matched"]["n"] <= 1
+    assert got["grade"] == "1 of 6 in names.csv" and got["n_in_catalogue"] == 1
+    assert "1 real stamps of non-lenses, 1 refused" in str(got) and "passed at survey FPR 0.3, all: " in str(got)
+
+
+@needs_data
+def test_grades_are_claimed_only_for_what_was_graded(run):
+    """The six embedded stamps are published candidates; of a folder of one's own nothing is known."""
+    folder = str(Path(DATA) / "hosts" / "ls_dr10_grz")
+    assert real_lenses("", run, profile="smoke", scorer=Flux())["grade"] == "published candidates, not confirmed"
+    got = real_lenses("", run, profile="smoke", scorer=Flux(), cutouts=folder)
+    assert got["grade"] == "not stated: no catalogue was given"
+
+
+@needs_data
+def test_a_non_lens_like_a_lens_is_matched_and_one_that_cannot_be_read_is_left_out(run, monkeypatch):
+    """Stamps of coadds are refused when they are read: matching must not stop at them."""
+    folder = str(Path(DATA) / "hosts" / "ls_dr10_grz")
+    got = real_lenses("", run, profile="smoke", scorer=Flux(), negatives=folder)
+    assert got["real_negatives"]["matched"]["n"] == 6, "each is like itself"
+    broken = got["stamps"][0]["host_id"]
+    hosts = type(_open(folder, load_profile("smoke")))
+    read = hosts.read
+
+    def refuse(self, i):
+        if self.refs[i].host_id == broken:
+            raise InputRefused(Refusal(broken, "", -1, "host", "masked", "bad pixels", "none"))
+        return read(self, i)
+
+    monkeypatch.setattr(hosts, "read", refuse)
+    got = real_lenses("", run, profile="smoke", scorer=Flux(), negatives=folder)
+    assert got["n_lenses"] == 5 and got["n_refused"] == 1
+    assert got["real_negatives"]["n"] == 5 and got["real_negatives"]["matched"]["n"] == 5
 
 
 @needs_data
@@ -124,6 +157,29 @@ def test_the_brightest_feature_is_found_beside_a_host_and_not_in_it():
     assert feature(0.06) == pytest.approx(20, abs=4)  # 1.7 arcsec from the centre
     assert feature(0.06, x=2, y=2) == pytest.approx(feature(), abs=0.2)
     assert feature(0.06, gain=1e3) < 0.5 * feature(0.06), "the host's photons count"
+
+
+@needs_data
+def test_thresholds_of_another_checkpoint_or_of_no_evaluation_are_refused(run):
+    data = storage.read_json(run / "evaluation.json")
+    network, about = Flux(), {"epoch": 3, "seed": 1, "content_hash": "a" * 64, "weights": "random"}
+    network.state = about | {"epoch": 4}
+    storage.write_json(run / "evaluation.json", data | {"checkpoint": about})
+    with pytest.raises(DhsError, match="made with another checkpoint .epoch 3, here 4."):
+        real_lenses("", run, profile="smoke", scorer=network)
+    network.state = about
+    assert real_lenses("", run, profile="smoke", scorer=network)["n_lenses"] == 6
+    storage.write_json(run / "evaluation.json", {"decision": "GO"})
+    with pytest.raises(DhsError, match="holds no false-positive rates"):
+        real_lenses("", run, profile="smoke", scorer=network)
+
+
+@needs_data
+def test_a_network_that_gives_nan_has_no_recall(run):
+    network = Flux()
+    network.logits = lambda stamps, *_, **__: np.full(len(stamps), np.nan, np.float32)
+    with pytest.raises(DhsError, match="NaN or infinity for 6 of 6 stamps"):
+        real_lenses("", run, profile="smoke", scorer=network)
 
 
 def test_a_folder_that_was_asked_for_must_exist(tmp_path):
