@@ -136,8 +136,8 @@ figures.completeness_contours(run.completeness(), run.published_grid())
 #
 # A linear probe on the features just before the last layer, real lenses against injections into hosts matched in
 # magnitude, colours and size. Flux cutouts: {glue:text}`realism`. Display pictures, {glue:text}`realism_matched` matched
-# on each side: {glue:text}`realism_display`; two halves of the real set: {glue:text}`realism_display_control`. What
-# separates them: {glue:text}`realism_names`. Pictures carry no photometry, and the hosts of this run may be mock: the
+# on each side: {glue:text}`realism_display`; two halves of the real set: {glue:text}`realism_display_control`; the
+# difference: {glue:text}`realism_excess`. What separates them, p-values adjusted: {glue:text}`realism_names`. Pictures carry no photometry, and the hosts of this run may be mock: the
 # gap then includes theirs.
 
 # %% tags=["hide-input"] mystnb={"figure": {"caption": "The realism gap in display pictures, all through the same stretch: the probe on the network's features, probes on one family of measurements each, what the matching left, and the control on real stamps alone.", "name": "fig-realism"}, "image": {"alt": "Forest plot of the area under the curve of probes that tell real lenses from injections"}}

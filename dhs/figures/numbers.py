@@ -243,6 +243,8 @@ def _evaluation(evaluation: Mapping) -> dict[str, str]:
     display = (evaluation.get("realism") or {}).get("display") or {}
     out["realism_display"] = metric_text(display.get("auc") or display)
     out["realism_display_control"] = metric_text((display.get("control") or {}).get("auc") or display.get("control"))
+    excess = display.get("excess") or {}
+    out["realism_excess"] = metric_text(excess if excess.get("value") is not None else None)
     out["realism_names"] = names(display.get("names") or [], "nothing that was measured")
     out["realism_matched"] = text((display.get("matched") or {}).get("n"))
     misses = (evaluation.get("failures") or {}).get("misses") or {}

@@ -94,10 +94,12 @@ def cause_galleries(failures: Mapping, pairs: Pairs, n_survey: int, seed: int) -
     for kind in failures["alarms"]["causes"]:
         name, examples = kind["cause"], kind["examples"]
         if name.startswith("survey: "):
-            stamps = of_survey_negatives(n_survey, seed, [e["host_id"] for e in examples])
+            titles = [str(e["host_id"]) for e in examples]
+            stamps = of_survey_negatives(n_survey, seed, titles)
         else:
-            stamps = by_pair(pairs, [e["pair_id"] for e in examples], name)[0]
-        titles = [str(e["host_id"]) for e in examples[: len(stamps)]]
+            hosts = {e["pair_id"]: str(e["host_id"]) for e in examples}
+            stamps, rows = by_pair(pairs, hosts, name)
+            titles = [hosts[row["pair_id"]] for row in rows]
         out.append(zoom_gallery(stamps, titles, f"passed: {name.replace('_', ' ')} ({kind['n']} of {kind['of']})"))
     for k, group in enumerate((failures.get("alarm_embedding") or {}).get("groups") or [], start=1):
         held = ", ".join(f"{n} {name.replace('_', ' ')}" for name, n in group["kinds"].items())

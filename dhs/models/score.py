@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -24,6 +25,7 @@ BLOCKS = {"layer1": 64, "layer2": 128, "layer3": 256, "layer4": 512}
 NOT_FINITE_REMEDY = (
     "Its weights are not finite or overflow: take an earlier checkpoint, or train again with a smaller learning rate."
 )
+IDENTITY = ("epoch", "seed", "weights", "content_hash", "network")
 HARD_COLUMNS = ("pair_id", "kind", "arc_snr_matched", "source_id")
 
 
@@ -45,7 +47,8 @@ class Scorer:
     config : dhs.config.TrainConfig
         The configuration it was trained with.
     state : dict
-        The checkpoint without the weights: ``epoch``, ``seed``, ``content_hash``, ``weights``, ``history``.
+        The checkpoint without the weights: ``epoch``, ``seed``, ``content_hash``, ``weights``, ``history``; and
+        ``network``, the SHA-256 of the weights.
 
     Raises
     ------
@@ -59,7 +62,7 @@ class Scorer:
         self.preprocess = Preprocess.from_config(self.config)
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self.batch_size = batch_size or (256 if self.device.type == "cuda" else 64)
-        network = networks.build(self.preprocess.n_channels, self.config.arch)
+        network, digest = networks.build(self.preprocess.n_channels, self.config.arch), _digest(state["model"])
         try:
             network.load_state_dict(state.pop("model"))
         except RuntimeError as error:
@@ -72,7 +75,7 @@ class Scorer:
         self.precision = precision
         self.network = network.eval().to(self.device, memory_format=torch.channels_last)
         self._body = self._until_last()
-        self.state = {k: v for k, v in state.items() if k not in ("optimizer", "schedule")}
+        self.state = {k: v for k, v in state.items() if k not in ("optimizer", "schedule")} | {"network": digest}
 
     def _until_last(self) -> torch.nn.Module:
         """The network without its last layer, as this processor runs it fastest."""
@@ -166,6 +169,14 @@ class Scorer:
         return {name: out[:, a:b] for name, a, b in zip(BLOCKS, ends, ends[1:])}
 
 
+def _digest(weights: dict[str, torch.Tensor]) -> str:
+    """SHA-256 of a state dict's names and values."""
+    total = hashlib.sha256()
+    for name, value in sorted(weights.items()):
+        total.update(name.encode() + value.float().contiguous().numpy().tobytes())
+    return total.hexdigest()
+
+
 def _finite(features: np.ndarray) -> np.ndarray:
     """Features as they are; a `DhsError` where some are no numbers."""
     if bad := int((~np.isfinite(features).all(axis=1)).sum()):
@@ -190,10 +201,10 @@ def refuse_other_network(scorer, evaluated: dict, where) -> None:
     Raises
     ------
     DhsError
-        Epoch, seed, first weights or training set differ.
+        Epoch, seed, first weights, training set or trained weights differ.
     """
     state = getattr(scorer, "state", None) or {}
-    known = [k for k in ("epoch", "seed", "weights", "content_hash") if None not in (evaluated.get(k), state.get(k))]
+    known = [k for k in IDENTITY if None not in (evaluated.get(k), state.get(k))]
     other = [f"{k} {str(evaluated[k])[:12]}, here {str(state[k])[:12]}" for k in known if evaluated[k] != state[k]]
     if other:
         raise DhsError(

@@ -21,6 +21,7 @@ from dhs.config import Profile, digest, load_profile
 from dhs.datasets import plan
 from dhs.datasets.reader import Pairs, open_pairs
 from dhs.errors import DhsError
+from dhs.survey.negatives import SurveyNegatives
 from dhs.validation import completeness, failures, interventions, metrics, passes, sections, worth
 from dhs.validation.gate import jsonable
 from dhs.validation.population import COLUMNS
@@ -173,7 +174,7 @@ def evaluate(
     clock.lap("scores")
     counted = passes.Counted(scorer)
     with passes.one_thread():
-        data, files = _measured(found, counted, pairs, profile, clock)
+        data, files = _measured(found, counted, pairs, profile, survey or SurveyNegatives, clock)
     data |= {
         "survey_negatives": {
             "mock": bool(getattr(survey, "mock", True)),
@@ -195,7 +196,7 @@ def evaluate(
     return Evaluation(data)
 
 
-def _measured(found: passes.Found, scorer, pairs: Pairs, profile: Profile, clock: Clock):
+def _measured(found: passes.Found, scorer, pairs: Pairs, profile: Profile, survey: Callable, clock: Clock):
     """The sections that are made of scores, and what else is to be written: scores, completeness."""
     config = profile.evaluate
     table = pa.concat_tables([found.test, found.survey])
@@ -224,7 +225,7 @@ def _measured(found: passes.Found, scorer, pairs: Pairs, profile: Profile, clock
         "galleries": sections.galleries(test),
     }
     clock.lap("other sections")
-    data["failures"] = failures.section(test, operating, pairs, scorer)
+    data["failures"] = failures.section(test, operating, pairs, scorer, survey)
     clock.lap("failures")
     return data, (table, cells, model)
 
@@ -282,7 +283,9 @@ def _proportions(negatives: pa.Table) -> dict:
 
 def _about(scorer, pairs: Pairs) -> dict:
     """Which checkpoint was evaluated, and whether it was trained on this very data set."""
+    from dhs.models.score import IDENTITY
+
     state = getattr(scorer, "state", {})
-    about = {k: state.get(k) for k in ("epoch", "seed", "weights", "content_hash")}
+    about = {k: state.get(k) for k in IDENTITY}
     trained_on = about["content_hash"]
     return about | {"same_data": None if trained_on is None else trained_on == pairs.manifest.get("content_hash")}

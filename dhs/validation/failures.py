@@ -14,6 +14,7 @@ from sklearn.cluster import KMeans
 from sklearn.metrics import silhouette_score
 from sklearn.preprocessing import StandardScaler
 
+from dhs.survey.negatives import SurveyNegatives
 from dhs.validation import metrics
 from dhs.validation.sections import MIN_STRATUM, Scores
 
@@ -161,26 +162,22 @@ def _no_features(of: str) -> dict:
     return {"status": "skip", "reason": f"no network with features, or too few {of}"}
 
 
-def alarm_groups(scores: Scores, threshold: float, pairs, scorer) -> dict:
-    """The worst false alarms grouped by the network's features, as `groups`; a group's ``kinds`` say what is in it.
-
-    Survey negatives are made again from the seed, so those of another set that was scored are left out.
-    """
-    from dhs.survey.negatives import SurveyNegatives
+def alarm_groups(scores: Scores, threshold: float, pairs, scorer, survey: Callable) -> dict:
+    """The worst false alarms grouped by the network's features, as `groups`; a group's ``kinds`` say what is in it."""
     from dhs.validation.stamp_sets import by_pair
 
     part = scores.where(~scores.kind("positive") & (scores["logit"] > threshold))
     part = part.where(np.isin(np.arange(len(part)), np.argsort(-part["logit"], kind="stable")[:MAX_EMBEDDED]))
     if len(part) < MIN_EMBEDDED:
         return {"status": "skip", "reason": f"{len(part)} false alarms, {MIN_EMBEDDED} are needed"}
-    survey = SurveyNegatives(scores.config.n_survey_negatives, scores.seed)
-    index = {ref.host_id: i for i, ref in enumerate(survey.refs)}
+    made_again = survey(scores.config.n_survey_negatives, scores.seed)
+    index = {ref.host_id: i for i, ref in enumerate(getattr(made_again, "refs", ()))}
     kinds, hosts, ids = part["kind"].astype(str), part["host_id"].astype(str), part["pair_id"]
     made = {}
     for kind in np.unique(kinds).tolist():
         here = np.flatnonzero(kinds == kind)
         if kind == "survey_negative":
-            made |= {int(i): survey.read(index[hosts[i]]).image for i in here if hosts[i] in index}
+            made |= {int(i): made_again.read(index[hosts[i]]).image for i in here if hosts[i] in index}
         else:
             stamps, found = by_pair(pairs, ids[here], kind)
             place = {int(ids[i]): int(i) for i in here}
@@ -196,7 +193,7 @@ def alarm_groups(scores: Scores, threshold: float, pairs, scorer) -> dict:
     return groups(scorer.features(np.stack(list(made.values()))), rows, scores.seed)
 
 
-def section(scores: Scores, operating: dict | None, pairs=None, scorer=None) -> dict:
+def section(scores: Scores, operating: dict | None, pairs=None, scorer=None, survey=SurveyNegatives) -> dict:
     """``failures`` of ``evaluation.json``.
 
     Parameters
@@ -206,6 +203,8 @@ def section(scores: Scores, operating: dict | None, pairs=None, scorer=None) -> 
         The entry of ``tpr_at_fpr`` whose threshold is used.
     pairs, scorer : optional
         With both, the worst misses and the worst false alarms are embedded and grouped.
+    survey : callable
+        ``survey(n, seed)`` gives the survey negatives that were scored; a set without ``refs`` is not embedded.
     """
     threshold = operating["threshold"].value if operating else None
     if threshold is None:
@@ -215,7 +214,9 @@ def section(scores: Scores, operating: dict | None, pairs=None, scorer=None) -> 
     positive = scores.where(scores.kind("positive"))
     missed = np.flatnonzero(positive["logit"] <= threshold)
     embeds = pairs is not None and hasattr(scorer, "features")
-    out["alarm_embedding"] = alarm_groups(scores, threshold, pairs, scorer) if embeds else _no_features("false alarms")
+    out["alarm_embedding"] = (
+        alarm_groups(scores, threshold, pairs, scorer, survey) if embeds else _no_features("false alarms")
+    )
     if not embeds or len(missed) < MIN_STRATUM:
         out["embedding"] = _no_features("misses")
         return out

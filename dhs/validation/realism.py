@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from scipy.linalg import sqrtm
+from scipy import stats
 from scipy.optimize import linear_sum_assignment
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedGroupKFold
@@ -22,7 +22,9 @@ from dhs import storage
 from dhs.datasets.reader import Pairs
 from dhs.errors import DhsError
 from dhs.validation import metrics
-from dhs.validation.metrics import Metric
+from dhs.validation.frechet import distances
+from dhs.validation.gate import holm
+from dhs.validation.metrics import MIN_CLUSTERS, Clusters, Metric
 from dhs.validation.stamp_sets import StampSet, as_display, describe, of_folder, of_pairs
 
 MIN_STAMPS = 16  # of each set, after matching
@@ -30,6 +32,8 @@ CALIPER = 1.0  # largest distance of a matched pair in any quantity, in standard
 PENALTY = 0.01  # inverse strength of the probe's ridge penalty: features outnumber stamps
 N_PERMUTATIONS, N_BOOTSTRAP = 100, 500
 N_FOLDS = 5
+ALPHA = 0.05
+SHOWN = 3  # refused files that are named in print
 DEFAULT_FOLDERS = ("hosts/ls_dr10_grz", "lenses/ls_dr10_png56")
 
 
@@ -101,22 +105,28 @@ def probe(x_first, x_second, group_first, group_second, *, seed: int = 0, n_perm
     Returns
     -------
     dict
-        ``auc`` (a metric, its interval from a bootstrap over hosts), ``n_first, n_second``, and with permutations
-        ``p_value`` and ``null_95``, the 95 % quantile of the permuted AUCs.
+        ``auc`` (a metric, its interval from a bootstrap over hosts), ``spread`` (its standard error) and ``p_above``
+        (one-sided t test against 0.5), ``n_first, n_second``, and with permutations ``p_value`` and ``null_95``, the
+        95 % quantile of the permuted AUCs.
 
     Raises
     ------
     DhsError
-        Fewer than `MIN_STAMPS` of either.
+        Fewer than `MIN_STAMPS` of either, or from fewer than `MIN_CLUSTERS` hosts.
     """
     if min(len(x_first), len(x_second)) < MIN_STAMPS:
         raise DhsError(f"{len(x_first)} and {len(x_second)} stamps: a probe needs {MIN_STAMPS} of each. Give more.")
+    if (hosts := min(len(set(np.asarray(g, str).tolist())) for g in (group_first, group_second))) < MIN_CLUSTERS:
+        raise DhsError(f"stamps of {hosts} hosts in a set: a probe needs {MIN_CLUSTERS}. Give more galaxies.")
     x = _rotated(np.concatenate([x_first, x_second]).astype(float))
     labels = np.repeat([1, 0], [len(x_first), len(x_second)])
     group = np.concatenate([np.asarray(group_first, dtype=str), np.asarray(group_second, dtype=str)])
     folds = _folds(x, labels, group, seed)
-    auc = metrics.auroc(_held_out(x, labels, folds), labels, group, n_bootstrap=N_BOOTSTRAP, seed=seed)
-    out = {"auc": auc, "n_first": len(x_first), "n_second": len(x_second)}
+    held_out, clusters = _held_out(x, labels, folds), Clusters(group, classes=labels)
+    auc = metrics.auroc(held_out, labels, group, n_bootstrap=N_BOOTSTRAP, seed=seed)
+    spread = clusters.spread(metrics.auroc_influence(held_out, labels == 1, clusters.unit[0], auc.value))
+    out = {"auc": auc, "spread": spread, "n_first": len(x_first), "n_second": len(x_second)}
+    out["p_above"] = _p_above(auc.value - 0.5, spread, clusters.smallest)
     if not n_permutations:
         return out
     rng = np.random.Generator(np.random.Philox(seed))
@@ -127,6 +137,23 @@ def probe(x_first, x_second, group_first, group_second, *, seed: int = 0, n_perm
         null.append(metrics.auroc_statistic(scores, shuffled.astype(bool))(np.ones((1, len(x))))[0])
     p = (1 + sum(v >= auc.value for v in null)) / (1 + n_permutations)
     return out | {"p_value": float(p), "null_95": float(np.quantile(null, 0.95)), "n_permutations": n_permutations}
+
+
+def _p_above(excess: float, spread: float | None, clusters: int) -> float:
+    """One-sided p-value of a t test that an excess is 0; of a sign test where no cluster disagrees."""
+    if not spread:
+        return 0.5**clusters if spread == 0 and excess > 0 else 1.0
+    return float(stats.t.sf(excess / spread, clusters - 1))
+
+
+def _excess(found: dict, control: dict) -> Metric:
+    """AUC of the probe less that of the control, samples taken for independent."""
+    if control.get("spread") is None or found["spread"] is None:
+        return metrics.missing(control.get("reason", "no standard error"), found["auc"].n)
+    value, spread = found["auc"].value - control["auc"].value, float(np.hypot(found["spread"], control["spread"]))
+    clusters = min(found["auc"].n_hosts, control["auc"].n_hosts)
+    reach = spread * stats.t.ppf(0.975, clusters - 1)
+    return Metric(value, value - reach, value + reach, found["auc"].n, clusters)
 
 
 def _permuted(labels: np.ndarray, folds: np.ndarray, group: np.ndarray, rng: np.random.Generator):
@@ -142,37 +169,11 @@ def _permuted(labels: np.ndarray, folds: np.ndarray, group: np.ndarray, rng: np.
     return out, fold[codes]
 
 
-def frechet(x_first: np.ndarray, x_second: np.ndarray) -> float | None:
-    """Squared Fréchet distance between Gaussians fitted to two samples; None unless both have n > dimension.
-
-    ``|m1 - m2|^2 + tr(C1 + C2 - 2 (C1 C2)^(1/2))`` (Dowson & Landau 1982; Heusel et al. 2017, NeurIPS, eq. 6). Biased
-    upwards in small samples: compare it with that of two samples of the same kind and size.
-    """
-    if min(len(x_first), len(x_second)) <= x_first.shape[1]:
-        return None
-    a, b = np.asarray(x_first, dtype=float), np.asarray(x_second, dtype=float)
-    c1, c2 = np.cov(a.T), np.cov(b.T)
-    root = np.real(sqrtm(c1 @ c2))
-    return float(((a.mean(axis=0) - b.mean(axis=0)) ** 2).sum() + np.trace(c1 + c2 - 2 * root))
-
-
 def _halves(stamps: StampSet, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Masks of two halves of a set that share no host."""
     names, codes = np.unique(stamps.group, return_inverse=True)
     chosen = np.random.Generator(np.random.Philox(key=[seed, 1])).permutation(len(names)) < len(names) // 2
     return chosen[codes], ~chosen[codes]
-
-
-def _distances(blocks_a: dict, blocks_b: dict) -> dict:
-    """Fréchet distance of every block of features that the samples support, and why not for the others."""
-    out = {}
-    for name, a in blocks_a.items():
-        value = frechet(a, blocks_b[name])
-        n, d = min(len(a), len(blocks_b[name])), a.shape[1]
-        out[name] = {"value": value, "dimension": d, "n": n}
-        if value is None:
-            out[name]["reason"] = f"{n} stamps, more than {d} are needed"
-    return out
 
 
 def compare(
@@ -201,9 +202,10 @@ def compare(
     Returns
     -------
     dict
-        ``probe`` (on the features, else on all families together), ``families`` (a probe on each, largest first),
-        ``frechet``, ``control``, ``matched``, ``mode`` and ``refused`` (files that could not be used, and why);
-        ``status`` is ``skip`` where too few stamps match.
+        ``probe`` (on the features, else on all families together), ``families`` (a probe on each, largest first;
+        ``names`` are those that separate the sets, their p-values adjusted by Holm), ``control``, ``excess`` (the
+        probe's AUC less the control's), ``frechet``, ``matched``, ``mode`` and ``refused`` (files that could
+        not be used, and why); ``status`` is ``skip`` where too few stamps match.
     """
     display = first.display or second.display
     if display:
@@ -222,22 +224,21 @@ def compare(
         return about | {"status": "skip", "reason": f"{len(i)} of {len(first)} have a match, {MIN_STAMPS} are needed"}
     a, b = first.where(np.isin(np.arange(len(first)), i)), second.where(np.isin(np.arange(len(second)), j))
     of_a, of_b = describe(a.images), describe(b.images)
-    families = {
-        name: probe(of_a[name], of_b[name], a.group, b.group, seed=seed)["auc"] for name in of_a if name != "match"
-    }
+    families = {name: probe(of_a[name], of_b[name], a.group, b.group, seed=seed) for name in of_a if name != "match"}
     about["left_after_matching"] = probe(of_a["match"], of_b["match"], a.group, b.group, seed=seed)["auc"]
     x = (_features(a, scorer), _features(b, scorer))
     found = probe(*x, a.group, b.group, seed=seed, n_permutations=n_permutations)
     out = about | {"status": "probed", "features": "penultimate" if scorer else "measured", "auc": found.pop("auc")}
     out |= {"probe": found, "families": _ranked(families)}
-    out["names"] = [f["family"] for f in out["families"] if (f["ci_low"] or 0) > 0.5]
+    out["names"] = [f["family"] for f in out["families"] if f["p_holm"] < ALPHA]
     if scorer is not None:
         blocks = scorer.blocks(a.images), scorer.blocks(b.images)
-        out["frechet"] = _distances(*blocks)
+        out["frechet"] = distances(*blocks)
         left, right = _halves(b, seed)
-        own = _distances(*({k: v[mask] for k, v in blocks[1].items()} for mask in (left, right)))
+        own = distances(*({k: v[mask] for k, v in blocks[1].items()} for mask in (left, right)))
         out["frechet_of_halves"] = own
     out["control"] = _control(a, control, scorer, seed)
+    out["excess"] = _excess({"auc": out["auc"], **found}, out["control"])
     return out
 
 
@@ -264,14 +265,21 @@ class Realism(Mapping):
     def __str__(self) -> str:
         data = self.data
         lines = [f"{data['first']} ({data['n_first']}) against {data['second']} ({data['n_second']}), {data['mode']}"]
-        lines += [f"refused: {r['file']}: {r['why']}" for r in data["refused"]]
+        refused = data["refused"]
+        if refused:
+            more = f", and {len(refused) - SHOWN} more" if len(refused) > SHOWN else ""
+            named = "; ".join(f"{r['file']}: {r['why']}" for r in refused[:SHOWN])
+            lines.append(f"{len(refused)} refused: {named}{more}")
         if data["status"] == "skip":
             return "\n".join([*lines, f"skip: {data['reason']}"])
         lines.append(f"{data['matched']['n']} of each matched by {data['matched']['by']}")
         lines.append(f"probe on {data['features']} features: {_words(data['auc'])}, p = {data['probe']['p_value']:.3g}")
         control = data["control"]
         lines.append(f"control, {control['what']}: " + (control.get("reason") or _words(control["auc"])))
-        lines += [f"by {f['family']} alone: {_words(f)}" for f in data["families"]]
+        if data["excess"]["value"] is not None:
+            lines.append("probe less control: {value:+.3f} ({ci_low:+.3f} to {ci_high:+.3f})".format(**data["excess"]))
+        lines.append(f"left after matching, by what was matched: {_words(data['left_after_matching'])}")
+        lines += [f"by {f['family']} alone: {_words(f)}, p = {f['p_holm']:.3g} (Holm)" for f in data["families"]]
         return "\n".join(lines)
 
 
@@ -370,8 +378,11 @@ def _features(stamps: StampSet, scorer) -> np.ndarray:
     return np.column_stack([measured[name] for name in measured if name != "match"])
 
 
-def _ranked(families: dict[str, Metric]) -> list[dict]:
-    return sorted(({"family": n, **m.as_dict()} for n, m in families.items()), key=lambda e: -(e["value"] or 0))
+def _ranked(families: dict[str, dict]) -> list[dict]:
+    """Families, largest AUC first, their p-values adjusted over all of them."""
+    adjusted = holm([f["p_above"] for f in families.values()])
+    entries = [{"family": n, **f["auc"].as_dict(), "p_holm": float(p)} for (n, f), p in zip(families.items(), adjusted)]
+    return sorted(entries, key=lambda e: -(e["value"] or 0))
 
 
 def _control(first: StampSet, other: StampSet | None, scorer, seed: int) -> dict:

@@ -167,7 +167,9 @@ def test_purity_without_a_false_positive_is_bounded_by_what_the_negatives_can_sh
     assert nothing.value == 0 and nothing.ci_high == pytest.approx(prevalence * none[1], rel=0.1)
     assert calibration.purity_at(scores, labels, 5.0, prevalence).value is None
     grouped = calibration.purity_at(scores, labels, 0.5, prevalence, np.arange(1000) // 25)
-    assert grouped.ci_low == pytest.approx(calibration.purity(wilson(250, 500)[0], wilson(0, 20)[1], prevalence), rel=0.1)
+    assert grouped.ci_low == pytest.approx(
+        calibration.purity(wilson(250, 500)[0], wilson(0, 20)[1], prevalence), rel=0.1
+    )
 
 
 def test_purity_curve_counts_equal_scores_together():

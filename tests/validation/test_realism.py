@@ -14,6 +14,7 @@ from dhs.errors import DhsError, InputRefused
 from dhs.survey.mock import write_mock_hosts
 from dhs.validation import realism
 from dhs.validation.expectation import radius_map
+from dhs.validation.frechet import frechet
 from dhs.validation.stamp_sets import StampSet, as_display, describe, of_folder, read_display
 
 DATA = os.environ.get("DHS_DATA_DIR")
@@ -62,6 +63,24 @@ def test_the_report_names_what_was_changed(change, family):
     assert got["control"]["auc"].value < got["auc"].value
 
 
+def test_the_excess_over_the_control_has_an_interval_and_families_are_adjusted():
+    change = lambda im, rng: im * np.where((RADIUS > 6) & (RADIUS < 9), 1.6, 1)  # noqa: E731
+    got = realism.compare(stamps(60, 1), stamps(80, 2, change), None)
+    excess = got["excess"]
+    assert excess.value == pytest.approx(got["auc"].value - got["control"]["auc"].value)
+    assert 0 < excess.ci_low < excess.value < excess.ci_high
+    assert got["families"] and all(f["p_holm"] <= 1 for f in got["families"])
+    assert got["names"] == [f["family"] for f in got["families"] if f["p_holm"] < 0.05] != []
+    same = realism.compare(stamps(60, 1), stamps(80, 4), None)
+    assert same["names"] == [] and same["excess"].ci_low < 0
+
+
+def test_stamps_of_a_few_hosts_are_refused_in_words():
+    x = np.random.default_rng(0).normal(size=(40, 5))
+    with pytest.raises(DhsError, match="stamps of 1 hosts in a set: a probe needs 8"):
+        realism.probe(x[:20], x[20:], ["a"] * 20, np.arange(20))
+
+
 def test_matching_removes_a_difference_of_hosts():
     rng = np.random.default_rng(3)
     first, second = rng.normal(size=(80, 3)), rng.normal([1.0, 0, 0], size=(800, 3))
@@ -83,8 +102,8 @@ def test_folds_keep_hosts_together():
 def test_frechet_distance_of_known_gaussians():
     rng = np.random.default_rng(5)
     a, b = rng.normal(size=(40_000, 2)), rng.normal(size=(40_000, 2)) * [1, 3] + [2, 0]
-    assert realism.frechet(a, b) == pytest.approx(4 + (1 - 3) ** 2, rel=0.03)
-    assert realism.frechet(a[:2], b) is None
+    assert frechet(a, b) == pytest.approx(4 + (1 - 3) ** 2, rel=0.03)
+    assert frechet(a[:2], b) is None
 
 
 def test_too_few_stamps_are_a_skip_with_the_number():
