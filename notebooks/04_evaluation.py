@@ -65,7 +65,7 @@ figures.score_distributions(scores)
 # lens population (velocity dispersions, source counts), the AUROC against survey negatives is
 # {glue:text}`population_auroc`, from {glue:text}`population_n_effective` effective positives.
 
-# %% tags=["hide-input"] mystnb={"figure": {"caption": "AUROC by stratum with 95 % intervals.", "name": "fig-strata"}, "image": {"alt": "Forest plot of AUROC by Einstein radius, signal-to-noise ratio and PSF width"}}
+# %% tags=["hide-input"] mystnb={"figure": {"caption": "By stratum, with 95 % intervals by host and source: AUROC against controls, and recall at the smallest supported false-positive rate, its threshold held fixed. Orange: all positives.", "name": "fig-strata"}, "image": {"alt": "Forest plots of AUROC and of recall by Einstein radius, two signal-to-noise ratios, PSF width, depth and host magnitude"}}
 figures.strata(evaluation)
 
 # %% [markdown]

@@ -159,12 +159,13 @@ def score_distributions(scores, split: str = "test") -> Figure:
 
 @styled
 def strata(evaluation: Mapping) -> Figure:
-    """AUROC by theta_E, SNR and PSF with intervals, beside the overall value.
+    """AUROC, and recall at the smallest supported rate, by theta_E, both SNRs, PSF, depth and host magnitude.
 
     Parameters
     ----------
     evaluation : mapping
-        ``evaluation.json``: ``auroc`` and ``strata``, a list of bins (``lo, hi`` and a metric) a stratifier.
+        ``evaluation.json``: ``auroc``, ``tpr_at_fpr`` and ``strata``, a list of bins (``lo, hi``, a metric, ``recall``)
+        a stratifier.
     """
     groups = {
         name: entries
@@ -174,24 +175,31 @@ def strata(evaluation: Mapping) -> Figure:
     if not groups:
         return skipped(absent(evaluation.get("strata")) or "no stratum holds enough rows", "AUROC by stratum")
     heights = [len(entries) for entries in groups.values()]
-    size = (6.4, 0.9 + 0.3 * sum(heights) + 0.35 * len(groups))
+    size = (8.4, 0.9 + 0.3 * sum(heights) + 0.35 * len(groups))
     ratios = {"height_ratios": heights}
-    figure, axes = plt.subplots(len(groups), 1, figsize=size, sharex=True, squeeze=False, gridspec_kw=ratios)
-    overall = number((evaluation.get("auroc") or {}).get("value"))
-    for axis, (name, entries) in zip(axes[:, 0], groups.items(), strict=True):
-        for i, entry in enumerate(entries):
-            metric = entry.get("metric", entry)
-            plot_interval(axis, i, metric, color=BLUE)
-            if metric.get("value") is None:
-                axis.text(0.5, i, " too few", va="center", fontsize=7, color="#606060")
-        if np.isfinite(overall):
-            axis.axvline(overall, color=ORANGE, lw=1)
-        axis.axvline(0.5, color="#1a1a1a", lw=0.8, ls=":")
+    figure, axes = plt.subplots(len(groups), 2, figsize=size, sharex="col", squeeze=False, gridspec_kw=ratios)
+    rates = evaluation.get("tpr_at_fpr") or [{}]
+    overall = [number((m or {}).get("value")) for m in (evaluation.get("auroc"), rates[-1].get("tpr"))]
+    for row, (name, entries) in zip(axes, groups.items(), strict=True):
+        found = [[e.get("metric", e) for e in entries], [e.get("recall") or {} for e in entries]]
+        for axis, metrics, whole, colour in zip(row, found, overall, (BLUE, GREEN)):
+            for i, metric in enumerate(metrics):
+                if metric.get("value") is None:
+                    axis.text(0.5, i, " too few", va="center", fontsize=7, color="#606060")
+                else:
+                    plot_interval(axis, i, metric, color=colour)
+            if np.isfinite(whole):
+                axis.axvline(whole, color=ORANGE, lw=1)
+            axis.set_yticks(range(len(entries)), [])
+            axis.set_ylim(len(entries) - 0.5, -0.5)
         labels = [f"{interval_name(e)}  (n = {e.get('metric', e).get('n', '?')})" for e in entries]
-        axis.set_yticks(range(len(entries)), labels)
-        axis.set_ylim(len(entries) - 0.5, -0.5)
-        axis.set_title(axis_name(name))
-    axes[-1, 0].set_xlabel("AUROC, 95 % interval by host (orange: overall, dotted: chance)")
+        row[0].set_yticks(range(len(entries)), labels)
+        row[0].axvline(0.5, color="#1a1a1a", lw=0.8, ls=":")
+        row[0].set_title(axis_name(name))
+    fpr = rates[-1].get("fpr")
+    axes[-1, 0].set_xlabel("AUROC against controls (dotted: chance)")
+    axes[-1, 1].set_xlabel("recall" if fpr is None else f"recall at a false-positive rate of {fpr:.2g}")
+    axes[-1, 1].set_xlim(-0.02, 1.02)
     return figure
 
 

@@ -207,6 +207,7 @@ def _measured(found: passes.Found, scorer, pairs: Pairs, profile: Profile, surve
     rates = sections.rates(test)
     clock.lap("rates")
     operating = rates["tpr_at_fpr"][-1] if rates["tpr_at_fpr"] else None
+    sections.recall_by_stratum(test, data["strata"], operating)
     weights = _population_weights(pairs, test)
     complete, cells, model = worth.completeness(test, worth.mapped_at(test, rates["tpr_at_fpr"]), weights)
     clock.lap("completeness")

@@ -179,6 +179,21 @@ def discrimination(scores: Scores) -> dict:
     }
 
 
+def recall_by_stratum(scores: Scores, strata: dict, operating: dict | None) -> None:
+    """Put ``recall`` into every stratum: the share of its positives above the common threshold, held fixed."""
+    threshold = operating["threshold"].value if operating else None
+    part = scores.where(scores.kind("positive"))
+    for name, entries in strata.items():
+        for i, entry in enumerate(entries):
+            here = part.where(in_bin(part[name], entry["lo"], entry["hi"], i == len(entries) - 1))
+            if threshold is None or len(here) < MIN_STRATUM:
+                reason = "no threshold" if threshold is None else f"fewer than {MIN_STRATUM} positives"
+                entry["recall"] = metrics.missing(reason, len(here)).as_dict()
+                continue
+            found = metrics.mean(here["logit"] > threshold, *here.clusters, bounds=(0.0, 1.0))
+            entry["recall"] = found.as_dict() | {"fpr": operating["fpr"]}
+
+
 def p_differs(scores: Scores, chosen: np.ndarray) -> float | None:
     """Two-sided p-value that the AUROC of a stratum against paired controls is that of all other pairs.
 

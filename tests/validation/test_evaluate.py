@@ -266,6 +266,19 @@ def test_strata_carry_every_axis_and_p_values_adjusted_over_all(done):
         "depth_r_mag",
         "host_mag_r",
     } == set(strata)
+    out, evaluation = done
+    frame = storage.read_table(out / "scores.parquet").to_pandas()
+    positive = frame[frame["kind"] == "positive"]
+    last = evaluation["tpr_at_fpr"][-1]
+    found = positive["logit"] > last["threshold"]["value"]
+    for entry in strata["theta_e_arcsec"]:
+        here = positive["theta_e_arcsec"].between(entry["lo"], entry["hi"], inclusive="left")
+        if here.sum() >= 10:
+            assert entry["recall"]["value"] == pytest.approx(found[here].mean()) and entry["recall"]["n"] == here.sum()
+            assert entry["recall"]["fpr"] == last["fpr"]
+        else:
+            assert entry["recall"]["value"] is None and entry["recall"]["flags"]
+    assert sum(e["recall"]["n"] for e in strata["host_mag_r"]) == len(positive)
     tested = [e for entries in strata.values() for e in entries if e["p_differs"] is not None]
     assert len(tested) >= 3
     assert all(e["p_holm"] >= e["p_differs"] - 1e-12 for e in tested)
