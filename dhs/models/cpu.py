@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import ctypes
 import warnings
+from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 
 import numpy as np
 import torch
+
+STAMPS_KEPT = 4000
 
 
 def plain(values: torch.Tensor) -> bool:
@@ -74,14 +77,25 @@ def asinh(values: torch.Tensor) -> torch.Tensor:
     return by_rows(np.arcsinh, values) if plain(values) else torch.asinh(values)
 
 
-def give_back() -> None:
-    """Hand freed memory back to the system, where the C library is glibc.
+_kept = Counter()
 
-    It keeps what lies between small arrays that live on, and a process that scores for long grows by a stamp or so for
-    every pass.
+
+def give_back(stamps: int) -> None:
+    """Hand freed memory back to the system now and then, where the C library is glibc.
+
+    It keeps what lies between small arrays that live on, and a process that scores for long grows by some kilobytes a
+    stamp. Taking the memory back costs as much as scoring a few dozen.
+
+    Parameters
+    ----------
+    stamps : int
+        Scored since the last call.
     """
-    with suppress(OSError, AttributeError):
-        ctypes.CDLL(None).malloc_trim(0)
+    _kept["stamps"] += stamps
+    if _kept["stamps"] >= STAMPS_KEPT:
+        _kept["stamps"] = 0
+        with suppress(OSError, AttributeError):
+            ctypes.CDLL(None).malloc_trim(0)
 
 
 class Fused(torch.nn.Module):

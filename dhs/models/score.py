@@ -252,11 +252,17 @@ def score_table(columns: dict, n: int) -> pa.Table:
 
 def score_part(scorer: Scorer, part: Part, core_mask_px: float | None) -> list[pa.Table]:
     """Tables of the positives, controls and hard negatives of some decoded pairs."""
+    kinds = {"positive": part.positive, "control": part.control, "hard_negative": part.hard}
+    # All at once: small batches cost more a stamp.
+    stamps = np.concatenate(list(kinds.values()))
+    sigma = np.concatenate([part.sky_sigma, part.sky_sigma, part.sky_sigma[part.hard_row]])
+    ends = np.cumsum([len(v) for v in kinds.values()])[:-1]
+    logits = np.split(scorer.logits(stamps, sky_sigma=sigma), ends)
+    masked = None if core_mask_px is None else np.split(scorer.logits(stamps, core_mask_px, sigma), ends)
     tables, mag = [], host_mag_r(part.control)
-    for kind, stamps in (("positive", part.positive), ("control", part.control), ("hard_negative", part.hard)):
+    for i, kind in enumerate(kinds):
         hard = kind == "hard_negative"
         rows = part.scalars.take(pa.array(part.hard_row)) if hard else part.scalars
-        sigma = part.sky_sigma[part.hard_row] if hard else part.sky_sigma
         columns = {name: rows[name].to_numpy() for name in ("pair_id", *STRATIFIERS)}
         columns |= {name: rows[name].to_pylist() for name in ("host_id", "source_id", "split")}
         columns |= {"kind": kind, "subkind": "", "host_mag_r": mag[part.hard_row] if hard else mag}
@@ -266,10 +272,10 @@ def score_part(scorer: Scorer, part: Part, core_mask_px: float | None) -> list[p
             columns |= {"kind": [f"{kind}:{name}" for name in subkinds], "subkind": subkinds}
             columns["arc_snr_matched"] = np.array(own["arc_snr_matched"].to_pylist(), np.float32)
             columns["source_id"] = own["source_id"].to_pylist()
-        columns["logit"] = scorer.logits(stamps, sky_sigma=sigma)
-        if core_mask_px is not None:
-            columns["logit_core_masked"] = scorer.logits(stamps, core_mask_px, sigma)
-        tables.append(score_table(columns, len(stamps)))
+        columns["logit"] = logits[i]
+        if masked is not None:
+            columns["logit_core_masked"] = masked[i]
+        tables.append(score_table(columns, len(logits[i])))
     return tables
 
 

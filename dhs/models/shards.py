@@ -130,7 +130,7 @@ def _score_item(work: _Work, item: tuple) -> str:
     if refusals:
         storage.write_quarantine(storage.join(work.folder, f"quarantine-{number:06d}.parquet"), refusals)
     storage.write_table(path, table)
-    give_back()
+    give_back(table.num_rows)
     return path
 
 

@@ -24,7 +24,7 @@ from scipy.special import expit, logit
 MIN_CLUSTERS = 8  # below: no interval at all
 FEW_CLUSTERS = 30  # below: a flag
 TWO_WAY_BELOW = 300  # with fewer sources than this, sources are resampled together with hosts
-CHUNK_VALUES = 4_000_000  # bootstrap weights held at once
+CHUNK_VALUES = 1_000_000  # bootstrap weights held at once
 
 
 @dataclass(frozen=True)

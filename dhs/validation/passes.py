@@ -11,12 +11,13 @@ among the few largest of many logits, which bfloat16 would make ties of, and it 
 from __future__ import annotations
 
 import os
+import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import pairwise
 
 import numpy as np
@@ -26,12 +27,13 @@ from tqdm.auto import tqdm
 
 from dhs.config import Profile
 from dhs.datasets import survey_parts
-from dhs.datasets.reader import Pairs, per_band, rows
+from dhs.datasets.reader import Pairs
 from dhs.datasets.schema import SCALARS, SCORE_SCHEMA
 from dhs.injection.noise import Stream, generator, shot_noise
 from dhs.validation import interventions, realism
 from dhs.validation.rerender import SourceLookup
 
+SWITCH_S = 5e-4
 SWAPS = ("core", "placebo", "outer")
 
 
@@ -110,16 +112,21 @@ class _Work:
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Torch, numpy and scikit-learn compute with one thread inside."""
+    """Torch, numpy and scikit-learn compute with one thread inside; Python's lock is handed over soon when asked for.
+
+    A network asks for it at every layer: at Python's own 5 ms it would wait most of its time for a busy thread.
+    """
     import torch
 
-    threads = torch.get_num_threads()
+    threads, interval = torch.get_num_threads(), sys.getswitchinterval()
     with threadpool_limits(1):
         torch.set_num_threads(1)
+        sys.setswitchinterval(SWITCH_S)
         try:
             yield
         finally:
             torch.set_num_threads(threads)
+            sys.setswitchinterval(interval)
 
 
 def negatives_of(negatives, span: tuple[int, int]) -> dict:
@@ -152,14 +159,15 @@ def _survey(work: _Work, scorer: Counted, split: str, span: tuple[int, int]) -> 
     return score_table(columns, len(found["host_id"]))
 
 
-def swapped_stamps(row: dict, positive: np.ndarray, core: np.ndarray) -> dict[str, np.ndarray]:
+def swapped_stamps(control, arc, gain, key: str, positive, core) -> dict[str, np.ndarray]:
     """The counterfactuals of one positive.
 
     Parameters
     ----------
-    row : mapping
-        ``control``, ``arc``, ``gain_*``, ``rng_key``.
-    positive : ndarray, (3, 64, 64)
+    control, arc, positive : ndarray, (3, 64, 64)
+    gain : ndarray, (3,)
+    key : str
+        Column ``rng_key``.
     core : ndarray of bool, (64, 64)
 
     Returns
@@ -168,11 +176,11 @@ def swapped_stamps(row: dict, positive: np.ndarray, core: np.ndarray) -> dict[st
         ``core``: core pixels from the control. ``placebo``: core pixels from the same arc with another draw of its
         shot noise. ``outer``: all pixels but the core from the control.
     """
-    noise = shot_noise(row["arc"], per_band(row, "gain"), generator(row["rng_key"], Stream.SHOT, attempt=1))
+    noise = shot_noise(arc, gain, generator(key, Stream.SHOT, attempt=1))
     return {
-        "core": np.where(core, row["control"], positive),
-        "placebo": np.where(core, row["control"] + row["arc"] + noise, positive),
-        "outer": np.where(core, positive, row["control"]),
+        "core": np.where(core, control, positive),
+        "placebo": np.where(core, control + arc + noise, positive),
+        "outer": np.where(core, positive, control),
     }
 
 
@@ -185,20 +193,21 @@ def _pairs(work: _Work, scorer: Counted, split: str, file: str, negative_file: s
     radius = work.profile.evaluate.core_radius_px if split == "test" else None
     tables, swapped = [SCORE_SCHEMA.empty_table()], {name: [] for name in ("pair_id", *SWAPS)}
     beside: dict[str, list] = {name: [] for name in work.baselines()}
-    for part in read_files(file, negative_file, (*SCALARS, "arc"), HARD_COLUMNS):
-        tables += score_part(scorer, replace(part, scalars=part.scalars.drop_columns(["arc"])), radius)
+    for part in read_files(file, negative_file, SCALARS, HARD_COLUMNS):
+        tables += score_part(scorer, part, radius)
         hosts, sources = ([str(v) for v in part.column(c)] for c in ("host_id", "source_id"))
         for name, baseline in work.baselines().items():
             beside[name].append((baseline.logits(part.positive), baseline.logits(part.control), hosts, sources))
         if radius is None:
             continue
         core = within(part.control.shape[-1], radius).numpy()
-        with_control = (row | {"control": control} for row, control in zip(rows(part.scalars), part.control))
-        made = [swapped_stamps(row, image, core) for row, image in zip(with_control, part.positive)]
+        of_pair = zip(part.control, part.arc, part.gain, part.keys, part.positive, strict=True)
+        made = [swapped_stamps(*values, core) for values in of_pair]
         swapped["pair_id"].append(part.pair_id)
-        for name in SWAPS:
-            stamps = np.stack([m[name] for m in made]).astype(np.float32)
-            swapped[name].append(scorer.logits(stamps, sky_sigma=part.sky_sigma))
+        stamps = np.stack([m[name] for name in SWAPS for m in made]).astype(np.float32)
+        logits = scorer.logits(stamps, sky_sigma=np.tile(part.sky_sigma, (len(SWAPS), 1)))
+        for name, of_swap in zip(SWAPS, logits.reshape(len(SWAPS), -1)):
+            swapped[name].append(of_swap)
     return {"table": pa.concat_tables(tables), "swapped": swapped, "baselines": beside}
 
 
@@ -227,7 +236,7 @@ def _do(work: _Work, scorer, what: str, arguments: tuple) -> tuple[object, int, 
 
     started, counted = time.thread_time(), Counted(scorer)
     result = _DO[what](work, counted, *arguments)
-    give_back()
+    give_back(counted.n)
     return result, counted.n, time.thread_time() - started
 
 

@@ -147,7 +147,8 @@ def test_counterfactuals_tell_a_core_reader_from_an_arc_reader(clean, config, tm
 def test_swapped_stamps_change_only_their_pixels(base_rows):
     row, inside = base_rows[0][0], RADIUS < 5
     positive = row["control"] + row["arc"]
-    made = swapped_stamps(row, positive, inside)
+    gain = np.array([row[f"gain_{band}"] for band in "grz"])
+    made = swapped_stamps(row["control"], row["arc"], gain, row["rng_key"], positive, inside)
     np.testing.assert_array_equal(made["core"][:, inside], row["control"][:, inside])
     np.testing.assert_array_equal(made["core"][:, ~inside], positive[:, ~inside])
     np.testing.assert_array_equal(made["outer"][:, inside], positive[:, inside])
