@@ -129,7 +129,8 @@ def _processes(function, items, setup, arguments, workers: int, sizes, advance: 
         except BrokenProcessPool:
             raise DhsError(
                 "a worker process died, most likely killed for want of memory. What was written is whole: run again "
-                "with --resume and fewer --workers."
+                "with --resume and fewer --workers. (A script of your own must start its work under "
+                "`if __name__ == '__main__':`, or no worker can start.)"
             ) from None
         finally:
             for future in pending:
