@@ -11,7 +11,7 @@ from contextlib import suppress
 import numpy as np
 import torch
 
-STAMPS_KEPT = 4000
+STAMPS_KEPT = 500  # scored between two times that memory is given back
 
 
 def plain(values: torch.Tensor) -> bool:
@@ -84,7 +84,7 @@ def give_back(stamps: int) -> None:
     """Hand freed memory back to the system now and then, where the C library is glibc.
 
     It keeps what lies between small arrays that live on, and a process that scores for long grows by some kilobytes a
-    stamp. Taking the memory back costs as much as scoring a few dozen.
+    stamp.
 
     Parameters
     ----------
