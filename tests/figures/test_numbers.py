@@ -119,3 +119,15 @@ def test_a_cause_is_named_only_as_far_as_it_makes_a_miss_likelier():
     assert named((0.4, 0.2, 0.6), (0.3, 0.1, 0.5)) == "faint arc (the intervals overlap)"
     assert named((1.0, 0.7, 1.0), (1.0, 0.7, 1.0)).startswith("none")
     assert named((None, None, None), (1.0, 0.7, 1.0)).startswith("none")
+
+
+def test_the_cost_of_an_evaluation_is_told_from_the_stored_benchmark():
+    from dhs.figures import costs
+
+    assert "Not measured yet" in costs.evaluation({})["evaluation_cost"]
+    run = {"n_passes": 12345, "evaluate_s": 90.0, "ratio": 1.25, "peak_gb": 1.5}
+    said = costs.evaluation({"date": "2026-01-01", "cores": 2, "runs": [run]})["evaluation_cost"]
+    assert said == (
+        "On 2026-01-01, on 2 cores: 12,345 forward passes in 1.5 minutes, 1.25 times what the bare network needs for "
+        "them, and 1.50 GB."
+    )
