@@ -63,7 +63,7 @@ figures.score_distributions(scores)
 #
 # Each stratum is tested against all other pairs, and the p-values are adjusted over all strata (Holm). Weighted to the
 # lens population (velocity dispersions, source counts), the AUROC against survey negatives is
-# {glue:text}`population_auroc`, from {glue:text}`population_n_effective` effective positives.
+# {glue:text}`population_auroc`. Effective positives: {glue:text}`population_n_effective`.
 
 # %% tags=["hide-input"] mystnb={"figure": {"caption": "By stratum, with 95 % intervals by host and source: AUROC against controls, and recall at the smallest supported false-positive rate, its threshold held fixed. Orange: all positives.", "name": "fig-strata"}, "image": {"alt": "Forest plots of AUROC and of recall by Einstein radius, two signal-to-noise ratios, PSF width, depth and host magnitude"}}
 figures.strata(evaluation)

@@ -1,6 +1,7 @@
 """The evaluation on tiny pairs with a scorer whose behaviour is known."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -12,6 +13,7 @@ from dhs import storage
 from dhs.datasets.reader import rows as rows_of
 from dhs.datasets.reader import stamp
 from dhs.errors import DhsError
+from dhs.survey.negatives import SurveyNegatives
 from dhs.survey.stamp import HostStamp
 from dhs.validation import calibration
 from dhs.validation.evaluate import Evaluation
@@ -191,6 +193,22 @@ def test_more_threads_change_nothing(clean, config, tmp_path, done):
     again = evaluate(clean.path, "x", tmp_path, profile=config, workers=3, **options)
     assert again.data == done[1].data
     assert (tmp_path / "scores.parquet").read_bytes() == (done[0] / "scores.parquet").read_bytes()
+
+
+def test_stored_survey_negatives_are_what_is_scored(clean, config, tmp_path):
+    small = config.replace(evaluate__n_survey_negatives=30, evaluate__n_calibration_negatives=0)
+    evaluate(clean.path, "", tmp_path, profile=small, scorer=Blue(), baselines={})
+    frame = storage.read_table(tmp_path / "scores.parquet").to_pandas()
+    scored = frame[frame["kind"] == "survey_negative"]
+    made = SurveyNegatives(30, small.seed)
+    stamps = [made.read(i) for i in range(30)]
+    assert scored["host_id"].tolist() == [s.host_id for s in stamps]
+    assert scored["subkind"].tolist() == [s.meta["kind"] for s in stamps]
+    np.testing.assert_array_equal(scored["logit"], Blue().logits(np.stack([s.image for s in stamps])))
+    (file,) = (Path(clean.path) / "survey").rglob("part-00000.parquet")
+    written = file.stat().st_mtime_ns
+    evaluate(clean.path, "", tmp_path, profile=small, scorer=Blue(), baselines={})
+    assert file.stat().st_mtime_ns == written, "made once, read by every evaluation"
 
 
 def test_the_record_of_a_run_counts_every_stamp_that_was_scored(done):

@@ -1,10 +1,13 @@
 """A clean data set passes; every planted fault fails the gate that is there for it."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from conftest import SEED, SIGMA, write
 from sklearn.metrics import roc_auc_score
 
+from dhs.datasets import survey_parts
 from dhs.errors import DhsError
 from dhs.validation import leakage
 from dhs.validation.crossfit import cross_fit
@@ -18,6 +21,12 @@ RADIUS = radius_map()
 @pytest.fixture(scope="module")
 def report(clean, profile, tmp_path_factory):
     return preflight(clean.path, tmp_path_factory.mktemp("out"), profile=profile)
+
+
+def test_the_survey_negatives_of_the_plan_are_stored(report, clean, profile):
+    n = profile.evaluate.n_survey_negatives + profile.evaluate.n_calibration_negatives
+    files = sorted(p.name for p in (Path(clean.path) / "survey" / f"seed={SEED}").iterdir())
+    assert files == [f"part-{i:05d}.parquet" for i in range(survey_parts.n_parts(n))] != []
 
 
 @pytest.fixture
