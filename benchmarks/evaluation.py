@@ -43,9 +43,10 @@ import torch
 import dhs
 from dhs import engines, storage
 from dhs.config import Profile, load_profile
-from dhs.datasets import plan, survey_parts
+from dhs.datasets import preregistration, survey_negatives
 from dhs.datasets.reader import open_pairs
-from dhs.models import checkpoints, networks
+from dhs.models import checkpoints
+from dhs.models.networks import registry
 from dhs.models.preprocess import Preprocess
 
 SMALL_PAIRS = 960
@@ -93,7 +94,7 @@ def make(folder: Path, small, n: int) -> Path:
 def untrained(path: Path) -> Path:
     """A checkpoint of a network at its random initialisation."""
     config = load_profile("demo", train__pretrained="never").train
-    network, weights = networks.make(config, Preprocess.from_config(config).n_channels, 0)
+    network, weights = registry.make(config, Preprocess.from_config(config).n_channels, 0)
     state = {"train": config.model_dump(mode="json"), "epoch": 0, "seed": 0, "weights": weights}
     checkpoints.save(path, state | {"content_hash": None, "history": [], "model": network.state_dict()})
     return path
@@ -102,7 +103,7 @@ def untrained(path: Path) -> Path:
 def forward(batch: int, threads: int, seconds: float) -> tuple[float, float]:
     """Stamps a second of the bare network in this process, and processor's seconds a stamp."""
     torch.set_num_threads(threads)
-    network = networks.build(3).eval().to(memory_format=torch.channels_last)
+    network = registry.build(3).eval().to(memory_format=torch.channels_last)
     images = torch.randn(batch, 3, 64, 64).contiguous(memory_format=torch.channels_last)
     with torch.inference_mode():
         network(images)
@@ -135,15 +136,15 @@ def of_survey(data: str, seed: int) -> tuple[str, int]:
 
 
 def make_survey_part(context: tuple[str, int], number: int) -> None:
-    survey_parts.make(*context, number)
+    survey_negatives.make(*context, number)
 
 
 def evaluate(data: Path, checkpoint: Path, profile: Profile, out: Path) -> dict:
     """One evaluation in a process of its own: wall time, memory, and what it says of itself."""
     settings = out / "profile.yaml"
     storage.write_bytes(settings, profile.to_yaml().encode())
-    plan.register(open_pairs(data), profile)
-    n = survey_parts.n_parts(profile.evaluate.n_survey_negatives + profile.evaluate.n_calibration_negatives)
+    preregistration.register(open_pairs(data), profile)
+    n = survey_negatives.n_parts(profile.evaluate.n_survey_negatives + profile.evaluate.n_calibration_negatives)
     list(engines.run(make_survey_part, range(n), of_survey, (str(data), profile.seed), label="survey negatives"))
     command = [sys.executable, "-m", "dhs", "evaluate", "--data-path", str(data), "--checkpoint", str(checkpoint)]
     command += ["--out", str(out), "--profile", str(settings)]

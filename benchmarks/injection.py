@@ -10,7 +10,7 @@ PSF a band. ``--json -`` prints the result as the last line.
 - ``ratio_vs_lenstronomy_simapi``: lenstronomy's `SimAPI` with INTERPOL and supersampled convolution, three bands.
 - ``ratio_vs_caustics``: caustics' `LensSource` under ``torch.vmap``, three bands; null where caustics is not installed
   (``pip install caustics``).
-- ``max_abs_error_over_peak``: against the lenstronomy reference over random lenses (`dhs.injection.checks`).
+- ``max_abs_error_over_peak``: over random lenses against lenstronomy (`dhs.book.studies.renderer_checks`).
 - ``pairs_per_s_all_inclusive``: draws, rendering, shot noise, both SNRs, provenance, encoding, parquet on two
   processes, hosts and sources in memory, without hard negatives; ``pairs_per_s_with_hard_negatives`` with the default
   share of them. ``memory_growth_mb`` is the resident memory of a process after the last part less that after the first.
@@ -40,14 +40,14 @@ import pyarrow.parquet as pq
 from lenstronomy.SimulationAPI.sim_api import SimAPI
 
 from dhs import engines, storage
+from dhs.book.studies.renderer_checks import agreement, draws
 from dhs.config import SourcesConfig, load_profile
-from dhs.datasets import build
+from dhs.datasets import inject as build
 from dhs.datasets.reader import images, per_band
-from dhs.injection.checks import agreement, draws
 from dhs.injection.noise import Stream, generator, shot_noise
-from dhs.injection.reference import moffat_kernel
-from dhs.injection.render import render_arc
-from dhs.injection.sources import open_sources
+from dhs.injection.render.reference import moffat_kernel
+from dhs.injection.render.render import render_arc
+from dhs.injection.sources.open import open_sources
 from dhs.survey.facts import PIXEL_SCALE, STAMP
 
 SUPERSAMPLING = 4

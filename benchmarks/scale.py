@@ -31,7 +31,7 @@ import psutil
 
 from dhs import storage
 from dhs.config import load_profile
-from dhs.datasets.build import open_context, plan
+from dhs.datasets.inject import open_context, plan
 
 FULL = (1_000, 3_000, 10_000, 30_000, 100_000, 300_000)
 QUICK = (200, 800)

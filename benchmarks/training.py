@@ -5,10 +5,10 @@
 Every ratio is the median over repetitions in which the two sides take turns, so that a machine that slows down slows
 both. ``--json -`` prints the result as the last line.
 
-- ``ratio_vs_plain_fp32_loop``: steps of `dhs.models.trainer.Trainer` (its precision and layout for this machine,
-  core dropout, augmentation, monitors) against a plain loop: torchvision's ResNet-18, float32, NCHW, AdamW, over a
-  default ``DataLoader`` of the same stamps; ``auroc_ours``, ``auroc_plain`` are those of the validation split after
-  the same number of epochs.
+- ``ratio_vs_plain_fp32_loop``: steps of `dhs.models.training.trainer.Trainer` (its precision and layout for this
+  machine, core dropout, augmentation, monitors) against a plain loop: torchvision's ResNet-18, float32, NCHW, AdamW,
+  over a default ``DataLoader`` of the same stamps; ``auroc_ours``, ``auroc_plain`` are those of the validation split
+  after the same number of epochs.
 - ``loader_overhead``: what a step costs more with batches from the loader than with one held ready, as a fraction
   of it; pairs read from disk while they are trained on, and (``_in_memory``) held decoded, as small sets are.
 - ``ratio_vs_v5_loader``: stamps decoded a second from stored pairs against the earlier layout (parquet rows that
@@ -44,16 +44,16 @@ from torchvision.models import resnet18
 
 from dhs import storage
 from dhs.config import load_profile
-from dhs.datasets.build import inject
+from dhs.datasets.inject import inject
 from dhs.datasets.reader import Pairs, open_pairs
 from dhs.models import checkpoints
-from dhs.models.data import Batch, Samples
-from dhs.models.loader import prefetch
-from dhs.models.parts import read_parts
+from dhs.models.decode import read_parts
 from dhs.models.preprocess import Preprocess
 from dhs.models.score import Scorer
-from dhs.models.train import train
-from dhs.models.trainer import Trainer
+from dhs.models.training.data import Batch, Samples
+from dhs.models.training.loader import prefetch
+from dhs.models.training.train import train
+from dhs.models.training.trainer import Trainer
 
 BATCH = 128
 

@@ -61,7 +61,7 @@ def code(*starts: str) -> str:
     for module in sorted({m for s in starts for m in modules(s)}):
         source = _file(module)
         total.update(module.encode() + source.read_bytes())
-        for data in sorted(p for p in source.parent.iterdir() if p.suffix in (".json", ".yaml", ".mplstyle")):
+        for data in sorted(p for p in source.parent.iterdir() if p.suffix in (".json", ".yaml", ".mplstyle", ".csv")):
             total.update(data.name.encode() + data.read_bytes())
     return total.hexdigest()
 

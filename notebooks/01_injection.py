@@ -29,7 +29,7 @@ from myst_nb import glue
 
 import dhs
 import dhs.figures as figures
-from dhs.injection.sources import open_sources
+from dhs.injection.sources.open import open_sources
 
 run = dhs.Run(run_dir, profile, seed)
 pairs = run.inject()
@@ -69,9 +69,9 @@ figures.pair_build_up(row, source.image, source.pixel_scale)
 # interpolation and a convolution on the sub-pixel grid.
 
 # %% tags=["hide-input"] mystnb={"figure": {"caption": "Fast renderer against lenstronomy, on the sources of this run. Left and middle: the draw with the greatest error and the difference. Right: greatest pixel error over the peak, flux error and centroid shift of every draw; dashed, the bound of 1e-3.", "name": "fig-agreement"}, "image": {"alt": "A lensed arc, a difference map of noise-like structure far below one thousandth, and three columns of points below a dashed line"}}
-from dhs.injection import checks
+from dhs.book.studies import renderer_checks
 
-agreement = checks.agreement(sources, n_checked, seed, run.profile.injection.supersampling)
+agreement = renderer_checks.agreement(sources, n_checked, seed, run.profile.injection.supersampling)
 figures.renderer_agreement(agreement)
 
 # %% [markdown]
@@ -79,7 +79,7 @@ figures.renderer_agreement(agreement)
 # within a sub-pixel.
 
 # %% tags=["hide-input"] mystnb={"figure": {"caption": "Error against 16 sub-pixels a side, for the sources of this run: median (solid) and worst (dotted) over lenses.", "name": "fig-convergence"}, "image": {"alt": "Four falling lines on logarithmic axes of error against number of sub-pixels, with the value of this run marked"}}
-convergence = checks.convergence(sources, n_checked, seed)
+convergence = renderer_checks.convergence(sources, n_checked, seed)
 figures.convergence(convergence, run.profile.injection.supersampling)
 
 # %% [markdown]
@@ -87,7 +87,7 @@ figures.convergence(convergence, run.profile.injection.supersampling)
 # magnifications $\theta_E / \beta \pm 1$.
 
 # %% tags=["hide-input"] mystnb={"figure": {"caption": "Rendered over analytic for a small round source behind an isothermal sphere, in parts of 10,000.", "name": "fig-closure"}, "image": {"alt": "Four nearly flat lines within a few parts in ten thousand of zero, against source offset"}}
-figures.closure(checks.closure())
+figures.closure(renderer_checks.closure())
 
 # %% [markdown]
 # ## Electrons per nanomaggy
@@ -101,7 +101,7 @@ figures.closure(checks.closure())
 # slope of variance against brightness is one over the gain.
 
 # %% tags=["hide-input"] mystnb={"figure": {"caption": "Left: derived gains of this set, and the value assumed before. Middle: the arc's shot noise over the sky noise in its brightest r pixel, for both. Right, where real DECam fields are at hand: their photon-transfer curves in r, with the slope measured (solid) and the one derived from the sky noise for a dark sky (dotted); a brighter night lies below its dotted line.", "name": "fig-gain"}, "image": {"alt": "Histogram of gains near ten to the four and above with a dashed line at 150, a scatter of noise ratios, and variance against brightness of real fields with lines"}}
-from dhs.survey.photon_transfer import field_curves
+from dhs.book.studies.photon_transfer import field_curves
 
 figures.gain(table, field_curves())
 

@@ -30,8 +30,8 @@ from myst_nb import glue
 import dhs
 import dhs.figures as figures
 from dhs import storage
+from dhs.book.studies import hsc_injections, leakage_toys
 from dhs.datasets.reader import per_band
-from dhs.validation import toy, triples
 
 run = dhs.Run(run_dir, profile, seed)
 pairs, preflight = run.inject(), run.preflight()
@@ -58,10 +58,10 @@ for key, value in figures.glued(report, "preflight").items():
 # gives in this set, bin by bin.
 
 # %% tags=["hide-input"] mystnb={"figure": {"caption": "Left: AUC of a logistic regression on pairs without an arc, one point a repetition; the truth is one half. Right: a score with a constant effect of the arc, against the scatter between hosts.", "name": "fig-toys"}, "image": {"alt": "Points of AUC below one half for ungrouped folds and at one half for grouped folds; concordance rising to one long before the marginal AUC"}}
-figures.toys(toy.identical_pairs(seed=seed), toy.hidden_effect(seed=seed))
+figures.toys(leakage_toys.identical_pairs(seed=seed), leakage_toys.hidden_effect(seed=seed))
 
 # %% tags=["hide-input"]
-figures.fixed_threshold_table(toy.fixed_threshold(figures.gate_of(report, "core_leakage")))
+figures.fixed_threshold_table(leakage_toys.fixed_threshold(figures.gate_of(report, "core_leakage")))
 
 # %% [markdown]
 # ## The gates
@@ -118,7 +118,7 @@ figures.core_fractions(figures.gate_of(report, "arc_core_fraction"))
 # them, so nothing can be rendered again; a shift of the whole arc still shows in how its light lies about the galaxy.
 
 # %% tags=["hide-input"] mystnb={"figure": {"caption": "Foreign arcs. Left: share of the arc's light within a radius, median as given and with planted shifts; grey lines are single arcs. Right: what the light in an aperture tells of the label, over all stamps and within pairs.", "name": "fig-foreign"}, "image": {"alt": "Cumulative light of arcs injected by others, as given and shifted, and concordance against marginal AUC by aperture"}}
-figures.foreign_arcs(triples.measure(*triples.read()))
+figures.foreign_arcs(hsc_injections.measure(*hsc_injections.read()))
 
 # %% [markdown]
 # ## Seeing, depth, sky; and what found arcs look like

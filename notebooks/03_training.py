@@ -30,7 +30,7 @@ import dhs
 import dhs.figures as figures
 from dhs import storage
 from dhs.models.attribution import attribute
-from dhs.validation.ablate import Ablation
+from dhs.validation.ablation.ablate import Ablation
 
 run = dhs.Run(run_dir, profile, seed)
 result = run.train(epochs=epochs or None)

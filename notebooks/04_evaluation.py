@@ -200,7 +200,7 @@ figures.gallery(
 # %% [markdown]
 # ## How far the intervals can be trusted
 #
-# Pairs simulated with effects of host and source, thousands of samples a design; `dhs.validation.coverage` makes the table
+# Pairs simulated with effects of host and source, thousands of samples a design; `dhs.stats.coverage` makes the table
 # again. Below eight clusters on an axis no interval is given.
 
 # %% tags=["hide-input"] mystnb={"figure": {"caption": "Share of simulated samples whose 95 % interval holds the truth, by number of hosts and sources and by statistic.", "name": "fig-interval-coverage"}, "image": {"alt": "Coverage of the intervals for eight designs from 200 hosts and 200 sources down to 12 hosts or 10 sources, against a band of 0.93 to 0.97"}}

@@ -13,7 +13,7 @@
 # %% [markdown]
 # # Sign-off
 #
-# The decision follows from the gates and the metrics by rules that are data (`signoff_rules.yaml`). Each line names the
+# The decision follows from the gates and the metrics by rules that are data (`signoff/rules.yaml`). Each line names the
 # number, the file it stands in, and the bound.
 
 # %% tags=["parameters"]

@@ -12,7 +12,7 @@ from dhs import storage
 from dhs.config import load_profile
 from dhs.errors import DhsError
 from dhs.models import checkpoints
-from dhs.survey import download
+from dhs.survey.fetch import download
 
 SIZE = 256 * 1024
 

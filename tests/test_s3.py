@@ -4,29 +4,24 @@ import importlib.util
 import shutil
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pytest
 
 pytest.importorskip("moto", reason="moto is not installed: no S3 server to test with")
-sys.path.insert(0, str(Path(__file__).parent))
-sys.path.insert(0, str(Path(__file__).parent / "survey"))
-sys.path.insert(0, str(Path(__file__).parent / "datasets"))
-sys.path.insert(0, str(Path(__file__).parent / "injection"))
 from brick_samples import write_brick
+from catalogue_samples import small_catalogue
 from earlier_samples import write_earlier
 from s3_server import only, s3_server, upload
-from test_sources import small_catalogue
 
 import dhs
 from dhs import storage
 from dhs.config import HostsConfig, SourcesConfig, load_profile
 from dhs.errors import DhsError
-from dhs.injection.sources import open_sources
-from dhs.survey.hosts import open_hosts
-from dhs.survey.mock import write_mock_hosts
+from dhs.injection.sources.open import open_sources
+from dhs.survey.hosts.open import open_hosts
+from dhs.survey.mock.hosts import write_mock_hosts
 
 has_spark = importlib.util.find_spec("pyspark") is not None and shutil.which("java") is not None
 needs_spark = pytest.mark.skipif(not has_spark, reason="pyspark (extra `spark`) or Java is not installed")

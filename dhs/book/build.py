@@ -192,7 +192,7 @@ def build(profile: str = "demo", *, runs: Path | None = None, seed: int | None =
 
 def _projection(runs: Path) -> str:
     """What a large run will cost, said before it starts, from any finished run on this machine."""
-    from dhs.validation.documents import projected
+    from dhs.validation.signoff.artefacts import projected
 
     for folder in sorted(p.parent for p in runs.glob("*/signoff.json")):
         if folder.name != "smoke":

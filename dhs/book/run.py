@@ -36,37 +36,37 @@ class Step:
 
 STEPS = {
     "inject": Step(
-        "dhs.datasets.build",
+        "dhs.datasets.inject",
         ("seed", "hosts", "sources", "injection", "splits"),
         (),
         ("pairs/manifest.json",),
     ),
     "preflight": Step(
-        "dhs.validation.preflight",
+        "dhs.validation.preflight.preflight",
         ("seed", "preflight", "train", "splits", "evaluate"),
         ("inject",),
         ("preflight.json", "pairs/plan.json"),
     ),
     "train": Step(
-        "dhs.models.train",
+        "dhs.models.training.train",
         ("seed", "train", "evaluate"),
         ("inject",),
         ("train/history.csv", "train/config.yaml", "train/checkpoints/best.pt"),
     ),
     "evaluate": Step(
-        "dhs.validation.evaluate",
+        "dhs.validation.evaluation.evaluate",
         ("seed", "evaluate", "train", "preflight"),
         ("inject", "train"),
         ("evaluation.json", "scores.parquet"),
     ),
     "real_lenses": Step(
-        "dhs.validation.real_lenses",
+        "dhs.validation.real_lenses.real_lenses",
         ("seed", "evaluate"),
         ("train", "evaluate"),
         ("real_lenses.json", "real_scores.parquet"),
     ),
     "signoff": Step(
-        "dhs.validation.signoff",
+        "dhs.validation.signoff.signoff",
         ("seed",),
         ("inject", "preflight", "train", "evaluate", "real_lenses"),
         ("signoff.json",),
@@ -128,7 +128,7 @@ class Run:
 
     def inject(self):
         """The pairs data set; see `dhs.inject`. An unfinished one of the same dependencies is continued."""
-        from dhs.datasets.build import inject
+        from dhs.datasets.inject import inject
         from dhs.datasets.reader import open_pairs
 
         out = self.path / "pairs"
@@ -144,7 +144,8 @@ class Run:
 
     def preflight(self):
         """The gates; see `dhs.preflight`."""
-        from dhs.validation.preflight import PreflightReport, preflight
+        from dhs.validation.preflight import preflight
+        from dhs.validation.preflight.preflight import PreflightReport
 
         self.inject()
         return self._do(
@@ -159,7 +160,7 @@ class Run:
 
         What was trained stays the run's checkpoint, whatever the profile says, until ``train`` is called again.
         """
-        from dhs.models.train import TrainResult, train
+        from dhs.models.training.train import TrainResult, train
 
         self.inject()
         run = Run(self.path, self.profile.replace(**{f"train__{k}": v for k, v in overrides.items()}))
@@ -179,7 +180,7 @@ class Run:
 
     def evaluate(self):
         """Scores and metrics of the test split; see `dhs.evaluate`."""
-        from dhs.validation.evaluate import Evaluation, evaluate
+        from dhs.validation.evaluation.evaluate import Evaluation, evaluate
 
         self.preflight()  # registers the plan without which the test split is not read
         if not self._exist(STEPS["train"]):
@@ -193,7 +194,7 @@ class Run:
     def completeness(self):
         """The smooth completeness of the evaluation, or why there is none."""
         from dhs.errors import DhsError
-        from dhs.validation.completeness import CompletenessMap
+        from dhs.validation.evaluation.completeness import CompletenessMap
 
         try:
             return CompletenessMap.read(self.path / "completeness.parquet")
@@ -202,7 +203,7 @@ class Run:
 
     def published_grid(self) -> dict | None:
         """The published completeness grid under ``DHS_DATA_DIR``, through our functions; None where it is not."""
-        from dhs.validation.published import published_grid
+        from dhs.book.studies.published_grid import published_grid
 
         root = os.environ.get("DHS_DATA_DIR")
         path = storage.join(root, "published/completeness_grid.csv") if root else None
@@ -210,7 +211,8 @@ class Run:
 
     def real_lenses(self):
         """Scores of real lenses; see `dhs.real_lenses`."""
-        from dhs.validation.real_lenses import RealLenses, real_lenses
+        from dhs.validation.real_lenses import real_lenses
+        from dhs.validation.real_lenses.real_lenses import RealLenses
 
         self.evaluate()
         return self._do(
@@ -221,7 +223,8 @@ class Run:
 
     def signoff(self):
         """GO, CONDITIONAL-GO or NO-GO; see `dhs.signoff`."""
-        from dhs.validation.signoff import SignOff, signoff
+        from dhs.validation.signoff import signoff
+        from dhs.validation.signoff.signoff import SignOff
 
         self.preflight()
         self.real_lenses()

@@ -1,0 +1,1 @@
+"""Pairs on disk: made, written, read, split, registered."""

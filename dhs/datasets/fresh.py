@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 import pyarrow as pa
 
 from dhs.config import Profile, load_profile
-from dhs.datasets.build import Context, Part, open_context, pair_tables, plan
+from dhs.datasets.inject import Context, Part, open_context, pair_tables, plan
 from dhs.datasets.reader import Pairs, configuration, decoded
 from dhs.datasets.schema import NEGATIVE_SCHEMA, PAIR_SCHEMA, SCALARS, SPLITS
 from dhs.errors import UsageError

@@ -322,7 +322,8 @@ def configuration(manifest: dict, where: str) -> Profile:
 def open_pairs(path: str | Path) -> Pairs:
     """Open a pairs data set: the folder or ``s3://`` prefix that holds ``split=*`` and ``manifest.json``.
 
-    A set of the earlier data format (`dhs.datasets.earlier`) is converted once into the user's cache and opened there.
+    A set of the earlier data format (`dhs.datasets.earlier.convert`) is converted once into the user's cache and opened
+    there.
 
     Raises
     ------
@@ -330,8 +331,8 @@ def open_pairs(path: str | Path) -> Pairs:
         No finished data set there, or one of another schema version; none of an earlier set's rows can be used.
     """
     if not storage.exists(storage.join(path, "manifest.json")):
-        from dhs.datasets import earlier
+        from dhs.datasets.earlier import convert
 
-        if earlier.is_earlier(path):
-            path = earlier.cached(path)
+        if convert.is_earlier(path):
+            path = convert.cached(path)
     return Pairs(path)

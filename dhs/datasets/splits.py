@@ -16,7 +16,7 @@ from dhs.datasets.schema import SPLITS
 from dhs.errors import DhsError
 
 HELD_OUT = 8
-"""Sources that an interval needs: `dhs.validation.intervals.MIN_CLUSTERS`."""
+"""Sources that an interval needs: `dhs.stats.clusters.MIN_CLUSTERS`."""
 
 
 def _unit_hash(text: str) -> float:

@@ -3,6 +3,8 @@
 Nothing here computes a result; a section that is missing or skipped is drawn as a panel that says why.
 """
 
+from dhs.datasets.stamp_sets import by_pair
+from dhs.datasets.stamps import of_cutouts, of_survey_negatives, worst
 from dhs.figures.attention import ablation, ablation_table, attribution_profile, attributions
 from dhs.figures.audit import (
     answers_table,
@@ -26,7 +28,7 @@ from dhs.figures.gates import (
 )
 from dhs.figures.injection import benchmark, closure, convergence, gain, priors, renderer_agreement
 from dhs.figures.learning import training_curves
-from dhs.figures.numbers import glued
+from dhs.figures.numbers.glue import glued
 from dhs.figures.pairs import (
     host_conditions,
     pair_build_up,
@@ -47,7 +49,6 @@ from dhs.figures.scores import (
     score_distributions,
     strata,
 )
-from dhs.figures.stamps import of_cutouts, of_survey_negatives, worst
 from dhs.figures.style import colour, skipped
 from dhs.figures.worth import (
     completeness_contours,
@@ -61,7 +62,6 @@ from dhs.figures.worth import (
     realism_gap,
 )
 from dhs.figures.zoom import cause_galleries, zoom_gallery
-from dhs.validation.stamp_sets import by_pair
 
 __all__ = [
     "ablation",

@@ -36,9 +36,9 @@ def toys(folds: Mapping[str, Sequence[float]], paired: Sequence[Mapping]) -> Fig
     Parameters
     ----------
     folds : mapping
-        Of `dhs.validation.toy.identical_pairs`.
+        Of `dhs.book.studies.leakage_toys.identical_pairs`.
     paired : sequence of mapping
-        Of `dhs.validation.toy.hidden_effect`.
+        Of `dhs.book.studies.leakage_toys.hidden_effect`.
     """
     figure, (left, right) = plt.subplots(1, 2, figsize=(8.4, 3))
     for i, (name, colour) in enumerate((("ungrouped", RED), ("grouped", BLUE))):
@@ -151,7 +151,7 @@ def foreign_arcs(entries: Sequence[Mapping]) -> Figure:
     Parameters
     ----------
     entries : sequence of mapping
-        Of `dhs.validation.triples.measure`; empty where there are no such files.
+        Of `dhs.book.studies.hsc_injections.measure`; empty where there are no such files.
     """
     if not entries:
         return skipped("no stamps with arcs injected by others under DHS_DATA_DIR", "foreign arcs")
@@ -181,7 +181,7 @@ def operating_table(study: Mapping | None = None) -> Html:
         ``operating.json`` as the package carries it by default.
     """
     if study is None:
-        study = json.loads((resources.files("dhs") / "validation" / "operating.json").read_text())
+        study = json.loads((resources.files("dhs.book.studies") / "operating.json").read_text())
     rows = [
         {
             "set": row["set"],

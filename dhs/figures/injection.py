@@ -27,7 +27,7 @@ def renderer_agreement(result: Mapping) -> Figure:
     Parameters
     ----------
     result : mapping
-        `dhs.injection.checks.agreement`.
+        `dhs.book.studies.renderer_checks.agreement`.
     """
     reference, difference = result["example"][:, 1]
     figure, axes = plt.subplots(1, 3, figsize=(8.4, 2.8), width_ratios=(1, 1, 1.35))
@@ -53,7 +53,7 @@ def convergence(result: Mapping, chosen: int) -> Figure:
     Parameters
     ----------
     result : mapping
-        `dhs.injection.checks.convergence`.
+        `dhs.book.studies.renderer_checks.convergence`.
     chosen : int
         Factor of the run, marked.
     """
@@ -79,7 +79,7 @@ def closure(result: Mapping) -> Figure:
     Parameters
     ----------
     result : mapping
-        `dhs.injection.checks.closure`.
+        `dhs.book.studies.renderer_checks.closure`.
     """
     figure, axis = plt.subplots(figsize=(5.2, 2.8))
     series = {
@@ -106,7 +106,7 @@ def gain(table: pa.Table, curves: Mapping[str, Mapping] | None = None) -> Figure
     table : pyarrow.Table
         Scalars of a pairs data set.
     curves : mapping of str to mapping, optional
-        `dhs.survey.photon_transfer.photon_transfer` of r-band fields, with ``derived_gain`` added.
+        `dhs.book.studies.photon_transfer.photon_transfer` of r-band fields, with ``derived_gain`` added.
     """
     figure, axes = plt.subplots(1, 3 if curves else 2, figsize=(8.4, 2.8))
     gains = per_band(table, "gain")

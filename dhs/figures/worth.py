@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from dhs.errors import DhsError
 from dhs.figures.gates import axis_name
-from dhs.figures.numbers import text
+from dhs.figures.numbers.glue import text
 from dhs.figures.scores import PUBLISHED, draw_published
 from dhs.figures.style import (
     BLUE,
@@ -27,8 +27,8 @@ from dhs.figures.style import (
     skipped,
     styled,
 )
-from dhs.survey.lens_list import build
-from dhs.validation.coverage import table as measured
+from dhs.stats.coverage import table as measured
+from dhs.survey.lenses.lens_list import build
 
 LEVELS = (0.1, 0.25, 0.5, 0.75, 0.9)
 SEEING_LEVELS = 3
@@ -43,7 +43,7 @@ def completeness_contours(model, published: Mapping | None = None) -> Figure:
     model : CompletenessMap or str
         Of ``completeness.parquet``; a string says why there is none.
     published : mapping, optional
-        Of `dhs.validation.published.published_grid`: its marginal over theta_E is drawn for comparison.
+        Of `dhs.book.studies.published_grid.published_grid`: its marginal over theta_E is drawn for comparison.
     """
     if isinstance(model, str):
         return skipped(model, "smooth completeness")
@@ -130,7 +130,7 @@ def realism_gap(realism: Mapping) -> Figure:
     Parameters
     ----------
     realism : mapping
-        A report of `dhs.validation.realism.compare`.
+        A report of `dhs.validation.realism.probe.compare`.
     """
     if absent(realism) or not realism.get("auc"):
         return skipped(absent(realism) or "not probed", "realism")
@@ -192,7 +192,7 @@ def coverage(rows: Sequence[Mapping] | None = None) -> Figure:
     Parameters
     ----------
     rows : sequence of mapping, optional
-        Of `dhs.validation.coverage.table`, the default.
+        Of `dhs.stats.coverage.table`, the default.
     """
     rows = measured() if rows is None else rows
     designs = list(dict.fromkeys((r["hosts"], r["sources"]) for r in rows))

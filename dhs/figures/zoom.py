@@ -10,9 +10,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from dhs.datasets.reader import Pairs, png
-from dhs.figures.stamps import of_survey_negatives
+from dhs.datasets.stamp_sets import by_pair
+from dhs.datasets.stamps import of_survey_negatives
 from dhs.figures.style import absent
-from dhs.validation.stamp_sets import by_pair
 
 _STYLE = """<style>
 .dhs-zoom{display:flex;flex-wrap:wrap;gap:6px;margin:.5em 0}

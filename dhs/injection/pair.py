@@ -10,16 +10,16 @@ import numpy as np
 from dhs.config import InjectionConfig
 from dhs.encoding import quantise
 from dhs.injection.colours import north_over_south
-from dhs.injection.hard import NoNegative, hard_negative
+from dhs.injection.hard_negatives.draw import NoNegative, hard_negative
 from dhs.injection.lens import n_images
 from dhs.injection.light import half_light_radius
 from dhs.injection.noise import Stream, generator
-from dhs.injection.population import Draw, Rejected, draw
-from dhs.injection.render import METHODS
+from dhs.injection.priors import Draw, Rejected, draw
+from dhs.injection.render.render import METHODS
 from dhs.injection.snr import R_BAND, snr_matched, snr_maxpix
-from dhs.injection.source import Source
+from dhs.injection.sources.source import Source
 from dhs.survey.facts import PIXEL_SCALE, is_north
-from dhs.survey.stamp import HostStamp
+from dhs.survey.hosts.stamp import HostStamp
 
 ARC_LEVELS = 2048  # quantisation steps a sky sigma, of noiseless light, whose faint wings hold flux
 

@@ -1,0 +1,1 @@
+"""From stamps to logits: decoding, preprocessing, networks, scoring."""

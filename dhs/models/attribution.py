@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from captum.attr import IntegratedGradients
 
-from dhs.models.parts import SCALARS, PairSource, read_parts
+from dhs.models.decode import SCALARS, PairSource, read_parts
 from dhs.models.residuals import radius_map
 from dhs.models.score import Scorer
 from dhs.survey.facts import PIXEL_SCALE

@@ -18,9 +18,9 @@ from sklearn.preprocessing import StandardScaler
 
 from dhs.config import TrainConfig
 from dhs.datasets.reader import Pairs
-from dhs.models.data import Samples
 from dhs.models.preprocess import normalise, sky_statistics
 from dhs.models.residuals import radius_map
+from dhs.models.training.data import Samples
 
 RING_PX = 2.0
 MAX_PAIRS = 20_000

@@ -13,7 +13,7 @@ import torch
 
 from dhs.config import TrainConfig
 from dhs.errors import UsageError
-from dhs.models.cpu import asinh, median
+from dhs.models.cpu_inference import asinh, median
 from dhs.models.residuals import azimuthal_residual, elliptical_residual, radius_map
 from dhs.survey.facts import PIXEL_SCALE
 

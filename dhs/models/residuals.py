@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import torch
 
-from dhs.models.cpu import median, sorted_in_groups
+from dhs.models.cpu_inference import median, sorted_in_groups
 
 WEIGHT_SIGMA_PX = 4.0
 MIN_AXIS_RATIO = 0.25

@@ -13,9 +13,10 @@ from tqdm.auto import tqdm
 
 from dhs.datasets.schema import SCALARS, SCORE_SCHEMA, STRATIFIERS
 from dhs.errors import DhsError, UsageError
-from dhs.models import checkpoints, networks
-from dhs.models.cpu import Fused
-from dhs.models.parts import PairSource, Part, read_parts
+from dhs.models import checkpoints
+from dhs.models.cpu_inference import Fused
+from dhs.models.decode import PairSource, Part, read_parts
+from dhs.models.networks import registry
 from dhs.models.preprocess import Preprocess, radius_map
 from dhs.survey.facts import mag_from_flux
 
@@ -35,7 +36,7 @@ class Scorer:
     Parameters
     ----------
     checkpoint : str or Path
-        Written by `dhs.models.train.train`.
+        Written by `dhs.models.training.train.train`.
     batch_size : int, optional
         Stamps at a time; the logits do not depend on it beyond rounding. By default 256 on a graphics processor, and
         64 elsewhere: what a processor's caches hold.
@@ -62,7 +63,7 @@ class Scorer:
         self.preprocess = Preprocess.from_config(self.config)
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self.batch_size = batch_size or (256 if self.device.type == "cuda" else 64)
-        network, digest = networks.build(self.preprocess.n_channels, self.config.arch), _digest(state["model"])
+        network, digest = registry.build(self.preprocess.n_channels, self.config.arch), _digest(state["model"])
         try:
             network.load_state_dict(state.pop("model"))
         except RuntimeError as error:
@@ -79,7 +80,7 @@ class Scorer:
 
     def _until_last(self) -> torch.nn.Module:
         """The network without its last layer, as this processor runs it fastest."""
-        if isinstance(self.network, networks.DeepLens):
+        if isinstance(self.network, registry.DeepLens):
             n = self.network
             return torch.nn.Sequential(n.conv1, n.start, n.stages, n.pool)
         body = torch.nn.Sequential(*list(self.network.children())[:-1], torch.nn.Flatten())

@@ -17,8 +17,8 @@ from dhs.config import digest
 from dhs.datasets import reader
 from dhs.datasets.schema import SCALARS, SCORE_SCHEMA
 from dhs.errors import DhsError, InputRefused, Refusal
-from dhs.models.cpu import give_back
-from dhs.models.parts import part_files, read_files
+from dhs.models.cpu_inference import give_back
+from dhs.models.decode import part_files, read_files
 from dhs.models.score import HARD_COLUMNS, Scorer, host_mag_r, score_part, score_table
 
 SHARD_STAMPS = 4096
@@ -41,7 +41,7 @@ def score_hosts(
     ----------
     scorer : Scorer
     hosts : HostSet
-        `dhs.survey.refs.HostSet`: cutouts, bricks or mocks.
+        `dhs.survey.hosts.record.HostSet`: cutouts, bricks or mocks.
     indices : sequence of int, optional
         All by default.
     core_mask_px : float, optional
@@ -151,7 +151,7 @@ def score_shards(
 ) -> list[str]:
     """Score a host set or a pairs data set into ``folder/part-*.parquet``; finished parts are not done again.
 
-    Hosts in coadds are taken brick by brick (`dhs.survey.survey_hosts` sorts them so): a part holds whole bricks.
+    Hosts in coadds are taken brick by brick (`dhs.survey.hosts.coadd_hosts` sorts them so): a part holds whole bricks.
 
     Parameters
     ----------

@@ -69,11 +69,11 @@ def test_a_failing_notebook_leaves_the_old_copy(script, tmp_path):
 
 
 def test_closures_follow_imports_in_functions_and_stop_at_the_right_room():
-    inject = fingerprint.modules("dhs.datasets.build")
-    assert {"dhs.injection.render", "dhs.survey.hosts", "dhs.storage"} <= set(inject)
+    inject = fingerprint.modules("dhs.datasets.inject")
+    assert {"dhs.injection.render.render", "dhs.survey.hosts.open", "dhs.storage"} <= set(inject)
     assert not any(m.startswith(("dhs.models", "dhs.figures", "dhs.validation")) for m in inject)
-    assert "dhs.models.networks" in fingerprint.modules("dhs.models.train")
-    assert "dhs.validation.signoff" not in fingerprint.modules("dhs.validation.preflight")
+    assert "dhs.models.networks.registry" in fingerprint.modules("dhs.models.training.train")
+    assert "dhs.validation.signoff.signoff" not in fingerprint.modules("dhs.validation.preflight.preflight")
 
 
 def test_steps_name_modules_and_rooms_that_exist():

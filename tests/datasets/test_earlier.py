@@ -3,24 +3,21 @@
 import json
 import os
 import shutil
-import sys
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
+from earlier_samples import SIGMA, make_row, write_earlier, write_file
 from scipy.ndimage import correlate
 from typer.testing import CliRunner
-
-sys.path.insert(0, str(Path(__file__).parent))
-from earlier_samples import SIGMA, make_row, write_earlier, write_file
 
 import dhs
 from dhs import storage
 from dhs.cli import app
 from dhs.config import load_profile
-from dhs.datasets import earlier
+from dhs.datasets.earlier import convert
 from dhs.datasets.fresh import FreshPairs
 from dhs.datasets.reader import Pairs, per_band, rows
 from dhs.datasets.schema import PAIR_SCHEMA
@@ -39,7 +36,7 @@ def written(tmp_path_factory):
 @pytest.fixture(scope="module")
 def pairs(written, tmp_path_factory):
     out = tmp_path_factory.mktemp("converted") / "a"
-    earlier.convert(written[0], out, workers=1)
+    convert.convert(written[0], out, workers=1)
     return Pairs(out)
 
 
@@ -124,7 +121,7 @@ def test_workers_and_the_order_of_writing_change_no_byte(written, pairs, tmp_pat
     for file in sorted((f for f in written[0].rglob("*") if f.is_file()), reverse=True):
         (folder / file.relative_to(written[0])).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(file, folder / file.relative_to(written[0]))
-    manifest = earlier.convert(folder, tmp_path / "b", workers=2)
+    manifest = convert.convert(folder, tmp_path / "b", workers=2)
     assert parquet(tmp_path / "b") == parquet(pairs.path)
     assert manifest["content_hash"] == pairs.manifest["content_hash"]
 
@@ -138,18 +135,18 @@ def test_an_interrupted_conversion_is_gone_on_with(written, pairs, tmp_path, mon
     gone.unlink()
     kept[0].write_bytes(b"damaged")
     before = {f: f.stat().st_mtime_ns for f in kept[1:]}
-    earlier.convert(written[0], out, workers=1)
+    convert.convert(written[0], out, workers=1)
     assert parquet(out) == parquet(pairs.path)
     assert {f: f.stat().st_mtime_ns for f in before} == before, "whole parts are not made again"
-    monkeypatch.setattr(earlier, "convert_item", None)
-    assert earlier.convert(written[0], out)["content_hash"] == pairs.manifest["content_hash"], "finished: kept"
+    monkeypatch.setattr(convert, "convert_item", None)
+    assert convert.convert(written[0], out)["content_hash"] == pairs.manifest["content_hash"], "finished: kept"
     with pytest.raises(DhsError, match="another configuration"):
-        earlier.convert(written[0] / "train", out)
+        convert.convert(written[0] / "train", out)
 
 
 def test_row_groups_become_parts_of_bounded_size(written, pairs, tmp_path, monkeypatch):
-    monkeypatch.setattr(earlier, "ROWS_PER_PART", 7)
-    earlier.convert(written[0], tmp_path / "small", workers=1)
+    monkeypatch.setattr(convert, "ROWS_PER_PART", 7)
+    convert.convert(written[0], tmp_path / "small", workers=1)
     small = Pairs(tmp_path / "small")
     assert len(small.files("train")) > len(pairs.files("train"))
     keys = ["pair_id", "host_id", "arc_snr_matched"]
@@ -169,7 +166,7 @@ def test_a_damaged_row_group_is_refused_from_its_first_lost_row(tmp_path):
     start = pages.dictionary_page_offset or pages.data_page_offset
     data[start : start + 2000] = b"\xff" * 2000
     file.write_bytes(data)
-    manifest = earlier.convert(tmp_path / "v5", tmp_path / "out", workers=1)
+    manifest = convert.convert(tmp_path / "v5", tmp_path / "out", workers=1)
     assert manifest["counts"]["train"] == 3
     (lost,) = storage.read_table(tmp_path / "out/quarantine.parquet").to_pylist()
     assert (lost["file"], lost["row"], lost["code"]) == ("train/a.parquet", 3, "unreadable_file")
@@ -184,7 +181,7 @@ def test_a_band_without_its_own_psf_is_estimated_and_flagged(tmp_path):
     lines[2].columns.update(psf_fwhm_used_g=None, psf_fwhm_used_r=None, psf_fwhm_used_z=0.0, psfsize_r=None)
     lines[2].columns.update(cosmos_index=None, magnification=None)
     write_file(tmp_path / "v5/train/a.parquet", lines, without=("brickname", "region_split", "task_id"))
-    earlier.convert(tmp_path / "v5", tmp_path / "out", workers=1)
+    convert.convert(tmp_path / "v5", tmp_path / "out", workers=1)
     found = converted(Pairs(tmp_path / "out"))
     assert per_band(found[0], "psf_fwhm", "_arcsec") == pytest.approx([1.43, 1.32, 1.21])
     assert per_band(found[1], "psf_fwhm", "_arcsec") == pytest.approx(lines[1].truth["fwhm"])
@@ -225,16 +222,16 @@ def test_a_leftover_of_other_code_is_begun_again(tmp_path, monkeypatch):
 
 
 def test_what_is_not_of_this_format_is_left_alone(pairs, tmp_path):
-    assert not earlier.is_earlier(pairs.path) and not earlier.is_earlier(tmp_path / "nowhere")
+    assert not convert.is_earlier(pairs.path) and not convert.is_earlier(tmp_path / "nowhere")
     row = make_row("train", "train/a.parquet", 0, np.random.default_rng(0))
     write_file(tmp_path / "other/train/a.parquet", [row], without=("ctrl_stamp_npz",))
-    assert not earlier.is_earlier(tmp_path / "other")
+    assert not convert.is_earlier(tmp_path / "other")
     with pytest.raises(DhsError, match="no manifest.json"):
         dhs.open_pairs(tmp_path / "other")
     row.columns["is_control"] = True
     write_file(tmp_path / "controls/train/a.parquet", [row])
     with pytest.raises(DhsError, match=r"no row of this set .*is_control.*train/a.parquet, row 0"):
-        earlier.convert(tmp_path / "controls", tmp_path / "x", workers=1)
+        convert.convert(tmp_path / "controls", tmp_path / "x", workers=1)
 
 
 def test_preflight_and_training_take_the_set_as_it_is(written, tmp_path, monkeypatch):

@@ -12,20 +12,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 from astropy.io import fits
+from brick_samples import write, write_brick, write_coadds
 from hypothesis import given
 from hypothesis import strategies as st
-
-sys.path.insert(0, str(Path(__file__).parents[1]))
-sys.path.insert(0, str(Path(__file__).parents[1] / "survey"))
-from brick_samples import write, write_brick, write_coadds
 
 import dhs
 from dhs import storage
 from dhs.config import load_profile
 from dhs.datasets.resume import by_brick
 from dhs.errors import DhsError
-from dhs.survey import coadds
-from dhs.survey.mock import write_mock_hosts
+from dhs.survey.hosts import coadds
+from dhs.survey.mock.hosts import write_mock_hosts
 
 SMALL = {
     "sources__spec": "mock",

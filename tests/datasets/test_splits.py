@@ -6,7 +6,7 @@ import pytest
 from dhs.config import SplitsConfig
 from dhs.datasets import splits
 from dhs.errors import DhsError
-from dhs.validation.intervals import MIN_CLUSTERS
+from dhs.stats.clusters import MIN_CLUSTERS
 
 CONFIG = SplitsConfig()
 

@@ -10,16 +10,13 @@ import pandas as pd
 import pytest
 
 pytest.importorskip("moto", reason="moto is not installed: no S3 server to test with")
-sys.path.insert(0, str(Path(__file__).parents[1]))
-sys.path.insert(0, str(Path(__file__).parents[1] / "survey"))
-sys.path.insert(0, str(Path(__file__).parents[1] / "injection"))
 from brick_samples import write_brick
+from catalogue_samples import small_catalogue
 from s3_server import only, s3_server, upload
-from test_sources import small_catalogue
 
 import dhs
 from dhs import cli, storage
-from dhs.survey.mock import write_mock_hosts
+from dhs.survey.mock.hosts import write_mock_hosts
 
 BUCKET = "s3://bucket"
 OUT = f"{BUCKET}/x"
@@ -32,7 +29,7 @@ def world(run, tmp_path_factory):
     """A store with a finished run, six stamps to play real lenses, a catalogue of them, and two coadd bricks."""
     local = tmp_path_factory.mktemp("world")
     write_mock_hosts(local / "lenses", 6, 77)
-    hosts = dhs.survey.hosts.open_hosts(dhs.config.HostsConfig(spec=str(local / "lenses"), known_lenses=None), 1)
+    hosts = dhs.survey.hosts.open.open_hosts(dhs.config.HostsConfig(spec=str(local / "lenses"), known_lenses=None), 1)
     rows = "".join(f"lens {i},{r.ra},{r.dec}\n" for i, r in enumerate(hosts.refs))
     (local / "lenses.csv").write_text(f"name,ra,dec\n{rows}")
     for ra in (150.1, 170.4):

@@ -13,8 +13,8 @@ import torch
 import yaml
 
 from dhs.book.run import STEPS, Run
-from dhs.models import trackers
-from dhs.models.train import train
+from dhs.models.training import trackers
+from dhs.models.training.train import train
 
 
 def mtimes(run):
@@ -53,7 +53,7 @@ def test_what_a_step_returns_prints_as_a_table_or_picture(run, name):
 
 
 def test_training_is_read_back_as_it_was(run):
-    from dhs.models.train import TrainResult
+    from dhs.models.training.train import TrainResult
 
     result = run.train()
     assert isinstance(result, TrainResult) and len(result.history) == run.profile.train.epochs

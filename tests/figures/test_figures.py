@@ -223,7 +223,7 @@ def test_pair_strip_shows_control_arc_and_stamp(pairs):
 
 
 def test_survey_negatives_are_made_again_as_they_were_scored():
-    from dhs.survey.negatives import SurveyNegatives
+    from dhs.survey.mock.negatives import SurveyNegatives
 
     negatives = SurveyNegatives(5, 3)
     ids = [negatives.refs[i].host_id for i in (4, 1)]

@@ -4,8 +4,8 @@ import pandas as pd
 import pytest
 
 from dhs.figures import glued
-from dhs.figures.numbers import metric_text, text
-from dhs.validation.ablate import load_plan
+from dhs.figures.numbers.glue import metric_text, text
+from dhs.validation.ablation.ablate import load_plan
 
 KINDS = ("pairs", "preflight", "training", "evaluation", "real_lenses", "signoff")
 
@@ -122,7 +122,7 @@ def test_a_cause_is_named_only_as_far_as_it_makes_a_miss_likelier():
 
 
 def test_the_cost_of_an_evaluation_is_told_from_the_stored_benchmark():
-    from dhs.figures import costs
+    from dhs.figures.numbers import costs
 
     assert "Not measured yet" in costs.evaluation({})["evaluation_cost"]
     run = {"n_passes": 12345, "evaluate_s": 90.0, "ratio": 1.25, "peak_gb": 1.5}

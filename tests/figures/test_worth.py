@@ -5,8 +5,8 @@ import pytest
 from matplotlib.text import Text
 
 import dhs.figures as figures
-from dhs.validation import completeness
-from dhs.validation.metrics import Clusters
+from dhs.stats.metrics import Clusters
+from dhs.validation.evaluation import completeness
 
 
 def texts(figure) -> str:
@@ -91,7 +91,7 @@ def test_missed_lenses_and_the_list_say_why(monkeypatch):
     assert "theta_E is not known" in table and "a&lt;b" in table and "a<b" not in table
     assert "nothing given" in figures.missed_lenses({"status": "skip", "reason": "nothing given"}).to_html()
     monkeypatch.delenv("DHS_DATA_DIR", raising=False)
-    monkeypatch.setattr("dhs.survey.catalogues.importlib.util.find_spec", lambda name: None)
+    monkeypatch.setattr("dhs.survey.lenses.catalogues.importlib.util.find_spec", lambda name: None)
     assert "no lenscat table" in figures.lens_list().to_html()
 
 
@@ -113,7 +113,7 @@ def test_real_recall_stands_beside_published_points_of_other_data():
 
 
 def test_every_cause_and_group_has_its_gallery(pairs):
-    from dhs.survey.negatives import SurveyNegatives
+    from dhs.survey.mock.negatives import SurveyNegatives
 
     miss = {"cause": "faint arc", "n": 2, "examples": [31, 33]}
     group = {"n": 5, "medians": {"theta_e_arcsec": 0.7}, "examples": [32]}

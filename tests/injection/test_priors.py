@@ -6,10 +6,10 @@ from scipy.stats import kstest
 
 from dhs.config import InjectionConfig
 from dhs.injection.colours import colours, drawn_fluxes, north_over_south
-from dhs.injection.population import Rejected, draw
+from dhs.injection.priors import Rejected, draw
 from dhs.injection.velocity_dispersion import lens_density
 from dhs.survey.facts import is_north, mag_from_flux
-from dhs.survey.stamp import HostStamp
+from dhs.survey.hosts.stamp import HostStamp
 
 
 def host(z=0.4, e1=0.2, e2=-0.1):

@@ -13,7 +13,7 @@ def tiny(tmp_path_factory):
 @pytest.fixture(scope="session")
 def trained(tiny, tmp_path_factory):
     """A short run on ``tiny``, in float32."""
-    from dhs.models.train import train
+    from dhs.models.training.train import train
 
     out = tmp_path_factory.mktemp("run")
     options = {"epochs": 2, "batch_size": 20, "lr": 1e-3, "precision": "float32", "core_masked_every": 2}

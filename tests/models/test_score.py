@@ -1,28 +1,25 @@
 import importlib.util
 import shutil
-import sys
-from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
-from synthetic import write_synthetic_pairs
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "survey"))
 from brick_samples import write_brick
+from synthetic import write_synthetic_pairs
 
 from dhs import storage
 from dhs.config import HostsConfig
 from dhs.datasets import reader
 from dhs.datasets.schema import SCORE_SCHEMA
 from dhs.errors import DhsError, InputRefused, Refusal, UsageError
-from dhs.models import checkpoints, networks
+from dhs.models import checkpoints
+from dhs.models.networks import registry
 from dhs.models.score import Scorer, host_mag_r, score_pairs
 from dhs.models.shards import CUTOUT_SCHEMA, score_hosts, score_shards
-from dhs.survey import coadds
-from dhs.survey.hosts import open_hosts
-from dhs.survey.stamp import HostStamp
+from dhs.survey.hosts import coadds
+from dhs.survey.hosts.open import open_hosts
+from dhs.survey.hosts.stamp import HostStamp
 
 has_spark = importlib.util.find_spec("pyspark") is not None and shutil.which("java") is not None
 needs_spark = pytest.mark.skipif(not has_spark, reason="pyspark (extra `spark`) or Java is not installed")
@@ -71,7 +68,7 @@ def test_features_are_what_the_last_layer_sees(scorer, stamps):
 @pytest.mark.parametrize("channels", ["raw", "raw+residual"])
 def test_the_fused_network_says_what_the_trained_one_says(trained, stamps, channels, tmp_path):
     state = checkpoints.load(trained.last)
-    network = networks.build(6 if channels == "raw+residual" else 3).eval()
+    network = registry.build(6 if channels == "raw+residual" else 3).eval()
     for module in network.modules():
         if isinstance(module, torch.nn.BatchNorm2d):  # as after training; at its start folding it in is trivial
             torch.nn.init.normal_(module.running_mean, std=0.1)

@@ -4,8 +4,8 @@ import pytest
 from cutout_samples import DATA, needs_data
 
 from dhs.survey import facts, psf, sky
-from dhs.survey.cutouts import read_cutout
-from dhs.survey.mock import _resampling
+from dhs.survey.hosts.cutouts import read_cutout
+from dhs.survey.mock.hosts import _resampling
 
 
 @pytest.mark.parametrize("fwhm", [0.8, 1.1, 1.6])

@@ -1,0 +1,1 @@
+"""Studies that chapters of the book show; no verb depends on them."""

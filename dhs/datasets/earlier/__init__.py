@@ -1,0 +1,1 @@
+"""The earlier data format, read where it lies."""

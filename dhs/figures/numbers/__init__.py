@@ -1,0 +1,1 @@
+"""Artefacts flattened to the strings that pages cite."""

@@ -1,0 +1,1 @@
+"""Hard negatives: what looks like an arc and is none."""

@@ -1,0 +1,1 @@
+"""The noiseless arc: rays, PSF, and the lenstronomy reference."""

@@ -1,0 +1,1 @@
+"""Source galaxies: one catalogue a file, one protocol (`base`), `open` chooses."""

@@ -1,0 +1,158 @@
+"""``dhs train``: a network trained on pairs, watched, and taken up again where it stopped."""
+
+from __future__ import annotations
+
+import io
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+import yaml
+
+from dhs import storage
+from dhs.config import Profile, load_profile
+from dhs.datasets.fresh import FreshPairs
+from dhs.datasets.reader import open_pairs
+from dhs.errors import DhsError
+from dhs.models.decode import PairSource, refuse_candidates
+from dhs.models.training.distributed import group_of_environment
+from dhs.models.training.trackers import CsvTracker, Tracker, WandbTracker
+from dhs.models.training.trainer import Trainer, deterministic
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """What a training run left behind.
+
+    Attributes
+    ----------
+    history : pandas.DataFrame
+        One row per epoch.
+    best, last : str
+        Checkpoints: of the epoch with the best monitor, and of the last epoch.
+    output_dir : str
+    monitor : str
+        Column of ``history`` that chose the best epoch: ``auroc_val`` (highest) or ``loss_val`` (lowest).
+    """
+
+    history: pd.DataFrame
+    best: str
+    last: str
+    output_dir: str
+    monitor: str = "auroc_val"
+
+    @classmethod
+    def read(cls, output_dir: str | Path) -> TrainResult:
+        """What a finished run left in its folder."""
+        folder = str(output_dir).rstrip("/")
+        history = pd.read_csv(io.BytesIO(storage.read_bytes(storage.join(folder, "history.csv"))))
+        best, last = (storage.join(folder, "checkpoints", f"{name}.pt") for name in ("best", "last"))
+        config = yaml.safe_load(storage.read_bytes(storage.join(folder, "config.yaml")))
+        return cls(history, best, last, folder, config["profile"]["train"]["monitor"])
+
+    @property
+    def best_row(self) -> pd.Series:
+        """The epoch the best checkpoint is from."""
+        column = self.history[self.monitor]
+        return self.history.loc[column.idxmin() if self.monitor == "loss_val" else column.idxmax()]
+
+    def __repr__(self) -> str:
+        row = self.best_row
+        return (
+            f"TrainResult({len(self.history)} epochs; best: epoch {row['epoch']:.0f}, val AUROC {row['auroc_val']:.3f} "
+            f"({row['auroc_val_low']:.3f}-{row['auroc_val_high']:.3f}); {self.output_dir!r})"
+        )
+
+    def _repr_html_(self) -> str:
+        shown = ["epoch", "loss_train", "loss_val", "auroc_val", "auroc_val_low", "auroc_val_high"]
+        shown += ["hard_negative_accuracy", "grad_norm", "lr", "seconds"]
+        rows = self.history.loc[sorted({*self.history.index[-4:], self.best_row.name}), shown]
+        table = rows.to_html(index=False, float_format=lambda x: f"{x:.4g}", border=0)
+        return f"<p>Best epoch and the last four of {len(self.history)}:</p>{table}"
+
+
+def train(
+    data_path: str | Path | PairSource,
+    output_dir: str | Path,
+    *,
+    profile: str | Path | Profile = "demo",
+    seed: int | None = None,
+    resume: bool = False,
+    overwrite: bool = False,
+    **overrides,
+) -> TrainResult:
+    """Train a network on a pairs data set.
+
+    Writes ``history.csv``, ``config.yaml`` and ``checkpoints/{last,best}.pt`` under ``output_dir``; ``best`` is
+    the epoch with the best ``monitor``, by default the highest validation AUROC. The test split is not read. Under
+    torchrun every process calls this with the same arguments, and the batch is shared out among them.
+
+    Parameters
+    ----------
+    data_path : str, Path or PairSource
+        A finished pairs data set, or an object with the interface of `dhs.datasets.reader.Pairs`.
+    output_dir : str or Path
+    profile : str, Path or Profile
+    seed : int, optional
+        Of the run: first weights, order, augmentation; the profile's by default.
+    resume : bool
+        Go on where a run with the same settings and data stopped; start where there is none.
+    overwrite : bool
+        Replace an earlier run in ``output_dir``.
+    **overrides
+        Fields of `dhs.config.TrainConfig`, e.g. ``epochs=5``; None is ignored.
+
+    Returns
+    -------
+    TrainResult
+
+    Raises
+    ------
+    DhsError
+        No finished data set; an empty split; hosts that are lens candidates; an earlier run in ``output_dir``;
+        a loss that is not finite, a gradient beyond its limit, a loader that fell silent.
+    UsageError
+        An unknown option or a value out of range; W&B asked for but not installed.
+    """
+    profile = load_profile(profile, seed=seed, **{f"train__{name}": value for name, value in overrides.items()})
+    config, folder = profile.train, str(output_dir).rstrip("/")
+    last = storage.join(folder, "checkpoints", "last.pt")
+    earlier = storage.exists(last)
+    if earlier and not (resume or overwrite):
+        raise DhsError(
+            f"{folder}: holds the checkpoints of an earlier run. Take it up with --resume (resume=True), "
+            "replace it with overwrite=True, or choose another --output-dir."
+        )
+    pairs = open_pairs(data_path) if isinstance(data_path, str | Path) else data_path
+    refuse_candidates(pairs, ("train", "val"))
+    with group_of_environment() as group, deterministic(config.deterministic):
+        fresh = FreshPairs.like(pairs) if config.fresh_arcs else None
+        trainer = Trainer(pairs, folder, profile, group, fresh)
+        if earlier and resume:
+            trainer.restore(last)
+        trackers: list[Tracker] = []
+        asked, share = config.hard_negative_ratio, trainer.samples.hard_share
+        if group.main and share < 0.99 * asked:
+            log.warning(
+                "%s: hard_negative_ratio %g was asked for, %.2g of the negatives will be hard: %d of %d training pairs "
+                "have a hard negative (sets in the earlier format have none).",
+                *(pairs.path, asked, share, trainer.samples.n_hard, len(trainer.samples.pair_id)),
+            )
+        if group.main:
+            trackers.append(CsvTracker(storage.join(folder, "history.csv"), trainer.history))
+            if config.wandb_project:
+                about = trainer.resolved()
+                trackers.append(WandbTracker(config.wandb_project, config.wandb_run, about, folder, config.wandb_mode))
+            storage.write_bytes(
+                storage.join(folder, "config.yaml"), yaml.safe_dump(trainer.resolved(), sort_keys=False).encode()
+            )
+        try:
+            trainer.run(trackers)
+        finally:
+            for tracker in trackers:
+                tracker.finish()
+    history = pd.DataFrame(trainer.history)
+    return TrainResult(history, trainer.checkpoint_path("best"), last, folder, config.monitor)

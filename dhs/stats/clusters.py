@@ -1,0 +1,265 @@
+"""What a number with an interval is, and how the interval is made.
+
+Everything drawn from pairs is grouped by host, and by source as well where sources are few. A bootstrap draw is
+a set of weights: each cluster's weight is how often it was drawn. Weighted statistics are computed for all draws at
+once. Where hosts and sources both cluster the rows the variance is that of the host bootstrap plus that of the source
+bootstrap minus that of a bootstrap over (host, source) cells (Cameron, Gelbach & Miller 2011, Journal of Business &
+Economic Statistics 29, 238, eq. 2.11). The interval is a t interval with as many degrees of freedom as the smaller
+axis has clusters, less one; a statistic between 0 and 1 is taken on the logit scale. How often it covers, with many
+clusters and with few, is measured by `dhs.stats.coverage`. A statistic that is a smooth function of row sums
+needs no bootstrap: `Clusters.linear` takes the variance from its influence values.
+
+Intervals are 95 % unless a function takes ``level``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import stats
+from scipy.special import expit, logit
+
+MIN_CLUSTERS = 8  # below: no interval at all
+FEW_CLUSTERS = 30  # below: a flag
+TWO_WAY_BELOW = 300  # with fewer sources than this, sources are resampled together with hosts
+CHUNK_VALUES = 1_000_000  # bootstrap weights held at once
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One measured number.
+
+    Attributes
+    ----------
+    value, ci_low, ci_high : float or None
+        None where it could not be measured or the clusters are too few for an interval.
+    n : int
+        Rows it was measured on.
+    n_hosts, n_sources : int or None
+        Distinct clusters among those rows.
+    flags : tuple of str
+        ``few_clusters``, ``no_interval``, ``two_way``, ``degenerate``, or why the value is missing.
+    """
+
+    value: float | None
+    ci_low: float | None
+    ci_high: float | None
+    n: int
+    n_hosts: int | None = None
+    n_sources: int | None = None
+    flags: tuple[str, ...] = ()
+
+    def as_dict(self) -> dict:
+        """JSON-ready: no NaN, plain types."""
+        return {
+            "value": plain(self.value),
+            "ci_low": plain(self.ci_low),
+            "ci_high": plain(self.ci_high),
+            "n": int(self.n),
+            "n_hosts": None if self.n_hosts is None else int(self.n_hosts),
+            "n_sources": None if self.n_sources is None else int(self.n_sources),
+            "flags": list(self.flags),
+        }
+
+
+def plain(value) -> float | None:
+    """A float that JSON can hold: NaN and infinities become None."""
+    return None if value is None or not np.isfinite(value) else float(value)
+
+
+def missing(reason: str, n: int = 0) -> Metric:
+    """The metric that could not be measured, and why."""
+    return Metric(None, None, None, n, flags=(reason,))
+
+
+class Clusters:
+    """Which host and which source each row belongs to, and bootstrap weights drawn over them.
+
+    Parameters
+    ----------
+    hosts : array_like, (n,)
+        Host identifiers: names, or integers that stand for them.
+    sources : array_like, (n,), optional
+        Source identifiers; an empty string, or a negative integer, where no source's light is in the row (controls,
+        survey negatives): such a row is resampled by its host alone.
+    n_bootstrap : int
+    seed : int
+    row_weights : array_like, (n,), optional
+        Importance of each row, 1 by default; it multiplies every bootstrap weight.
+    classes : array_like, (n,), optional
+        What a statistic compares, e.g. labels: it is known no better than the class with fewest hosts allows, however
+        many hosts the other has.
+    """
+
+    def __init__(self, hosts, sources=None, n_bootstrap: int = 500, seed: int = 0, row_weights=None, classes=None):
+        self.hosts, self.n_hosts = _codes(hosts)
+        self.sources, self.n_sources = None, None
+        if sources is not None:
+            self.sources, self.n_sources = _codes(sources, blank=True)
+        self.fewest_hosts = self.n_hosts
+        if classes is not None:
+            classes = np.asarray(classes)
+            of_class = [np.bincount(self.hosts[classes == c]) for c in np.unique(classes)]
+            self.fewest_hosts = min((int(np.count_nonzero(n)) for n in of_class), default=0)
+        self.n, self.n_bootstrap, self.seed = len(self.hosts), n_bootstrap, seed
+        self.two_way = self.n_sources is not None and 0 < self.n_sources < TWO_WAY_BELOW
+        self.weighted = row_weights is not None
+        self.unit = np.asarray(row_weights, dtype=float)[None, :] if self.weighted else np.ones((1, self.n))
+
+    @property
+    def smallest(self) -> int:
+        """Clusters on the axis that has fewest; hosts are those of the class that has fewest."""
+        return min(self.fewest_hosts, self.n_sources) if self.two_way else self.fewest_hosts
+
+    @property
+    def _axes(self) -> tuple[str, ...]:
+        return ("host", "source", "cell") if self.two_way else ("host",)
+
+    def _axis(self, axis: str) -> np.ndarray:
+        """Cluster of each row on one axis; -1 for rows that it does not resample."""
+        if axis == "host":
+            return self.hosts
+        known = self.sources >= 0
+        joint = self.sources if axis == "source" else self.hosts * self.n_sources + self.sources
+        codes = np.full(self.n, -1)
+        codes[known] = np.unique(joint[known], return_inverse=True)[1]
+        return codes
+
+    def weights(self, axis: str = "host") -> Iterator[np.ndarray]:
+        """Bootstrap weights over one axis, in chunks of (draws, n) float64; the same on every call.
+
+        Parameters
+        ----------
+        axis : {"host", "source", "cell"}
+            What is resampled; on the last two, rows without a source keep their weight.
+        """
+        codes = self._axis(axis)
+        number = int(codes.max()) + 1
+        rng = np.random.Generator(np.random.Philox(key=[self.seed, ("host", "source", "cell").index(axis)]))
+        step = max(1, min(self.n_bootstrap, CHUNK_VALUES // max(self.n, 1)))
+        for start in range(0, self.n_bootstrap, step):
+            draws = min(step, self.n_bootstrap - start)
+            counts = np.hstack([_counts(rng, draws, number), np.ones((draws, 1))])
+            drawn = counts[:, codes]  # code -1, no source, picks the column of ones
+            yield self.unit * drawn if self.weighted else drawn
+
+    def metric(self, value: float, statistic: Callable[[np.ndarray], np.ndarray], bounds=(0.0, 1.0)) -> Metric:
+        """Attach an interval to a value.
+
+        Parameters
+        ----------
+        value : float
+            The statistic at the weights ``unit``.
+        statistic : callable
+            Maps weights (draws, n) to values (draws,); NaN where a draw holds no row of a needed kind.
+        bounds : pair of float
+            Range of the statistic; an interval stays within it.
+
+        Returns
+        -------
+        Metric
+        """
+        return self.metrics([value], lambda w: statistic(w)[None], [bounds])[0]
+
+    def metrics(self, values, statistic: Callable[[np.ndarray], np.ndarray], bounds) -> list[Metric]:
+        """Several statistics of the same draws: ``statistic`` maps (draws, n) to (statistics, draws)."""
+        draws = [np.concatenate([statistic(w) for w in self.weights(axis)], axis=1) for axis in self._axes]
+        names = ("draws", "of_sources", "of_cells")[: len(draws)]
+        return [
+            self.attach(v, bounds=b, **{name: d[i] for name, d in zip(names, draws)})
+            for i, (v, b) in enumerate(zip(values, bounds))
+        ]
+
+    def attach(self, value: float, draws: np.ndarray, bounds=(0.0, 1.0), *, of_sources=None, of_cells=None) -> Metric:
+        """Interval from the statistic's bootstrap draws over hosts and, two-way, over sources and cells.
+
+        None below `MIN_CLUSTERS`; flagged below `FEW_CLUSTERS`.
+        """
+        return self._finish(value, [_spread(d) for d in (draws, of_sources, of_cells) if d is not None], bounds)
+
+    def linear(self, value: float, influence: np.ndarray, bounds=(0.0, 1.0)) -> Metric:
+        """Interval from the first-order influence of each row on a statistic: no draw is needed.
+
+        The spread on an axis is the root of the sum, over its clusters, of the squared deviation of a cluster's summed
+        influence from the mean of all clusters.
+
+        Parameters
+        ----------
+        value : float
+        influence : ndarray, (n,)
+            Change of the statistic for a small change of the row's weight, times the weight; sums to 0.
+        bounds : pair of float
+        """
+        return self._finish(value, self._spreads(influence), bounds)
+
+    def spread(self, influence: np.ndarray) -> float | None:
+        """Standard error of a statistic from its rows' influence; None below `MIN_CLUSTERS`."""
+        return None if self.smallest < MIN_CLUSTERS else _combined(self._spreads(influence))
+
+    def _spreads(self, influence: np.ndarray) -> list[float]:
+        out = []
+        for axis in self._axes:
+            codes = self._axis(axis)
+            sums = np.bincount(codes[codes >= 0], influence[codes >= 0])
+            out.append(float(np.sqrt(((sums - sums.mean()) ** 2).sum())))
+        return out
+
+    def _finish(self, value: float, spreads: list[float], bounds) -> Metric:
+        flags = ("two_way",) if self.two_way else ()
+        low = high = None
+        if not np.isfinite(value):
+            return Metric(None, None, None, self.n, self.n_hosts, self.n_sources, (*flags, "undefined"))
+        if self.smallest < MIN_CLUSTERS:
+            flags = (*flags, "few_clusters", "no_interval")
+        else:
+            low, high, more = _interval(value, _combined(spreads), self.smallest, bounds)
+            flags = (*flags, *more)
+        return Metric(float(value), low, high, self.n, self.n_hosts, self.n_sources, flags)
+
+
+def _combined(spreads: list[float]) -> float:
+    """Host and source variance less that of their cells, never below either."""
+    if len(spreads) == 1:
+        return spreads[0]
+    host, source, cell = np.square(spreads)
+    return float(np.sqrt(max(host + source - cell, host, source)))
+
+
+def _spread(draws: np.ndarray) -> float:
+    """Standard deviation of bootstrap draws; NaN where fewer than 20 are defined."""
+    draws = draws[np.isfinite(draws)]
+    return float(np.std(draws, ddof=1)) if len(draws) >= 20 else np.nan
+
+
+def _interval(value, spread, clusters, bounds) -> tuple[float | None, float | None, tuple[str, ...]]:
+    if not np.isfinite(spread):
+        return None, None, ("no_interval",)
+    few = ("few_clusters",) if clusters < FEW_CLUSTERS else ()
+    # The bound of zero exceptions among so many clusters, where none disagrees or the value is at the end of its range.
+    least = (1 - 0.025 ** (1 / clusters)) * (bounds[1] - bounds[0]) if np.all(np.isfinite(bounds)) else 0.0
+    if spread < 1e-12:
+        return float(max(bounds[0], value - least)), float(min(bounds[1], value + least)), ("degenerate", *few)
+    error = spread * np.sqrt(clusters / (clusters - 1)) * stats.t.ppf(0.975, clusters - 1)
+    error = max(error, least) if value in bounds else error
+    if tuple(bounds) == (0.0, 1.0) and 0 < value < 1:
+        reach = error / (value * (1 - value))
+        return float(expit(logit(value) - reach)), float(expit(logit(value) + reach)), few
+    return float(max(bounds[0], value - error)), float(min(bounds[1], value + error)), few
+
+
+def _codes(labels, blank: bool = False) -> tuple[np.ndarray, int]:
+    """Each row's cluster, counted in the order of the labels, and how many there are; -1 for a blank label."""
+    labels = np.asarray(labels)
+    if labels.dtype.kind not in "iu":
+        labels = labels.astype(str)
+    names, codes = np.unique(labels, return_inverse=True)
+    if blank and len(names) and (names[0] == "" if labels.dtype.kind == "U" else names[0] < 0):
+        return codes - 1, len(names) - 1
+    return codes, len(names)
+
+
+def _counts(rng: np.random.Generator, draws: int, clusters: int) -> np.ndarray:
+    picks = rng.integers(0, clusters, size=(draws, clusters)) + clusters * np.arange(draws)[:, None]
+    return np.bincount(picks.ravel(), minlength=draws * clusters).reshape(draws, clusters).astype(float)

@@ -1,0 +1,1 @@
+"""Downloads, only because the user asked."""

@@ -1,0 +1,379 @@
+"""Reading one survey cutout, npz or FITS, into a `HostStamp`; every cutout, real or mock, passes this door.
+
+Layouts
+-------
+npz, channel last
+    ``cutout`` (y, x, 3) and ``meta_ra, meta_dec, meta_pixel_scale, meta_bands_requested, meta_galaxy_id,
+    meta_brickname``.
+npz, channel first
+    ``image_nmgy`` (3, y, x), ``bands, ra, dec, pixscale``; optional ``invvar`` (3, y, x), ``psf`` (3, k, k),
+    ``psf_fwhm`` (3,) arcsec, ``exptime`` (3,) seconds, ``z_phot, host_id, brickname, flags``.
+FITS
+    Of the Legacy Surveys cutout service: see `dhs.survey.hosts.fits_cutouts`.
+
+Centring
+--------
+The centre pixel of an n-pixel side is n // 2 (the target of an odd-sized cutout lies on it; in an even-sized one half
+a pixel below). The crop puts it on pixel 32: a target of an odd-sized cutout then lies at (32, 32), half a pixel from
+the stamp's geometric centre (31.5, 31.5), and one of an even-sized cutout at (31.5, 31.5). Nothing is resampled;
+``x_arcsec, y_arcsec`` of the stamp hold where the light's centroid is.
+"""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from zipfile import BadZipFile
+
+import numpy as np
+
+from dhs import storage
+from dhs.errors import InputRefused, Refusal
+from dhs.survey import facts, psf, sky
+from dhs.survey.bricks import brick
+from dhs.survey.hosts.fits_cutouts import FITS_SUFFIXES, FitsRefused, open_fits
+from dhs.survey.hosts.stamp import HostStamp
+
+SUFFIXES = (".npz", *FITS_SUFFIXES)
+PIXEL_SCALE_TOLERANCE = 0.01  # relative
+MAX_ZERO_FRACTION = 0.02  # exact zeros in a band of the crop: missing data that nobody masked
+MAX_MASKED_FRACTION = 0.05  # pixels of a band with zero inverse variance
+PLAUSIBLE_SIGMA = (1e-4, 0.1)  # sky noise in nanomaggies; single exposures reach 0.03 in z
+PLAUSIBLE_FWHM = (0.4, 4.0)  # arcsec
+
+
+class _Door:
+    """Refuses one cutout, with its name in every message."""
+
+    def __init__(self, name: str, row: int = -1):
+        self.name, self.row, self.host_id = name, row, Path(name).stem
+
+    def refuse(self, code: str, message: str, remedy: str) -> InputRefused:
+        return InputRefused(Refusal(self.host_id, self.name, self.row, "host", code, message, remedy))
+
+
+def read_cutout(path: str | Path) -> HostStamp:
+    """Read one cutout file, local or in an object store.
+
+    Parameters
+    ----------
+    path : str or Path
+        ``.npz``, ``.fits``, ``.fits.gz`` or ``.fits.fz``.
+
+    Raises
+    ------
+    InputRefused
+        Whatever makes the cutout unusable, with code, message and remedy.
+    DhsError
+        No such file.
+    """
+    name = str(path)
+    data = storage.read_bytes(path)
+    if name.endswith(FITS_SUFFIXES):
+        return read_fits(data, name)
+    if name.endswith(".npz"):
+        return read_npz(data, name)
+    raise _Door(name).refuse("unknown_format", "not a cutout format", f"Give one of {', '.join(SUFFIXES)}.")
+
+
+def read_fits(data: bytes, name: str) -> HostStamp:
+    """Read a FITS cutout of the Legacy Surveys cutout service from its bytes; see `read_cutout`."""
+    door = _Door(name)
+    try:
+        content = open_fits(data)
+    except FitsRefused as error:
+        raise door.refuse(error.code, str(error), error.remedy) from None
+    return _stamp(door, content)
+
+
+def read_npz(data: bytes, name: str) -> HostStamp:
+    """Read an npz cutout of either layout from its bytes.
+
+    Parameters
+    ----------
+    data : bytes
+    name : str
+        File name, for messages and for ``HostStamp.file``.
+
+    Raises
+    ------
+    InputRefused
+        See `read_cutout`.
+    """
+    door = _Door(name)
+    try:
+        with np.load(io.BytesIO(data), allow_pickle=False) as archive:
+            raw = {key: archive[key] for key in archive.files if key in _KEYS}
+    except (BadZipFile, ValueError, EOFError, OSError, AttributeError) as error:
+        raise door.refuse("unreadable", f"not a readable npz ({error})", "Fetch or write the file again.") from None
+    if "image_nmgy" in raw:
+        content = {key: raw.get(key) for key in _OPTIONAL}
+        content |= {
+            "image": raw["image_nmgy"],
+            "bands": [str(b) for b in np.atleast_1d(raw["bands"])] if "bands" in raw else ["g", "r", "z"],
+            "ra": _scalar(door, raw, "ra"),
+            "dec": _scalar(door, raw, "dec"),
+            "pixel_scale": _scalar(door, raw, "pixscale"),
+        }
+    elif "cutout" in raw:
+        image = raw["cutout"]
+        bands = list(str(raw.get("meta_bands_requested", "grz")))
+        absent = [b for b in bands if not bool(raw.get(f"meta_has_{b}", True))]
+        if image.ndim != 3 or image.shape[2] != len(bands):
+            raise door.refuse(
+                "wrong_shape",
+                f"`cutout` has shape {image.shape}, expected (y, x, {len(bands)}): channel last",
+                "Transpose it, or store a channel-first image under the key image_nmgy.",
+            )
+        content = dict.fromkeys(_OPTIONAL) | {
+            "image": np.ascontiguousarray(image.transpose(2, 0, 1)),
+            "bands": ["" if b in absent else b for b in bands],
+            "ra": _scalar(door, raw, "meta_ra"),
+            "dec": _scalar(door, raw, "meta_dec"),
+            "pixel_scale": _scalar(door, raw, "meta_pixel_scale"),
+            "host_id": raw.get("meta_galaxy_id"),
+            "brickname": raw.get("meta_brickname"),
+        }
+    else:
+        raise door.refuse(
+            "unknown_layout",
+            "it has neither `image_nmgy` nor `cutout`",
+            "Store the image in nanomaggies as image_nmgy (3, y, x) with bands, ra, dec, pixscale.",
+        )
+    return _stamp(door, content)
+
+
+_OPTIONAL = ("invvar", "psf", "psf_fwhm", "exptime", "z_phot", "host_id", "brickname", "flags")
+_META = ("ra", "dec", "pixel_scale", "bands_requested", "has_g", "has_r", "has_z", "galaxy_id", "brickname")
+_KEYS = {"image_nmgy", "bands", "ra", "dec", "pixscale", "cutout", *_OPTIONAL, *(f"meta_{k}" for k in _META)}
+
+
+def stamp_of(content: dict, name: str, row: int = -1, shape: bool = True) -> HostStamp:
+    """A stamp from pixels already read, checked as a cutout is.
+
+    Parameters
+    ----------
+    content : dict
+        ``image`` (bands, y, x) nanomaggies, ``bands``, ``ra, dec`` degrees, ``pixel_scale`` arcsec; and, where known,
+        ``invvar, psf, psf_fwhm, exptime, z_phot, host_id, brickname, flags`` as in an npz cutout.
+    name : str
+        File, for messages and for ``HostStamp.file``.
+    row : int
+    shape : bool
+        Measure the light's ellipticity and centroid; else they are 0 and the target's nominal place.
+
+    Raises
+    ------
+    InputRefused
+        See `read_cutout`.
+    """
+    return _stamp(_Door(name, row), dict.fromkeys(_OPTIONAL) | content, shape)
+
+
+def _scalar(door: _Door, raw: dict, key: str) -> float:
+    """One finite number, or a refusal that names the key."""
+    what = "missing_pixel_scale" if "pix" in key else "missing_position"
+    try:
+        value = float(raw[key])
+    except (KeyError, TypeError, ValueError):
+        value = np.nan
+    if not np.isfinite(value):
+        raise door.refuse(what, f"no usable number under `{key}`", f"Store `{key}` (degrees, or arcsec a pixel).")
+    return value
+
+
+def _centre_crop(cube: np.ndarray) -> np.ndarray:
+    """(3, 64, 64) with pixel n // 2 of each side on pixel 32."""
+    y, x = (n // 2 - facts.STAMP // 2 for n in cube.shape[1:])
+    return np.ascontiguousarray(cube[:, y : y + facts.STAMP, x : x + facts.STAMP], dtype=np.float32)
+
+
+def _stamp(door: _Door, content: dict, shape: bool = True) -> HostStamp:
+    """Check a cutout's content and derive what a `HostStamp` holds."""
+    if content.get("host_id") is not None:
+        door.host_id = str(content["host_id"])
+    image = _select(door, content["image"], content["bands"], "image")
+    crop = _centre_crop(image)
+    _check_pixels(door, crop)
+    _check_position(door, content)
+    invvar = None
+    if content["invvar"] is not None:
+        if content["invvar"].shape != content["image"].shape:
+            raise door.refuse(
+                "wrong_shape",
+                f"invvar {content['invvar'].shape} and image {content['image'].shape} differ in shape",
+                "Store both with the same bands and size.",
+            )
+        invvar = _centre_crop(_select(door, content["invvar"], content["bands"], "invvar"))
+        _check_invvar(door, invvar)
+    mask = sky.sky_mask(crop, invvar)
+    lag1, correlation_sum = sky.noise_correlation(crop, mask)
+    if invvar is not None:
+        nominal = sky.sky_sigma_invvar(invvar, mask)
+        delivered = nominal / np.sqrt(correlation_sum)
+    else:
+        delivered = sky.sky_sigma_mad(crop, mask)
+        nominal = delivered * np.sqrt(correlation_sum)
+    _check_units(door, nominal)
+    psf_image, psf_fwhm, flags = _psf(door, content)
+    if content["exptime"] is not None:
+        gain = facts.gain_from_exposures(_per_band(door, content["exptime"], "exptime", 1.0, 1e7))
+    else:
+        gain = facts.gain_from_sky_noise(nominal)
+        flags += ["gain_assumed"] if invvar is None else []
+    flags += ["sigma_from_mad"] if invvar is None else []
+    flags += [str(f) for f in np.atleast_1d(content["flags"])] if content["flags"] is not None else []
+    name, brick_ra, brick_dec = brick(content["ra"], content["dec"])
+    # An odd-sized cutout has its target on a pixel, an even-sized one between two (module docstring).
+    first_guess = tuple(facts.STAMP / 2 - 0.5 * (n % 2 == 0) for n in image.shape[:0:-1])
+    e1, e2, x, y = 0.0, 0.0, *first_guess
+    if shape:
+        e1, e2, x, y = sky.light_shape(crop[1], first_guess, float(psf_fwhm[1]), float(np.median(crop[1][mask])))
+    middle = (facts.STAMP - 1) / 2
+    return HostStamp(
+        host_id=door.host_id,
+        brickname=str(content["brickname"]) if content["brickname"] is not None else name,
+        ra=content["ra"] % 360.0,
+        dec=content["dec"],
+        brick_ra=brick_ra,
+        brick_dec=brick_dec,
+        image=crop,
+        invvar=invvar,
+        psf=psf_image,
+        psf_fwhm=psf_fwhm,
+        sky_sigma=delivered,
+        gain=gain,
+        e1=e1,
+        e2=e2,
+        x_arcsec=(x - middle) * facts.PIXEL_SCALE,
+        y_arcsec=(y - middle) * facts.PIXEL_SCALE,
+        lag1=lag1,
+        z_phot=float(content["z_phot"]) if content["z_phot"] is not None else float("nan"),
+        flags=tuple(sorted(flags)),
+        file=door.name,
+        row=door.row,
+    )
+
+
+def _select(door: _Door, cube: np.ndarray, bands: list[str], what: str) -> np.ndarray:
+    """(3, y, x) in the order g, r, z, from a (bands, y, x) cube."""
+    missing = [b for b in facts.BAND_NAMES if b not in bands]
+    if missing:
+        raise door.refuse(
+            "missing_band",
+            f"no {', '.join(missing)} band; it holds {[b for b in bands if b]}",
+            "Fetch the cutout with bands=grz where the survey has all three.",
+        )
+    cube = np.asarray(cube)
+    if cube.ndim == 3 and cube.shape[0] != len(bands) and cube.shape[2] == len(bands):
+        raise door.refuse(
+            "channel_order",
+            f"{what} has shape {cube.shape}: channel last",
+            "Transpose it to (bands, y, x): image.transpose(2, 0, 1).",
+        )
+    if cube.ndim != 3 or cube.shape[0] != len(bands) or cube.dtype.kind not in "fiu":
+        raise door.refuse(
+            "wrong_shape",
+            f"{what} has shape {cube.shape} and dtype {cube.dtype}, expected ({len(bands)}, y, x) numbers",
+            "Store one plane per band, channel first.",
+        )
+    if min(cube.shape[1:]) < facts.STAMP:
+        raise door.refuse(
+            "too_small",
+            f"{cube.shape[2]} x {cube.shape[1]} pixels, at least {facts.STAMP} x {facts.STAMP} are needed",
+            f"Fetch it again with size={facts.STAMP} or more.",
+        )
+    return cube if bands == list(facts.BAND_NAMES) else cube[[bands.index(b) for b in facts.BAND_NAMES]]
+
+
+def _check_position(door: _Door, content: dict) -> None:
+    if not (-360.0 <= content["ra"] <= 720.0 and abs(content["dec"]) <= 90.0):
+        raise door.refuse(
+            "bad_position", f"ra {content['ra']}, dec {content['dec']} is not on the sky", "Give degrees."
+        )
+    scale = content["pixel_scale"]
+    if abs(scale / facts.PIXEL_SCALE - 1.0) > PIXEL_SCALE_TOLERANCE:
+        raise door.refuse(
+            "wrong_pixel_scale",
+            f"pixels of {scale:.4f} arcsec, not {facts.PIXEL_SCALE}",
+            f"Fetch it again with pixscale={facts.PIXEL_SCALE}; resampling would change the noise.",
+        )
+
+
+def _check_pixels(door: _Door, crop: np.ndarray) -> None:
+    for name, band in zip(facts.BAND_NAMES, crop):
+        bad = int(band.size - np.isfinite(band).sum())
+        if bad:
+            raise door.refuse(
+                "not_finite", f"{bad} NaN or infinite pixels in {name}", "Choose a position inside the coverage."
+            )
+        zeros = float((band == 0).mean())
+        if zeros == 1.0:
+            raise door.refuse(
+                "empty_band", f"all pixels of {name} are zero", "Choose a position with data in g, r and z."
+            )
+        if zeros > MAX_ZERO_FRACTION:
+            raise door.refuse(
+                "missing_data",
+                f"{zeros:.0%} of {name} are exact zeros: missing data",
+                "Choose a position with full coverage, or give an invvar and another position.",
+            )
+
+
+def _check_invvar(door: _Door, invvar: np.ndarray) -> None:
+    for name, band in zip(facts.BAND_NAMES, invvar):
+        if not np.isfinite(band).all() or band.min() < 0:
+            raise door.refuse(
+                "bad_invvar", f"negative or non-finite inverse variance in {name}", "Set masked pixels to 0."
+            )
+        masked = float((band == 0).mean())
+        if masked > MAX_MASKED_FRACTION:
+            raise door.refuse(
+                "masked",
+                f"{masked:.0%} of {name} are masked (invvar 0), limit {MAX_MASKED_FRACTION:.0%}",
+                "Choose a position away from bright stars and edges.",
+            )
+
+
+def _check_units(door: _Door, sigma: np.ndarray) -> None:
+    low, high = PLAUSIBLE_SIGMA
+    for name, value in zip(facts.BAND_NAMES, sigma):
+        if not low < value < high:
+            raise door.refuse(
+                "implausible_units",
+                f"sky noise of {value:.3g} a pixel in {name}, outside {low:g} to {high:g} nanomaggies",
+                "Convert the image to nanomaggies (AB zero-point 22.5) before the sky is scaled or clipped.",
+            )
+
+
+def _per_band(door: _Door, value, key: str, low: float, high: float) -> np.ndarray:
+    array = np.asarray(value, dtype=np.float64)
+    if array.shape != (3,) or not ((array >= low) & (array <= high)).all():
+        raise door.refuse(
+            f"bad_{key}", f"`{key}` is {array.tolist()}", f"Give three numbers (g, r, z) from {low:g} to {high:g}."
+        )
+    return array
+
+
+def _psf(door: _Door, content: dict) -> tuple[np.ndarray | None, np.ndarray, list[str]]:
+    """PSF image, FWHM per band, flags: the image where there is one, else the FWHM, else the survey's typical one."""
+    if content["psf"] is None and content["psf_fwhm"] is None:
+        return None, np.array([b.psf_fwhm_arcsec for b in facts.BANDS]), ["psf_assumed"]
+    if content["psf"] is None:
+        return None, _per_band(door, content["psf_fwhm"], "psf_fwhm", *PLAUSIBLE_FWHM), []
+    try:
+        images = np.asarray(content["psf"], dtype=np.float32)
+        order = [content["bands"].index(b) for b in facts.BAND_NAMES]
+        if images.ndim != 3 or images.shape[0] != len(content["bands"]) or images.shape[1] != images.shape[2]:
+            raise ValueError(f"shape {images.shape}, expected ({len(content['bands'])}, k, k)")
+        if images.shape[1] % 2 == 0:
+            raise ValueError(f"side {images.shape[1]} is even, so it has no centre pixel")
+        images = images[order]
+        fwhm = np.array([psf.fwhm_of(p) for p in images])
+        if not ((fwhm >= PLAUSIBLE_FWHM[0]) & (fwhm <= PLAUSIBLE_FWHM[1])).all():
+            raise ValueError(f"FWHM of {np.round(fwhm, 2).tolist()} arcsec")
+    except (ValueError, TypeError) as error:
+        raise door.refuse(
+            "bad_psf", f"the PSF image can't be used: {error}", "Give one odd-sized image per band at 0.262 arcsec."
+        ) from None
+    return images / images.sum(axis=(1, 2), keepdims=True), fwhm, []

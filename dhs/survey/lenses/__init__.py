@@ -1,0 +1,1 @@
+"""Catalogues of positions, and the list of real lenses."""

@@ -1,0 +1,1 @@
+"""Mock hosts, scenes and survey negatives, with the magnitudes and colours of real galaxies."""

@@ -1,0 +1,1 @@
+"""Which ingredients of a training matter, as paired differences."""

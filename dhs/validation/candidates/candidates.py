@@ -1,0 +1,284 @@
+"""``dhs score``: from stamps to a table of candidates, with calibrated probabilities and known lenses marked."""
+
+from __future__ import annotations
+
+import heapq
+import io
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from dhs import engines, storage
+from dhs.config import Profile, load_profile
+from dhs.datasets import preregistration, reader
+from dhs.datasets.stamp_sets import by_pair
+from dhs.errors import DhsError, UsageError
+from dhs.models.score import NOT_FINITE_REMEDY, Scorer, refuse_other_network
+from dhs.models.shards import score_shards
+from dhs.stats.calibration import Calibrator
+from dhs.survey.lenses.catalogues import Catalogue, known_lenses
+from dhs.validation.candidates.contact_sheet import contact_sheet
+
+MATCH_ARCSEC = 3.0
+TOP = 1000
+SHEET = 200
+
+
+def score(
+    checkpoint: str | Path,
+    out: str | Path,
+    *,
+    data_path: str | Path | None = None,
+    cutouts: str | None = None,
+    host_catalogue: str | None = None,
+    host_select: str | None = None,
+    profile: str | Path | Profile = "demo",
+    splits: Sequence[str] = ("test",),
+    evaluation: str | Path | None = None,
+    prevalence: float | None = None,
+    known: str | None = "auto",
+    top: int = TOP,
+    sheet: int = SHEET,
+    core_masked: bool = False,
+    shard: tuple[int, int] = (0, 1),
+    precision: str = "float32",
+    engine: str = "processes",
+    workers: int | None = None,
+    master: str | None = None,
+    scorer: Scorer | None = None,
+) -> pa.Table:
+    """Score stamps into shards, and the best of them into a candidate table and a contact sheet.
+
+    Parameters
+    ----------
+    checkpoint : str or Path
+    out : str or Path
+        Parquet file of the best candidates, ``NAME.parquet``. Beside it: ``NAME.fits``, ``NAME.vot``, the contact sheet
+        ``NAME.html``, ``NAME.quarantine.parquet``, and ``NAME.shards/part-*.parquet`` with the score of every stamp,
+        from which an interrupted run goes on.
+    data_path, cutouts : str, optional
+        A pairs data set, or a host spec: a folder of cutouts, one file, a folder that holds the survey's ``coadd/``,
+        ``mock``. Exactly one.
+    host_catalogue : str, optional
+        What to score in coadds: Tractor or sweep catalogues, or a table of positions; ``tractor/`` by default.
+    host_select : {"lrg", "none"}, optional
+        Cuts on that catalogue; the profile's by default.
+    profile : str, Path or Profile
+    splits : sequence of str
+        Of the pairs.
+    evaluation : str or Path, optional
+        ``evaluation.json`` whose calibration on survey negatives turns logits into probabilities; without it there
+        are none.
+    prevalence : float, optional
+        Share of lenses among what is scored; that of the evaluation by default.
+    known : str or None
+        Catalogue of known lenses, as ``--known-lenses`` of ``dhs inject``.
+    top, sheet : int
+        Candidates in the table and on the contact sheet.
+    core_masked : bool
+        Score with the core hidden as well; doubles the forward passes.
+    shard : (int, int)
+        Number of this process and how many share the work. The tables are written by the call that finds every part
+        done.
+    precision : {"float32", "bfloat16"}
+    engine, workers, master
+        As in `dhs.engines.run`; they change no byte.
+    scorer : Scorer, optional
+        Instead of the checkpoint's network.
+
+    Returns
+    -------
+    pyarrow.Table
+        The candidates, best first; empty where other processes have parts to finish.
+
+    Raises
+    ------
+    UsageError
+        Both inputs, or neither; a catalogue or cuts for a pairs data set.
+    DhsError
+        A bad checkpoint, data set or evaluation, or one of another checkpoint; a test split without a registered plan;
+        a folder begun with other inputs; no stamp that could be scored.
+    """
+    if (data_path is None) == (cutouts is None):
+        raise UsageError("give either data_path (--data-path) or cutouts (--cutouts), one of the two")
+    if data_path is not None and (host_catalogue or host_select):
+        raise UsageError("a catalogue and its cuts (--host-catalogue, --host-select) are for coadds (--cutouts)")
+    if not 0 <= shard[0] < shard[1]:
+        raise UsageError(f"shard {shard[0]} of {shard[1]}: count from 0")
+    profile = load_profile(profile)
+    engines.check(engine, workers, master)
+    network = scorer or Scorer(checkpoint, precision=precision)  # refuses a bad one before anything is written
+    calibrator, prevalence = _calibrator(evaluation, prevalence, network)
+    stem, hosts = str(out).removesuffix(".parquet"), None
+    folder = f"{stem}.shards"
+    pairs = reader.open_pairs(data_path) if data_path is not None else None
+    if pairs is not None and "test" in splits and pairs.manifest["counts"].get("test"):
+        preregistration.open_test(pairs)
+    if pairs is None:
+        from dhs.survey.hosts.open import open_hosts
+
+        known_ones = {"hosts__known_lenses": "none", "hosts__allow_known_lenses": True}  # they are what is looked for
+        asked = {"hosts__spec": cutouts, "hosts__catalogue": host_catalogue, "hosts__select": host_select}
+        hosts = open_hosts(profile.replace(**asked, **known_ones).hosts, profile.seed)
+        if hosts.refusals and shard[0] == 0:
+            storage.write_quarantine(storage.join(folder, "quarantine-opening.parquet"), hosts.refusals)
+    radius = profile.evaluate.core_radius_px if core_masked else None
+    parts = score_shards(
+        folder,
+        checkpoint=checkpoint,
+        precision=precision,
+        scorer=scorer,
+        hosts=hosts,
+        pairs=pairs,
+        splits=splits,
+        core_mask_px=radius,
+        shard=shard,
+        engine=engine,
+        workers=workers,
+        master=master,
+    )
+    if not all(map(storage.exists, parts)):
+        return candidate_table([], None, None, None)
+    best, n = _best(parts, top)
+    _gather_quarantine(stem, folder)
+    if not n:
+        where = f"{stem}.quarantine.parquet"
+        raise DhsError(f"{cutouts or data_path}: no stamp could be scored. See {where} for the reasons.")
+    table = candidate_table(best, calibrator, prevalence, known_lenses(known))
+    about = {
+        "dhs_n_scored": str(n),
+        "dhs_prevalence": str(prevalence),
+        "dhs_checkpoint": storage.sha256(checkpoint) if scorer is None else "",
+    }
+    table = table.replace_schema_metadata(about)
+    write_candidates(table, stem)
+    shown = table.slice(0, sheet)
+    page = contact_sheet(shown.to_pylist(), _stamps(shown, hosts, pairs))
+    storage.write_bytes(f"{stem}.html", page.encode())
+    return table
+
+
+def _calibrator(evaluation, prevalence, network) -> tuple[Calibrator | None, float | None]:
+    if evaluation is None:
+        if prevalence is not None:
+            raise UsageError("a prevalence needs --evaluation: probabilities come from its calibration.")
+        return None, None
+    data = storage.read_json(evaluation)
+    refuse_other_network(network, data.get("checkpoint") or {}, evaluation)
+    part = data.get("calibration", {}).get("survey", {})
+    if "calibrator" not in part:
+        reason = part.get("reason", "made by an older version")
+        raise DhsError(
+            f"{evaluation}: holds no calibration on survey negatives ({reason}). "
+            "Run dhs evaluate again with evaluate.n_calibration_negatives above 0."
+        )
+    calibrator = Calibrator.from_dict(part["calibrator"])
+    prevalence = part["prevalence"] if prevalence is None else prevalence
+    calibrator.probability(np.zeros(1), "sigmoid", prevalence)  # refuses a bad prevalence before anything is scored
+    return calibrator, prevalence
+
+
+def _best(parts: list[str], top: int) -> tuple[list[dict], int]:
+    """The ``top`` highest logits over all parts, one part in memory at a time, and how many stamps there are."""
+    best: list[dict] = []
+    n = 0
+    for path in parts:
+        table = storage.read_table(path)
+        n += table.num_rows
+        logits = table["logit"].to_numpy()
+        if bad := int((~np.isfinite(logits)).sum()):
+            raise DhsError(
+                f"{path}: {bad} of {table.num_rows} logits are NaN or infinite. {NOT_FINITE_REMEDY} Give another --out."
+            )
+        chosen = np.argsort(-logits, kind="stable")[:top]
+        best = heapq.nsmallest(top, best + table.take(pa.array(chosen)).to_pylist(), key=lambda row: -row["logit"])
+    return best, n
+
+
+def candidate_table(
+    best: list[dict], calibrator: Calibrator | None, prevalence: float | None, catalogue: Catalogue | None
+) -> pa.Table:
+    """Candidates, best first.
+
+    Returns
+    -------
+    pyarrow.Table
+        ``rank, id, ra, dec`` (degrees), ``logit, probability`` (NaN without a calibration; at ``prevalence``),
+        ``known_lens`` (name, empty where none lies within 3 arcsec), ``known_lens_arcsec, host_mag_r,
+        psf_fwhm_r_arcsec, sky_sigma_r, flags, brickname, kind, pair_id``.
+    """
+    n = len(best)
+    logits = np.array([row["logit"] for row in best], dtype=float)
+    probability = np.full(n, np.nan)
+    if calibrator is not None:
+        probability = calibrator.probability(logits, "sigmoid", prevalence)
+    ra, dec = (np.array([row.get(c, np.nan) for row in best], dtype=float) for c in ("ra", "dec"))
+    names, separations = [""] * n, np.full(n, np.nan)
+    placed = np.isfinite(ra)
+    if catalogue is not None and placed.any():
+        index, separation = catalogue.match(ra[placed], dec[placed], MATCH_ARCSEC)
+        for i, k, s in zip(np.flatnonzero(placed), index, separation):
+            if k >= 0:
+                names[i], separations[i] = _name(catalogue, int(k)), s
+    columns = {"rank": np.arange(1, n + 1), "id": [_identity(row) for row in best], "ra": ra, "dec": dec}
+    columns |= {"logit": logits, "probability": probability, "known_lens": names, "known_lens_arcsec": separations}
+    for name in ("host_mag_r", "psf_fwhm_r_arcsec", "sky_sigma_r"):
+        columns[name] = np.array([row[name] for row in best], dtype=float)
+    for name in ("flags", "brickname", "kind"):
+        columns[name] = pa.array([str(row.get(name) or "") for row in best], pa.string())
+    return pa.table(columns | {"pair_id": np.array([row["pair_id"] for row in best])})
+
+
+def _identity(row: dict) -> str:
+    pair, kind = row["pair_id"], row["kind"]
+    return str(row["host_id"]) if pair is None or pair < 0 else f"{kind}-{pair}"
+
+
+def _name(catalogue: Catalogue, index: int) -> str:
+    return catalogue.names[index] if catalogue.names else f"{catalogue.label}, row {index + 1}"
+
+
+def write_candidates(table: pa.Table, stem: str) -> list[str]:
+    """Write ``stem.parquet``, ``stem.fits`` and ``stem.vot``; in FITS, letters beyond ASCII become ``\\xe9``."""
+    from astropy import units as u
+    from astropy.table import Table
+
+    data = Table({name: np.array(table[name].to_pylist()) for name in table.column_names})
+    for name, unit in (("ra", u.deg), ("dec", u.deg), ("known_lens_arcsec", u.arcsec), ("host_mag_r", u.mag)):
+        data[name].unit = unit
+    ascii_only = data.copy()
+    for name in [n for n in data.colnames if data[n].dtype.kind == "U"]:
+        ascii_only[name] = [v.encode("ascii", "backslashreplace").decode() for v in data[name].tolist()]
+    paths = [f"{stem}.{suffix}" for suffix in ("parquet", "fits", "vot")]
+    storage.write_table(paths[0], table)
+    for path, form, content in zip(paths[1:], ("fits", "votable"), (ascii_only, data)):
+        buffer = io.BytesIO()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            content.write(buffer, format=form)
+        storage.write_bytes(path, buffer.getvalue())
+    return paths
+
+
+def _gather_quarantine(stem: str, folder: str) -> None:
+    files = [f for f in storage.list_files(folder, (".parquet",)) if f.rsplit("/", 1)[-1].startswith("quarantine")]
+    if files:
+        storage.write_table(f"{stem}.quarantine.parquet", pa.concat_tables(map(storage.read_table, files)))
+
+
+def _stamps(table: pa.Table, hosts, pairs: reader.Pairs | None) -> list[np.ndarray]:
+    """The candidates' images, in their order."""
+    if hosts is not None:
+        index = {ref.host_id: i for i, ref in enumerate(hosts.refs)}
+        places = [index[name] for name in table["id"].to_pylist()]
+        images = {i: hosts.read(i).image for i in sorted(places)}  # brick by brick
+        return [images[i] for i in places]
+    wanted = list(zip(table["kind"].to_pylist(), table["pair_id"].to_pylist()))
+    found = {}
+    for kind in dict.fromkeys(k for k, _ in wanted):  # one pass over the data set for each kind, not each stamp
+        stamps, rows = by_pair(pairs, [pair for k, pair in wanted if k == kind], kind)
+        found |= {(kind, row["pair_id"]): stamp for row, stamp in zip(rows, stamps)}
+    return [found[key] for key in wanted]

@@ -1,0 +1,1 @@
+"""What a network's scores say: discrimination, calibration, completeness, interventions, failures."""

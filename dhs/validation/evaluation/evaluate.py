@@ -1,0 +1,293 @@
+"""``dhs evaluate``: score the test split and survey negatives, and measure.
+
+The configuration of the evaluation is frozen by its digest, which goes into ``evaluation.json``. The network's
+temperature is fitted on the validation split; the test split is read for measurement alone.
+"""
+
+from __future__ import annotations
+
+import html
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from dhs import storage
+from dhs.config import Profile, digest, load_profile
+from dhs.datasets import preregistration
+from dhs.datasets.reader import Pairs, open_pairs
+from dhs.errors import DhsError
+from dhs.stats import metrics
+from dhs.survey.mock.negatives import SurveyNegatives
+from dhs.validation.evaluation import completeness, discrimination, failures, forward, interventions, survey_yield
+from dhs.validation.evaluation.discrimination import Scores
+from dhs.validation.evaluation.population_weights import COLUMNS
+from dhs.validation.preflight.gate import jsonable
+
+
+class Clock:
+    """Seconds of one stage after another."""
+
+    def __init__(self):
+        self.laps: dict[str, float] = {}
+        self._last = time.perf_counter()
+
+    def lap(self, name: str) -> None:
+        """End a stage."""
+        now = time.perf_counter()
+        self.laps[name], self._last = now - self._last, now
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What ``evaluation.json`` holds.
+
+    Attributes
+    ----------
+    data : dict
+        The sections; ``evaluation["auroc"]`` is short for ``evaluation.data["auroc"]``.
+    """
+
+    data: dict
+
+    def __getitem__(self, key: str):
+        return self.data[key]
+
+    @classmethod
+    def read(cls, folder: str | Path) -> Evaluation:
+        """Read the ``evaluation.json`` of a folder."""
+        return cls(storage.read_json(storage.join(folder, "evaluation.json")))
+
+    def lines(self) -> list[tuple[str, str]]:
+        """Name and value of the leading metrics."""
+        data = self.data
+        shown = [
+            ("AUROC, positives against controls", data["auroc"]),
+            ("AUROC, positives against survey negatives", data["auroc_survey"]),
+            ("within-pair concordance", data["concordance"]),
+            ("AUROC, bright and wide arcs", data["bright_wide"]["auroc"]),
+            ("AUROC with the core masked", data["core_masked"].get("auroc")),
+            ("AUROC against hard negatives", data["hard_negatives"].get("auroc")),
+        ]
+        shown += [(f"recall at FPR {e['fpr']:.2g}", e["tpr"]) for e in data["tpr_at_fpr"]]
+        return [(name, _text(metric)) for name, metric in shown]
+
+    def __str__(self) -> str:
+        return "\n".join(f"{name}: {text}" for name, text in self.lines())
+
+    def _repr_html_(self) -> str:
+        cells = "".join(f"<tr><td>{html.escape(a)}</td><td>{html.escape(b)}</td></tr>" for a, b in self.lines())
+        return f"<table>{cells}</table>"
+
+
+def _text(metric: dict | None) -> str:
+    if not metric or metric["value"] is None:
+        return f"not measured ({', '.join(metric['flags']) if metric else 'skipped'})"
+    interval = "no interval" if metric["ci_low"] is None else f"{metric['ci_low']:.3f} to {metric['ci_high']:.3f}"
+    return f"{metric['value']:.3f} ({interval}, n = {metric['n']}, hosts = {metric['n_hosts']})"
+
+
+def _baselines(scored: dict, val: Scores, test: Scores) -> dict:
+    out = {"network": {"auroc": test.auroc("control"), "val": val.auroc("control")}}
+    for name, splits in scored.items():
+        found = {}
+        for split, parts in splits.items():
+            if not parts:
+                found[split] = metrics.missing("empty split")
+                continue
+            positive, control = (np.concatenate([p[i] for p in parts]) for i in (0, 1))
+            hosts, sources = ([name for p in parts for name in p[i]] for i in (2, 3))
+            n = len(positive)
+            labels = np.repeat([True, False], n)
+            both = np.concatenate([positive, control])
+            source = np.array(sources + [""] * n)
+            found[split] = metrics.auroc(both, labels, np.array(hosts * 2), source)
+        out[name] = {"auroc": found["test"], "val": found["val"]}
+    return out
+
+
+def evaluate(
+    data_path: str | Path,
+    checkpoint: str | Path,
+    out: str | Path,
+    *,
+    profile: str | Path | Profile = "demo",
+    real: str | None = None,
+    workers: int | None = None,
+    scorer=None,
+    baselines: dict | None = None,
+    survey: Callable | None = None,
+) -> Evaluation:
+    """Score a checkpoint on the test split.
+
+    Writes ``<out>/scores.parquet``, ``<out>/evaluation.json`` and, where a threshold could be set,
+    ``<out>/completeness.parquet``. ``<out>/evaluation_run.json`` says how long each stage took and how many stamps
+    went through the network.
+
+    Parameters
+    ----------
+    data_path : str or Path
+        A pairs data set.
+    checkpoint : str or Path
+        Of `dhs.models.training.train.train`.
+    out : str or Path
+        Folder; its files are replaced atomically.
+    profile : str, Path or Profile
+    real : str, optional
+        Folder of real lenses for the realism probe; by default what ``DHS_DATA_DIR`` holds.
+    workers : int, optional
+        Threads that score (`dhs.validation.evaluation.forward`), a core each by default; changes no number.
+    scorer : object with ``logits(stamps, core_mask_px=None, sky_sigma=None)``, optional
+        Instead of the checkpoint's network; used by several threads at once.
+    baselines : dict of objects with ``logits(stamps)``, optional
+        Instead of those fitted to the training split.
+    survey : callable, optional
+        ``survey(n, seed)`` gives survey negatives (a `dhs.survey.hosts.record.HostSet`) instead of the data set's own.
+
+    Returns
+    -------
+    Evaluation
+
+    Raises
+    ------
+    DhsError
+        No data set or checkpoint there, an empty test split, no registered plan or other settings than the
+        plan's, hosts that are lens candidates themselves, or a network that gives NaN.
+    """
+    from dhs.models.decode import refuse_candidates
+    from dhs.models.score import Scorer
+
+    clock = Clock()
+    profile = load_profile(profile)
+    config, pairs = profile.evaluate, open_pairs(data_path)
+    if not pairs.manifest["counts"].get("test"):
+        raise DhsError(f"{data_path}: the test split is empty. Make more pairs, or give splits.test a larger share.")
+    registered = preregistration.open_test(pairs, profile)
+    refuse_candidates(pairs, ("val", "test"))
+    scorer = scorer or Scorer(checkpoint)
+    clock.lap("open")
+    fit = (lambda: _fit_baselines(pairs, profile)) if baselines is None else (lambda: baselines)
+    found = forward.run(scorer, pairs, profile, baselines=fit, survey=survey, real=real, workers=workers)
+    clock.lap("scores")
+    counted = forward.Counted(scorer)
+    with forward.one_thread():
+        data, files = _measured(found, counted, pairs, profile, survey or SurveyNegatives, clock)
+    data |= {
+        "survey_negatives": {
+            "mock": bool(getattr(survey, "mock", True)),
+            "n": found.survey.num_rows,
+            "proportions": _proportions(found.survey),
+        },
+        "frozen": {"evaluate": config.model_dump(mode="json"), "digest": digest(config)},
+        "data": {"content_hash": pairs.manifest.get("content_hash"), "counts": pairs.manifest["counts"]},
+        "checkpoint": _about(scorer, pairs),
+        "plan": {"sha256": registered["sha256"]},
+        "realism": found.realism,
+    }
+    data = jsonable(data)
+    _write(out, data, *files)
+    clock.lap("write")
+    used = {"workers": workers or os.cpu_count(), "seconds": clock.laps, "cpu_seconds": dict(found.seconds)}
+    used |= {"passes": {**found.passes, "failures": counted.n}}
+    storage.write_json(storage.join(out, "evaluation_run.json"), used)
+    return Evaluation(data)
+
+
+def _measured(found: forward.Found, scorer, pairs: Pairs, profile: Profile, survey: Callable, clock: Clock):
+    """The sections that are made of scores, and what else is to be written: scores, completeness."""
+    config = profile.evaluate
+    table = pa.concat_tables([found.test, found.survey])
+    refuse_unscored(pa.concat_tables([table, found.val, found.apart]))
+    test, val, apart = (Scores.of(t, config, profile.seed) for t in (table, found.val, found.apart))
+    data = discrimination.discrimination(test)
+    clock.lap("discrimination")
+    rates = discrimination.rates(test)
+    clock.lap("rates")
+    operating = rates["tpr_at_fpr"][-1] if rates["tpr_at_fpr"] else None
+    discrimination.recall_by_stratum(test, data["strata"], operating)
+    weights = _population_weights(pairs, test)
+    complete, cells, model = survey_yield.completeness(test, survey_yield.mapped_at(test, rates["tpr_at_fpr"]), weights)
+    clock.lap("completeness")
+    data |= rates | {
+        "core_masked": discrimination.core_masked(test),
+        "core_swap": discrimination.core_swap(test, found.swapped),
+        "interventions": interventions.section(found.interventions, profile),
+        "top": survey_yield.top(test, operating),
+        "calibration": survey_yield.calibration(test, val, apart),
+        "completeness": complete,
+        "purity": survey_yield.purity(test, rates["tpr_at_fpr"]),
+        "population": survey_yield.population(test, weights, rates["tpr_at_fpr"]),
+        "hard_negatives": discrimination.hard_negatives(test, operating),
+        "baselines": _baselines(found.baselines, val, test),
+        "real_lenses": {"file": "real_lenses.json", "reason": "written by dhs real-lenses into its own file"},
+        "galleries": discrimination.galleries(test),
+    }
+    clock.lap("other sections")
+    data["failures"] = failures.section(test, operating, pairs, scorer, survey)
+    clock.lap("failures")
+    return data, (table, cells, model)
+
+
+def _write(out, data: dict, table: pa.Table, cells: list, model) -> None:
+    storage.write_table(storage.join(out, "scores.parquet"), table)
+    complete = data["completeness"]
+    if cells:
+        about = {"content_hash": data["data"]["content_hash"], "fpr": complete["fpr"]}
+        about["threshold"] = complete["threshold"]
+        reason = "" if model else complete["smooth"]["reason"]
+        completeness.write(storage.join(out, "completeness.parquet"), cells, model, about, reason)
+    storage.write_json(storage.join(out, "evaluation.json"), data)
+
+
+def refuse_unscored(table: pa.Table) -> None:
+    """Stop where a logit is not a number.
+
+    Raises
+    ------
+    DhsError
+        With how many there are, and of what the first one is.
+    """
+    logits = table["logit"].to_numpy()
+    bad = np.flatnonzero(~np.isfinite(logits))
+    if len(bad):
+        row = {name: table[name][int(bad[0])].as_py() for name in ("kind", "pair_id", "host_id")}
+        raise DhsError(
+            f"the network gives NaN or infinity for {len(bad)} of {len(logits)} stamps (first: {row['kind']}, pair "
+            f"{row['pair_id']}, host {row['host_id']}), so they have no rank. Its weights are not finite or overflow: "
+            "take an earlier checkpoint, or train again with a smaller learning rate."
+        )
+
+
+def _population_weights(pairs: Pairs, test: Scores) -> np.ndarray | str:
+    """Weights of the test split's positives in the order of the scores, or why there are none."""
+    table = pairs.table("test", columns=["pair_id", *COLUMNS])
+    made = survey_yield.weights_of({c: table[c].to_numpy() for c in COLUMNS}, table.num_rows)
+    if isinstance(made, str):
+        return made
+    place = {i: k for k, i in enumerate(table["pair_id"].to_pylist())}
+    return made.weights[[place[i] for i in test["pair_id"][test.kind("positive")]]]
+
+
+def _fit_baselines(pairs: Pairs, profile: Profile) -> dict:
+    from dhs.models.baselines import fit_baselines
+
+    return fit_baselines(pairs, profile.train) if pairs.manifest["counts"].get("train") else {}
+
+
+def _proportions(negatives: pa.Table) -> dict:
+    names, counts = np.unique(np.array(negatives["subkind"].to_pylist(), dtype=str), return_counts=True)
+    return dict(zip(names.tolist(), counts.tolist()))
+
+
+def _about(scorer, pairs: Pairs) -> dict:
+    """Which checkpoint was evaluated, and whether it was trained on this very data set."""
+    from dhs.models.score import IDENTITY
+
+    state = getattr(scorer, "state", {})
+    about = {k: state.get(k) for k in IDENTITY}
+    trained_on = about["content_hash"]
+    return about | {"same_data": None if trained_on is None else trained_on == pairs.manifest.get("content_hash")}

@@ -1,0 +1,1 @@
+"""Gates that say whether a set is fit to train on."""

@@ -1,0 +1,1 @@
+"""What a network says of lenses that nobody injected."""

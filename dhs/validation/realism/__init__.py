@@ -1,0 +1,1 @@
+"""Can a probe tell two sets of stamps apart, and by what?"""

@@ -1,0 +1,1 @@
+"""GO, CONDITIONAL-GO or NO-GO, from rules that are data."""
