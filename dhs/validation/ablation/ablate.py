@@ -272,16 +272,15 @@ def ablate(
 
 
 def _baseline_rows(pairs: Pairs, profile: Profile, plan: Plan, scores: dict, negatives: dict | None) -> list[dict]:
-    """The baselines without a network, against the reference."""
+    """The baselines without a network, against every seed of the reference."""
     config = TrainConfig.model_validate(profile.train.model_dump() | plan.train)
     name = plan.variants[0].name
-    seed = next(iter(scores[name]))
     rows = []
     for baseline, model in fit_baselines(pairs, config).items():
         about = {"variant": baseline, "against": name, "status": "done", "reason": "", "minutes": np.nan}
         about["question"] = "What does a logistic regression without an image of the arc reach?"
         found = scores_of(model, pairs, negatives, profile.evaluate.core_radius_px).to_pandas()
-        rows += [about | row for row in compare([found], [scores[name][seed]], profile.evaluate, profile.seed)]
+        rows += [about | row for row in compare([found], list(scores[name].values()), profile.evaluate, profile.seed)]
     return rows
 
 
