@@ -14,19 +14,18 @@ from functools import cached_property
 import numpy as np
 
 from dhs.encoding import SKY_LEVELS, quantise
+from dhs.random import Stream, keyed
 from dhs.survey import facts
 from dhs.survey.hosts.cutouts import stamp_of
 from dhs.survey.hosts.record import HostRef
 from dhs.survey.hosts.stamp import HostStamp
 from dhs.survey.mock.hosts import (
     MARGIN,
-    NEGATIVE_STREAM,
     SIZE,
     add_field,
     add_lrg,
     conditions,
     fluxes,
-    generator,
     mock_refs,
     observe,
     position,
@@ -180,7 +179,7 @@ class SurveyNegatives:
         if not 0 <= i < self.n:
             raise IndexError(f"negative {i} of {self.n}")
         name, (ra, dec) = negative_id(self.seed, i), position(self.seed, i)
-        rng = generator(self.seed, i, NEGATIVE_STREAM)
+        rng = keyed(self.seed, Stream.MOCK_NEGATIVE, i)
         kind = str(rng.choice(list(PROPORTIONS), p=list(PROPORTIONS.values())))
         fwhm, sigma, phase = conditions(rng)
         scene = Scene(fwhm)

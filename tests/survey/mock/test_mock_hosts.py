@@ -12,6 +12,7 @@ from scipy.stats import ks_2samp, spearmanr
 
 from dhs.config import HostsConfig
 from dhs.errors import DhsError
+from dhs.random import keyed
 from dhs.survey import facts, sky
 from dhs.survey.bricks import brick
 from dhs.survey.hosts.open import open_hosts
@@ -206,8 +207,8 @@ def test_gain_of_the_reader_is_the_gain_of_the_photon_noise():
     """The variance of a bright galaxy's pixels over many skies is sky plus light over gain."""
     top = 6e4 * mock.SKY_SIGMA**2  # where its shot noise is about twice the sky's
     light = (top[:, None, None] * np.broadcast_to(np.linspace(0.0, 1.0, 76), (3, 76, 76))).astype(np.float32)
-    draws = np.stack([mock.observe(mock.generator(1, i, 99), light, mock.SKY_SIGMA, (0.0, 0.0))[0] for i in range(300)])
-    invvar = mock.observe(mock.generator(1, 0, 99), light, mock.SKY_SIGMA, (0.0, 0.0))[1]
+    draws = np.stack([mock.observe(keyed(1, 99, i), light, mock.SKY_SIGMA, (0.0, 0.0))[0] for i in range(300)])
+    invvar = mock.observe(keyed(1, 99, 0), light, mock.SKY_SIGMA, (0.0, 0.0))[1]
     variance = draws.var(axis=0).mean(axis=1)  # by column, so by light
     for band in range(3):
         slope, level = np.polyfit(light[band, 0, 6:-6], variance[band], 1)
@@ -222,7 +223,7 @@ def test_galaxies_lie_on_the_centre_pixel_and_have_their_magnitude(sample):
     offset = np.array([(s.x_arcsec, s.y_arcsec) for s in stamps]) / facts.PIXEL_SCALE - 0.5
     assert np.abs(np.median(offset, axis=0)).max() < 0.03
     scene = Scene(FWHM)
-    galaxy = mock.add_lrg(scene, mock.generator(1, 2, 3))
+    galaxy = mock.add_lrg(scene, keyed(1, 3, 2))
     wide = scene.image(95).sum(axis=(1, 2))
     expected = facts.flux_from_mag([galaxy["mag_r"] + galaxy["g_r"], galaxy["mag_r"], galaxy["mag_r"] - galaxy["r_z"]])
     assert wide == pytest.approx(expected, rel=0.02)
@@ -231,7 +232,7 @@ def test_galaxies_lie_on_the_centre_pixel_and_have_their_magnitude(sample):
 def test_measured_shapes_follow_the_drawn_ones():
     drawn, measured = [], []
     for i in range(60):
-        rng = mock.generator(3, i, 50)
+        rng = keyed(3, 50, i)
         scene = Scene(FWHM)
         galaxy = mock.add_lrg(scene, rng)
         if galaxy["mag_r"] > 21 or galaxy["re_arcsec"] < 0.6:
