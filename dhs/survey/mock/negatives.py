@@ -13,7 +13,7 @@ from functools import cached_property
 
 import numpy as np
 
-from dhs.encoding import SKY_LEVELS, quantise
+from dhs.encoding import SKY_LEVELS, served
 from dhs.survey import facts
 from dhs.survey.hosts.cutouts import stamp_of
 from dhs.survey.hosts.record import HostRef
@@ -175,7 +175,7 @@ class SurveyNegatives:
     def read(self, i: int) -> HostStamp:
         """Negative i, checked and measured as a real cutout is, but for its shape: no arc is put on it.
 
-        Its pixels are rounded as a data set's are, so a stored one is the same.
+        Its pixels are rounded and dithered as a data set's are, so a stored one is the same.
         """
         if not 0 <= i < self.n:
             raise IndexError(f"negative {i} of {self.n}")
@@ -191,4 +191,4 @@ class SurveyNegatives:
         content |= {"bands": list(facts.BAND_NAMES), "pixel_scale": facts.PIXEL_SCALE, "flags": ["mock"]}
         stamp = stamp_of(content | {"z_phot": galaxy["z_phot"]}, name, shape=False)
         stamp.meta.update(kind=kind, blue_companions=galaxy.get("blue_companions", 0))
-        return replace(stamp, image=quantise(stamp.image, stamp.sky_sigma / SKY_LEVELS))
+        return replace(stamp, image=served(stamp.image, stamp.sky_sigma / SKY_LEVELS))
