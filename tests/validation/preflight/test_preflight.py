@@ -11,10 +11,9 @@ from dhs.datasets import survey_negatives
 from dhs.errors import DhsError
 from dhs.injection.expected_arc import expected_arc, radius_map
 from dhs.stats.crossfit import cross_fit
-from dhs.validation.preflight import preflight
 from dhs.validation.preflight.gate import REGISTRY, decide, registered, run_gates
 from dhs.validation.preflight.gates import leakage
-from dhs.validation.preflight.preflight import collect
+from dhs.validation.preflight.preflight import collect, preflight
 
 RADIUS = radius_map()
 
@@ -181,7 +180,8 @@ def test_units_out_by_a_thousand_and_an_assumed_gain_of_150_fail(rows, check):
     pairs, _negatives = rows
     images = {"control", "arc"}
     scaled = [{k: v * np.float32(1000) if k in images or "sigma" in k else v for k, v in r.items()} for r in pairs[:40]]
-    assert "sky noise in r" in check((scaled, []), "data_integrity")["data_integrity"].explanation
+    got = check((scaled, []), "data_integrity")["data_integrity"]
+    assert got.status == "fail" and "sky noise in r" in got.explanation
 
 
 def test_gain_of_150_and_wrong_arc_flux_fail(rows, check):
