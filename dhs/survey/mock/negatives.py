@@ -13,7 +13,7 @@ from functools import cached_property
 
 import numpy as np
 
-from dhs.encoding import SKY_LEVELS, quantise
+from dhs.encoding import SKY_LEVELS, served
 from dhs.survey import facts
 from dhs.survey.hosts.record import HostRef
 from dhs.survey.hosts.stamp import HostStamp
@@ -178,7 +178,7 @@ class SurveyNegatives:
     def read(self, i: int) -> HostStamp:
         """Negative i, checked and measured as a real cutout is, but for its shape: no arc is put on it.
 
-        Its pixels are rounded as a data set's are, so a stored one is the same.
+        Its pixels are rounded and dithered as a data set's are, so a stored one is the same.
         """
         if not 0 <= i < self.n:
             raise IndexError(f"negative {i} of {self.n}")
@@ -192,4 +192,4 @@ class SurveyNegatives:
         content = {"image": image, "invvar": invvar, "psf_fwhm": fwhm, "z_phot": galaxy["z_phot"]}
         stamp = mock_stamp(content, mock_ref(self.seed, i, negative_id), shape=False)
         stamp.meta.update(kind=kind, blue_companions=galaxy.get("blue_companions", 0))
-        return replace(stamp, image=quantise(stamp.image, stamp.sky_sigma / SKY_LEVELS))
+        return replace(stamp, image=served(stamp.image, stamp.sky_sigma / SKY_LEVELS))
