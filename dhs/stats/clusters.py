@@ -253,7 +253,7 @@ class Clusters:
         return out
 
     def _error(self, variances: list[float]) -> tuple[float, float]:
-        """Standard error and degrees of freedom: host and source variance less that of their cells, at least the host's.
+        """Standard error and degrees of freedom: variance of hosts and sources less that of cells, at least the hosts'.
 
         The source's alone is no bound: where the members of a pair share what their host adds and differ in having a
         source, rows of a source scatter by more than pairs do. Half of the cells' variance is taken for known: as the
