@@ -146,7 +146,7 @@ def train(
     profile: Profile = "demo",
     seed: Annotated[int | None, typer.Option(min=0, help="Of every random stream. The profile's by default.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue from checkpoints/last.pt.")] = False,
-    arch: Annotated[str | None, typer.Option(help="resnet18 or deeplens.")] = None,
+    arch: Annotated[str | None, typer.Option(help="resnet18, deeplens, or a network of another package.")] = None,
     channels: Annotated[str | None, typer.Option(help="raw or raw+residual.")] = None,
     pretrained: Annotated[str | None, typer.Option(help="auto, never, or a .pth file.")] = None,
     option: Annotated[
