@@ -135,6 +135,7 @@ class PreflightConfig(Section):
     closure: float = Field(0.01, description="flux, image plane over source times magnification")
     centroid_px: float = Field(0.1, description="centroid of the arc against the lensed light before the PSF")
     detectable_fraction: float = Field(0.5, description="arcs within the range of lenses found from the ground")
+    thresholds: dict[str, float] = Field({}, description="of gates that bring their own, as gate.threshold")
 
 
 class TrainConfig(Section):
