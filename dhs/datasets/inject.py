@@ -166,6 +166,10 @@ def _pair_columns(pair: Pair, host: HostStamp) -> dict:
         "src_phi_rad": d.phi,
         "flux_scale": pair.flux_scale,
         "z_source": pair.source.z,
+        "sigma_v_kms": d.sigma_v,
+        "lens_mag_r": pair.host_mag_r,
+        "population_weight": pair.population_weight,
+        "n_rejected": pair.n_rejected,
         "arc_snr_matched": pair.snr_matched,
         "arc_snr_maxpix": pair.snr_maxpix,
         "magnification": pair.magnification,
@@ -287,7 +291,7 @@ def _manifest(context: Context, totals: parts.Totals, out: str) -> dict:
     draws = totals.draws.copy()
     accepted = draws.pop("accepted", 0)
     if accepted == 0:
-        raise DhsError(f"{out}: no draw was accepted ({dict(draws)}). Relax injection.min_magnification or min_images.")
+        raise DhsError(f"{out}: no draw was accepted ({dict(draws)}). {_remedy(draws)}")
     hosts, sources = context.hosts, context.sources
     available = {name: len(index) for name, index in context.source_index.items()}
     return {
@@ -324,6 +328,15 @@ def _manifest(context: Context, totals: parts.Totals, out: str) -> dict:
         "negatives": {**_named(draws, "made:"), "refused": _named(draws, "negative:")},
         "content_hash": totals.content_hash,
     }
+
+
+def _remedy(draws: Counter) -> str:
+    if draws["host_without_redshift"]:
+        return (
+            "The prior takes the lens's mass from the host's magnitude and redshift: give the cutouts a z_phot, or set "
+            " injection.prior to response_grid, which needs neither."
+        )
+    return "Relax injection.min_magnification or min_images."
 
 
 def _named(draws: Counter, prefix: str) -> dict[str, int]:

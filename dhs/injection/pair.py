@@ -9,17 +9,18 @@ import numpy as np
 
 from dhs.config import InjectionConfig
 from dhs.encoding import quantise
-from dhs.injection.colours import north_over_south
 from dhs.injection.hard_negatives.draw import NoNegative, hard_negative
 from dhs.injection.lens import n_images
 from dhs.injection.light import half_light_radius
 from dhs.injection.noise import Stream, generator
-from dhs.injection.priors import Draw, Rejected, draw
+from dhs.injection.priors import Draw, NoLens, Rejected, brightness, draw
 from dhs.injection.render.render import METHODS
 from dhs.injection.snr import R_BAND, snr_matched, snr_maxpix
 from dhs.injection.sources.source import Source
+from dhs.survey.colours import north_over_south
 from dhs.survey.facts import PIXEL_SCALE, is_north
 from dhs.survey.hosts.stamp import HostStamp
+from dhs.survey.photometry import host_mag_r
 
 ARC_LEVELS = 2048  # quantisation steps a sky sigma, of noiseless light, whose faint wings hold flux
 
@@ -48,6 +49,10 @@ class Pair:
     negative : ndarray or None, (3, 64, 64) float32
         Light of the hard negative.
     negative_snr_matched, negative_contrast : float
+    host_mag_r : float
+        Total r magnitude of the host, which the prior took its luminosity from.
+    population_weight : float
+        Density of the population over that of the draw, relative; NaN where the host's redshift is unknown.
     rejected : Counter
         Draws rejected before this one, by reason; and, under ``negative:``, why there is no hard negative.
     """
@@ -66,7 +71,14 @@ class Pair:
     negative: np.ndarray | None
     negative_snr_matched: float
     negative_contrast: float
+    host_mag_r: float
+    population_weight: float
     rejected: Counter
+
+    @property
+    def n_rejected(self) -> int:
+        """Draws rejected before this one."""
+        return sum(n for reason, n in self.rejected.items() if not reason.startswith("negative:"))
 
 
 def noise_variance(host: HostStamp) -> np.ndarray:
@@ -100,15 +112,16 @@ def make_pair(
 
     Returns
     -------
-    Pair, or a Counter of rejection reasons where ``max_attempts`` draws were all rejected.
+    Pair, or a Counter of rejection reasons where ``max_attempts`` draws were all rejected, or the host makes no lens.
     """
     rejected: Counter = Counter()
     variance = noise_variance(host) if variance is None else variance
+    z_sources, mag_r = sources.redshifts[indices], host_mag_r(host)
     for attempt in range(config.max_attempts):
         rng = generator(key, Stream.DRAW, attempt)
-        source = sources.read(int(indices[rng.integers(len(indices))]))
         try:
-            proposal = draw(rng, host, source.z, config)
+            proposal = draw(rng, host, mag_r, z_sources, config)
+            source = sources.read(int(indices[proposal.source]))
             images = n_images(proposal.lens, proposal.x, proposal.y)
             if images < config.min_images:
                 raise Rejected("too_few_images")
@@ -116,22 +129,23 @@ def make_pair(
             light = how.light(proposal.lens, source, proposal.x, proposal.y, proposal.phi, s)
             if light.sum() < config.min_magnification:
                 raise Rejected("low_magnification")
-            return _accept(key, proposal, host, source, light, images, config, rejected, variance)
+            return _accept(key, proposal, host, source, light, images, config, rejected, variance, mag_r)
+        except NoLens as reason:
+            rejected[str(reason)] += 1
+            break
         except Rejected as reason:
             rejected[str(reason)] += 1
     return rejected
 
 
-def _accept(key, proposal, host, source, light, images, config, rejected, variance) -> Pair:
+def _accept(key, proposal, host, source, light, images, config, rejected, variance, mag_r) -> Pair:
     how, s = METHODS[config.renderer], config.supersampling
     flux = source.flux * north_over_south(source.flux, source.z) if is_north(host.ra, host.dec) else source.flux
     colour = (flux / flux[R_BAND]).astype(np.float32)[:, None, None]
     unit = how.observe(light, how.psf(host.psf, host.psf_fwhm, s), s) * colour
-    amplitude = flux[R_BAND]
-    if proposal.target_snr is not None:
-        amplitude = proposal.target_snr / snr_maxpix(unit, host.sky_sigma)
+    bright = brightness(proposal, float(flux[R_BAND]), snr_maxpix(unit, host.sky_sigma), config)
     step = host.sky_sigma / ARC_LEVELS
-    arc = quantise(unit * amplitude, step)
+    arc = quantise(unit * bright.flux, step)
     peak = snr_maxpix(arc, host.sky_sigma)
     if peak == 0:
         raise Rejected("too_faint_to_store")
@@ -151,7 +165,7 @@ def _accept(key, proposal, host, source, light, images, config, rejected, varian
         draw=proposal,
         source=source,
         arc=arc,
-        flux_scale=float(amplitude / source.flux[R_BAND]),
+        flux_scale=float(bright.flux / source.flux[R_BAND]),
         magnification=float(light.sum()),
         n_images=images,
         snr_matched=matched,
@@ -162,5 +176,7 @@ def _accept(key, proposal, host, source, light, images, config, rejected, varian
         negative=negative,
         negative_snr_matched=negative_matched,
         negative_contrast=contrast,
+        host_mag_r=mag_r,
+        population_weight=proposal.weight * bright.weight,
         rejected=rejected,
     )
