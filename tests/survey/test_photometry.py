@@ -1,0 +1,30 @@
+"""Total magnitudes against galsim's own flux, with and without neighbours."""
+
+import galsim
+import numpy as np
+import pytest
+
+from dhs.survey.photometry import galaxy_flux
+
+MOFFAT = galsim.Moffat(beta=3.5, fwhm=1.2)
+
+
+def drawn(galaxy):
+    return galsim.Convolve(galaxy, MOFFAT).drawImage(nx=64, ny=64, scale=0.262).array.astype(float)
+
+
+@pytest.mark.parametrize("radius", [0.4, 1.0])
+@pytest.mark.parametrize("q", [1.0, 0.6])
+def test_flux_is_that_within_the_aperture(radius, q):
+    image = 3.0 * drawn(galsim.Exponential(half_light_radius=radius).shear(q=q, beta=0.4 * galsim.radians))
+    y, x = np.mgrid[:64, :64]
+    within = image[np.hypot(x - 31.5, y - 31.5) < 5.2 / 0.262].sum()
+    assert galaxy_flux(image, 31.5, 31.5) == pytest.approx(within, rel=0.1)
+    assert galaxy_flux(image + 0.1, 31.5, 31.5, sky=0.1) == pytest.approx(galaxy_flux(image, 31.5, 31.5))
+
+
+def test_neighbours_add_little():
+    alone, beside = galsim.Sersic(4, half_light_radius=1.0), galsim.Exponential(half_light_radius=0.4)
+    one, two = drawn(alone), drawn(alone + beside.shift(2.5, 1.0) + beside.shift(-3.0, 1.5))
+    assert two.sum() > 2.5 * one.sum()
+    assert galaxy_flux(two, 31.5, 31.5) == pytest.approx(galaxy_flux(one, 31.5, 31.5), rel=0.35)
