@@ -1,15 +1,13 @@
-"""What the three priors draw, beside what lenses are; stored for the book as ``benchmarks/results/priors.json``.
-
-    python benchmarks/priors.py [pairs]
+"""What the three priors draw, beside what lenses are: ``python benchmarks/priors.py [--pairs N] [--json FILE]``.
 
 Under every prior the same mock hosts and source galaxies of the demo profile. The response grid was the default before
-the joint prior, so the two are "before" and "after". Beside them the colours of arcs and of the blue companions that
-survey negatives have.
+the joint prior, so those two are "before" and "after". Beside them the colours of arcs and of the blue companions that
+survey negatives have. The book shows ``benchmarks/results/priors.json``.
 """
 
 from __future__ import annotations
 
-import sys
+import argparse
 
 import numpy as np
 
@@ -18,13 +16,11 @@ from dhs.book.studies import prior_checks
 from dhs.config import load_profile
 from dhs.datasets.resume import made_by
 
-OUT = "benchmarks/results/priors.json"
 
-
-def main(n_pairs: int = 1500) -> dict:
+def measure(n_pairs: int) -> dict:
     profile = load_profile("demo")
     drawn = {prior: prior_checks.draw(prior, n_pairs) for prior in prior_checks.PRIORS}
-    result = {
+    return {
         **made_by(),
         "n_pairs": n_pairs,
         "seed": profile.seed,
@@ -37,12 +33,16 @@ def main(n_pairs: int = 1500) -> dict:
             "blue_companions": prior_checks.companion_colours(drawn["joint"], profile.seed),
         },
     }
-    storage.write_json(OUT, result)
-    return result
 
 
 if __name__ == "__main__":
-    summary = main(*(int(a) for a in sys.argv[1:]))
-    for prior, numbers in summary["priors"].items():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--pairs", type=int, default=2000)
+    parser.add_argument("--json", help="file to write the result to")
+    options = parser.parse_args()
+    result = measure(options.pairs)
+    for prior, numbers in result["priors"].items():
         print(prior, {k: np.round(v, 3).tolist() for k, v in numbers.items()})
-    print(summary["colours"], summary["above_floor"])
+    print(result["colours"], result["above_floor"])
+    if options.json:
+        storage.write_json(options.json, result)

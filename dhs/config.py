@@ -81,7 +81,7 @@ class InjectionConfig(Section):
     renderer: Literal["fast", "lenstronomy"] = "fast"
     theta_e_arcsec: tuple[float, float] = (0.5, 3.0)
     arc_snr_maxpix: tuple[float, float] = Field((3.0, 50.0), description="r-band maximum per-pixel SNR")
-    theta_e_power: float = Field(4.0, ge=0, description="joint: lenses count as theta_E to it; 2 is the cross-section")
+    sigma_power: float = Field(8.0, ge=0, description="joint: lenses count as sigma_v to it; 4 is the cross-section")
     counts_slope: float = Field(0.35, gt=0, lt=0.8, description="d log10 N / dm of faint sources: magnification bias")
     source_mag_r: tuple[float, float] = Field((22.5, 27.0), description="joint: r of the unlensed source")
     snr_slope: float = Field(0.5, ge=0, description="joint: arcs count as SNR to minus it; 2.5 counts_slope is nature")

@@ -2,8 +2,8 @@
 
 **joint**, the default: a lens belongs to its galaxy. Velocity dispersion follows the host's luminosity (Faber-Jackson
 with its scatter), Einstein radius follows from it and the two redshifts, within the measured range of dispersions.
-What training needs beyond the population is shaped, not invented: lenses are drawn in proportion to
-theta_E^``theta_e_power`` (2, the cross-section, is the population) and to mu^(2.5 ``counts_slope``), since at given
+What training needs beyond the population is shaped, not invented: lenses count as (D_ls / D_s)^2
+sigma_v^``sigma_power`` (the cross-section theta_E^2 has the power 4) and as mu^(2.5 ``counts_slope``), since at given
 observed flux a magnified source is a fainter and commoner one; the arc's SNR falls as SNR^-``snr_slope`` (0 would be
 log-uniform, 2.5 ``counts_slope`` what counts give) as far as the unlensed source keeps within ``source_mag_r``.
 
@@ -34,7 +34,7 @@ from dhs.survey.hosts.stamp import HostStamp
 MIN_AXIS_RATIO = 0.3
 SLOPE_RANGE = (1.6, 2.4)
 MAG_LIMIT = 27.0  # r of the unlensed source: fainter ones are left out of the population
-CROSS_SECTION = 2.0  # power of theta_E by which a lens of the population counts
+CROSS_SECTION = 4.0  # power of sigma_v by which a lens of the population counts
 _SCATTER = FJ_SCATTER * np.log(10.0)
 
 
@@ -118,21 +118,24 @@ class Deflector:
     def _normal(self, power: float) -> tuple[np.ndarray, np.ndarray, np.ndarray, float]:
         """Bounds in standard deviations of the tilted normal in log sigma_v, the mass between them, and its mean.
 
-        A normal of mean m and width s times sigma^(2 p) is one of mean m + 2 p s^2.
+        A normal of mean m and width s times sigma^p is one of mean m + p s^2.
         """
-        mean = np.log(self.sigma_fj) + 2.0 * power * _SCATTER**2
+        mean = np.log(self.sigma_fj) + power * _SCATTER**2
         low, high = ((b - mean) / _SCATTER for b in self.bounds)
         upper = low > 0  # there the tail is measured from above: 1 - ndtr loses its digits
         mass = np.where(upper, ndtr(-low) - ndtr(-high), ndtr(high) - ndtr(low))
         return low, high, np.where(high > low, mass, 0.0), mean
 
     def masses(self, power: float) -> np.ndarray:
-        """(sources,) mean of theta_E^power over the host's velocity dispersions, theta_E out of range counting 0."""
-        tilt = np.exp(2.0 * power * np.log(self.sigma_fj) + 2.0 * power**2 * _SCATTER**2)
-        return self.arcsec**power * tilt * self._normal(power)[2]
+        """(sources,) mean of arcsec^2 sigma_v^power over the host's velocity dispersions, 0 where out of range.
+
+        With a power of 4 it is the mean cross-section theta_E^2.
+        """
+        tilt = np.exp(power * np.log(self.sigma_fj) + 0.5 * (power * _SCATTER) ** 2)
+        return self.arcsec**2 * tilt * self._normal(power)[2]
 
     def draw(self, rng: np.random.Generator, power: float) -> tuple[int, float]:
-        """Index of a source and sigma_v, in proportion to the Faber-Jackson scatter times theta_E^power.
+        """Index of a source and sigma_v, in proportion to the Faber-Jackson scatter times arcsec^2 sigma_v^power.
 
         Raises
         ------
@@ -213,11 +216,11 @@ def _from_galaxy(power: float | None):
 
     def lens(rng, host: HostStamp, mag_r: float, z_sources: np.ndarray, config: InjectionConfig):
         deflector = Deflector.of(mag_r, host.z_phot, z_sources, config.theta_e_arcsec)
-        p = config.theta_e_power if power is None else power
+        p = config.sigma_power if power is None else power
         source, sigma_v = deflector.draw(rng, p)
         theta_e = float(deflector.arcsec[source] * sigma_v**2)
         share = deflector.masses(p).sum() / deflector.masses(CROSS_SECTION).sum() if p != CROSS_SECTION else 1.0
-        return source, theta_e, sigma_v, float(theta_e ** (CROSS_SECTION - p) * share)
+        return source, theta_e, sigma_v, float(sigma_v ** (CROSS_SECTION - p) * share)
 
     return lens
 
@@ -238,7 +241,7 @@ def _from_grid(rng, host: HostStamp, mag_r: float, z_sources: np.ndarray, config
     # d log sigma_v = d theta_E / (2 theta_E); a source behind the lens, and a radius, were drawn evenly
     even = 1.0 / (deflector.arcsec > 0).sum() / (config.theta_e_arcsec[1] - config.theta_e_arcsec[0])
     density = deflector.density(sigma_v) / (2.0 * theta_e)
-    return source, theta_e, sigma_v, float(theta_e**CROSS_SECTION * density / (all_lenses * even))
+    return source, theta_e, sigma_v, float(theta_e**2 * density / (all_lenses * even))
 
 
 _LENSES = {"joint": _from_galaxy(None), "population": _from_galaxy(CROSS_SECTION), "response_grid": _from_grid}

@@ -96,6 +96,7 @@ def make_rows(n: int = 320, first: int = 0) -> tuple[list[dict], list[dict]]:
             "z_lens": 0.5,
             "z_source": 1.5,
             "n_rejected": rejected,
+            "population_weight": theta**-2.0,
             "arc_snr_matched": matched,
             "arc_snr_maxpix": snr,
             "magnification": light.sum(),

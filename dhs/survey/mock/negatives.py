@@ -13,7 +13,6 @@ from functools import cached_property, lru_cache
 
 import numpy as np
 
-from dhs.config import InjectionConfig
 from dhs.encoding import SKY_LEVELS, quantise
 from dhs.survey import facts
 from dhs.survey.colours import drawn_colours, redshift_quantiles
@@ -51,8 +50,7 @@ def _px(arcsec: float) -> float:
 @lru_cache(maxsize=256)
 def _behind(z_lens: float) -> tuple[np.ndarray, np.ndarray]:
     """`redshift_quantiles` of the sources that a lens at ``z_lens`` would show."""
-    power = InjectionConfig().theta_e_power
-    return redshift_quantiles(max(0.6, z_lens + 0.05), 3.0, lambda z: flat_ratio(z_lens, z) ** power)
+    return redshift_quantiles(max(0.6, z_lens + 0.05), 3.0, lambda z: flat_ratio(z_lens, z) ** 2)
 
 
 def _star_forming(rng: np.random.Generator, mag: float) -> np.ndarray:
