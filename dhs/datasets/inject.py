@@ -29,7 +29,6 @@ from dhs.injection.noise import rng_key
 from dhs.injection.pair import ARC_LEVELS, Pair, make_pair, noise_variance
 from dhs.injection.sources.open import open_sources
 from dhs.survey.hosts.open import open_hosts
-from dhs.survey.hosts.stamp import HostStamp
 
 PAIRS_PER_WORKER = 250  # a second process takes as long to start as so many pairs to make
 
@@ -127,7 +126,7 @@ def pair_tables(context: Context, part: Part, epoch: int = 0) -> tuple[pa.Table,
         draws.update(made.rejected)
         step = host.sky_sigma / ARC_LEVELS
         own = {"pair_id": pair_id, "split": part.split, "rng_key": key}
-        pairs.append({**common, **own, **_pair_columns(made, host), "arc": encode(made.arc, step)})
+        pairs.append({**common, **own, **_pair_columns(made), "arc": encode(made.arc, step)})
         if made.negative is not None:
             negatives.append(
                 {
@@ -149,7 +148,7 @@ def pair_tables(context: Context, part: Part, epoch: int = 0) -> tuple[pa.Table,
     return table, parts.as_table(negatives, stored(NEGATIVE_SCHEMA)), dict(draws)
 
 
-def _pair_columns(pair: Pair, host: HostStamp) -> dict:
+def _pair_columns(pair: Pair) -> dict:
     d = pair.draw
     return {
         "source_id": pair.source.source_id,
@@ -165,6 +164,7 @@ def _pair_columns(pair: Pair, host: HostStamp) -> dict:
         "src_y_arcsec": d.y,
         "src_phi_rad": d.phi,
         "flux_scale": pair.flux_scale,
+        "z_lens": pair.z_lens,
         "z_source": pair.source.z,
         "sigma_v_kms": d.sigma_v,
         "lens_mag_r": pair.host_mag_r,
@@ -176,7 +176,7 @@ def _pair_columns(pair: Pair, host: HostStamp) -> dict:
         "n_images": pair.n_images,
         "src_r50_arcsec": pair.source_r50,
         "arc_r50_arcsec": pair.arc_r50,
-        "flags": sorted({*host.flags, *(f"source_{f}" for f in pair.source.flags)}),
+        "flags": sorted({*pair.host_flags, *(f"source_{f}" for f in pair.source.flags)}),
         **parts.arc_flux_columns(pair.arc),
     }
 
@@ -331,10 +331,10 @@ def _manifest(context: Context, totals: parts.Totals, out: str) -> dict:
 
 
 def _remedy(draws: Counter) -> str:
-    if draws["host_without_redshift"]:
+    if draws["host_without_redshift"] or draws["host_makes_no_lens"]:
         return (
             "The prior takes the lens's mass from the host's magnitude and redshift: give the cutouts a z_phot, or set "
-            " injection.prior to response_grid, which needs neither."
+            "injection.prior to response_grid, which needs neither."
         )
     return "Relax injection.min_magnification or min_images."
 

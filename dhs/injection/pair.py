@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -18,10 +18,11 @@ from dhs.injection.render.render import METHODS
 from dhs.injection.snr import R_BAND, snr_matched, snr_maxpix
 from dhs.injection.sources.source import Source
 from dhs.survey.colours import north_over_south
-from dhs.survey.facts import PIXEL_SCALE, is_north
+from dhs.survey.facts import PIXEL_SCALE, is_north, mag_from_flux
 from dhs.survey.hosts.stamp import HostStamp
-from dhs.survey.photometry import host_mag_r
+from dhs.survey.photometry import host_fluxes, red_sequence_redshift
 
+FROM_COLOUR = "z_lens_from_colour"  # flag of a pair whose host came without a redshift
 ARC_LEVELS = 2048  # quantisation steps a sky sigma, of noiseless light, whose faint wings hold flux
 
 
@@ -49,6 +50,9 @@ class Pair:
     negative : ndarray or None, (3, 64, 64) float32
         Light of the hard negative.
     negative_snr_matched, negative_contrast : float
+    z_lens : float
+        The host's redshift; NaN where it has none and no colours to tell.
+    host_flags : tuple of str
     host_mag_r : float
         Total r magnitude of the host, which the prior took its luminosity from.
     population_weight : float
@@ -71,6 +75,8 @@ class Pair:
     negative: np.ndarray | None
     negative_snr_matched: float
     negative_contrast: float
+    z_lens: float
+    host_flags: tuple[str, ...]
     host_mag_r: float
     population_weight: float
     rejected: Counter
@@ -86,6 +92,14 @@ def noise_variance(host: HostStamp) -> np.ndarray:
     shot = np.clip(host.image, 0, None) / host.gain[:, None, None]
     variance = host.sky_sigma[:, None, None] ** 2 + shot
     return variance if host.invvar is None else np.where(host.invvar > 0, variance, np.inf)
+
+
+def _measured(host: HostStamp) -> tuple[HostStamp, float]:
+    """The host with a redshift, from its colours where it has none, and its r magnitude."""
+    fluxes = host_fluxes(host)
+    if not np.isfinite(host.z_phot):
+        host = replace(host, z_phot=red_sequence_redshift(fluxes), flags=(*host.flags, FROM_COLOUR))
+    return host, float(mag_from_flux(fluxes[R_BAND]))
 
 
 def make_pair(
@@ -116,7 +130,8 @@ def make_pair(
     """
     rejected: Counter = Counter()
     variance = noise_variance(host) if variance is None else variance
-    z_sources, mag_r = sources.redshifts[indices], host_mag_r(host)
+    host, mag_r = _measured(host)
+    z_sources = sources.redshifts[indices]
     for attempt in range(config.max_attempts):
         rng = generator(key, Stream.DRAW, attempt)
         try:
@@ -176,6 +191,8 @@ def _accept(key, proposal, host, source, light, images, config, rejected, varian
         negative=negative,
         negative_snr_matched=negative_matched,
         negative_contrast=contrast,
+        z_lens=host.z_phot,
+        host_flags=host.flags,
         host_mag_r=mag_r,
         population_weight=proposal.weight * bright.weight,
         rejected=rejected,

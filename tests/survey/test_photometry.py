@@ -4,7 +4,9 @@ import galsim
 import numpy as np
 import pytest
 
-from dhs.survey.photometry import galaxy_flux
+from dhs.survey.colours import colours
+from dhs.survey.facts import flux_from_mag
+from dhs.survey.photometry import galaxy_flux, red_sequence_redshift
 
 MOFFAT = galsim.Moffat(beta=3.5, fwhm=1.2)
 
@@ -28,3 +30,11 @@ def test_neighbours_add_little():
     one, two = drawn(alone), drawn(alone + beside.shift(2.5, 1.0) + beside.shift(-3.0, 1.5))
     assert two.sum() > 2.5 * one.sum()
     assert galaxy_flux(two, 31.5, 31.5) == pytest.approx(galaxy_flux(one, 31.5, 31.5), rel=0.35)
+
+
+@pytest.mark.parametrize("z", [0.2, 0.45, 0.7])
+def test_red_galaxies_have_the_redshift_of_their_colours(z):
+    own = colours("E", z)
+    fluxes = flux_from_mag(np.array([20.0 + own.g_r, 20.0, 20.0 - own.r_z]))
+    assert red_sequence_redshift(fluxes) == pytest.approx(z, abs=0.011)
+    assert np.isnan(red_sequence_redshift(fluxes * [1, -1, 1]))
