@@ -21,7 +21,8 @@ from dhs.injection.sources.base import Loaded, Unusable
 from dhs.injection.sources.cleaning import central_source, scale_sigmas
 from dhs.injection.sources.galsim_catalogue import CatalogueTable
 from dhs.injection.sources.source import Source
-from dhs.survey.colours import Z_MAX, drawn_fluxes, stable_key
+from dhs.random import stable_key
+from dhs.survey.colours import Z_MAX, drawn_fluxes
 from dhs.survey.facts import flux_from_mag
 
 LIMITS = (

@@ -23,7 +23,8 @@ from dhs.errors import Refusal
 from dhs.injection.sources.base import Loaded, Unusable
 from dhs.injection.sources.cleaning import cut_out, denoise, split_neighbours, starlet
 from dhs.injection.sources.source import Source
-from dhs.survey.colours import drawn_fluxes, redshift_quantiles, stable_key
+from dhs.random import of_text
+from dhs.survey.colours import drawn_fluxes, redshift_quantiles
 
 PICTURE = "skimage.data.hubble_deep_field"
 PIXEL_SCALE = 0.14  # arcsec, approximately: the 2.3 arcmin of the field over 1000 pixels
@@ -107,7 +108,7 @@ def _judge(light, level, own, parts, snr: float, min_snr: float, cut: bool) -> N
 
 def _draw(source_id: str, z_min: float, mag_max: float) -> tuple[float, np.ndarray]:
     """Redshift and flux in g, r, z of one galaxy, from its identifier alone."""
-    rng = np.random.Generator(np.random.Philox(key=stable_key(f"redshift:{source_id}")))
+    rng = of_text(f"redshift:{source_id}")
     z = float(np.interp(rng.uniform(), *redshift_quantiles(max(z_min, Z_RANGE[0]), Z_RANGE[1])))
     bright, faint = (10.0 ** (COUNT_SLOPE * m) for m in (R_RANGE[0], min(R_RANGE[1], mag_max)))
     r = float(np.log10(bright + rng.uniform() * (faint - bright)) / COUNT_SLOPE)

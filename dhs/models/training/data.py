@@ -18,12 +18,14 @@ import torch
 from dhs.datasets.schema import STAMP_SHAPE
 from dhs.errors import DhsError
 from dhs.models.decode import PairSource, Part, read_parts, stack
+from dhs.random import Stream, keyed
 
 MEMORY_LIMIT_BYTES = 2_000_000_000
 WINDOW_PAIRS = 4096
 STAMP_BYTES = 4 * int(np.prod(STAMP_SHAPE))
-HOSTS_STREAM = 2**62
 MISSING_FRESH = 0.01
+ORDER = 2
+"""Raised where the same seed gives other batches: no run is resumed across it. 2: streams of their own."""
 
 
 @dataclass(frozen=True)
@@ -135,7 +137,7 @@ class Samples:
     def _host_ranks(self, hosts: np.ndarray) -> np.ndarray:
         """Rank of each pair's host in an order that the seed shuffles."""
         names, code = np.unique(hosts, return_inverse=True)
-        rng = np.random.Generator(np.random.Philox(key=[self.seed, HOSTS_STREAM]))
+        rng = keyed(self.seed, Stream.TRAIN_HOSTS)
         return rng.permutation(len(names))[code]
 
     @property
@@ -200,7 +202,7 @@ class Samples:
         DhsError
             Some pair was not met exactly once (the data set changed while it was read).
         """
-        rng = np.random.Generator(np.random.Philox(key=[self.seed, epoch]))
+        rng = keyed(self.seed, Stream.EPOCH, epoch)
         n, size = len(self.pair_id), self._pairs_a_step(batch_size)
         draws = {"hard": rng.random(n) < self._p_hard, "pick": rng.random(n)}
         rare = rng.random(n).argsort().argsort() >= n / self._ratio

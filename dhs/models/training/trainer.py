@@ -30,7 +30,7 @@ from dhs.models.decode import PairSource
 from dhs.models.networks import registry
 from dhs.models.preprocess import Preprocess, core_swap
 from dhs.models.training.augment import Draws, network_input
-from dhs.models.training.data import Batch, Samples
+from dhs.models.training.data import ORDER, Batch, Samples
 from dhs.models.training.distributed import Group
 from dhs.models.training.loader import Stalled, prefetch
 from dhs.models.training.monitors import clustered_auroc, validation_monitors
@@ -192,6 +192,7 @@ class Trainer:
         theirs = state.get("train", {})
         differ = [k for k, v in mine["train"].items() if k not in FREE and theirs.get(k) != v]
         differ += [k for k in ("seed", "content_hash") if state.get(k) != mine[k]]
+        differ += ["order of training (an earlier dhs)"] if state.get("order") != ORDER else []
         if differ:
             raise DhsError(
                 f"{path}: belongs to a run with other {', '.join(differ)}, so it can't be resumed with these. "
@@ -220,7 +221,7 @@ class Trainer:
         }
         if resumable:
             state |= {"optimizer": self.optimizer.state_dict(), "schedule": self.schedule.state_dict()}
-            state["progress"] = progress
+            state |= {"progress": progress, "order": ORDER}
         checkpoints.save(self.checkpoint_path(name), state)
 
     def forward(self, images: torch.Tensor, model: torch.nn.Module | None = None) -> torch.Tensor:
