@@ -36,6 +36,9 @@ class Stream(IntEnum):
     AUGMENT = 33  # turns, flips and core dropout (epoch; the attempt is the step)
     TRAIN_HOSTS = 34  # which hosts a training run uses, and what for
     READ_ORDER = 35  # order in which a reader takes row groups (epoch)
+    TRAIN_NEGATIVES = 36  # pairs whose negative is a galaxy of a pool's (epoch)
+    POOL_ORDER = 37  # order in which a pool's galaxies are met (set; the epoch is the round)
+    POOL_REST = 38  # galaxies kept beside those mined
     BOOTSTRAP = 48  # weights of clusters (axis)
     SIMULATION = 49  # samples whose intervals are counted (sample)
     LABEL_SWAP = 50  # labels exchanged within pairs
