@@ -73,8 +73,8 @@ def resolve(path: str | Path) -> tuple[pafs.FileSystem, str]:
         user, at, rest = inner.partition("/")[0].rpartition("@")
         if at and user != "anonymous":
             raise UsageError(
-                f"s3://...@{rest}: keys do not belong in an address, which is stored and shown. Set AWS_ACCESS_KEY_ID and "
-                "AWS_SECRET_ACCESS_KEY, or write s3://anonymous@bucket/key."
+                f"s3://...@{rest}: keys do not belong in an address, which is stored and shown. Set AWS_ACCESS_KEY_ID "
+                "and AWS_SECRET_ACCESS_KEY, or write s3://anonymous@bucket/key."
             )
         if not all(inner.split("/")):
             raise UsageError(f"{text}: an empty name between slashes. Write s3://bucket/key.")

@@ -98,9 +98,8 @@ class CatalogueTable:
             column = np.asarray(self.reader.cat[self.main[key]])
             numbers = as_numbers(column)
             if numbers is None:
-                raise DhsError(
-                    f"{self.path}: column {self.main[key]!r} holds no numbers. Give numbers, NaN where unknown."
-                )
+                name = self.main[key]
+                raise DhsError(f"{self.path}: column {name!r} holds no numbers. Give numbers, NaN where unknown.")
             return numbers
         return self.extra.get(key)
 

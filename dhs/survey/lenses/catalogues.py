@@ -121,7 +121,8 @@ def _lines(path) -> list[tuple[int, str]]:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise DhsError(
-            f"{path}: not text in UTF-8 (byte {error.start}). Save it as UTF-8, or give a CSV or TSV with a header line."
+            f"{path}: not text in UTF-8 (byte {error.start}). Save it as UTF-8, or give a CSV or TSV with a "
+            "header line."
         ) from None
     if text.startswith("PK") or "\0" in text[:1000]:
         raise DhsError(f"{path}: not a text table. Give a CSV or TSV with a header line.")
