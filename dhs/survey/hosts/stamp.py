@@ -43,6 +43,8 @@ class HostStamp:
         ``gain_assumed``, ``psf_assumed``, ``sigma_from_mad``, ``host_is_candidate``, ``mock``.
     file : str
     row : int
+    survey : str
+        Name of its record (`dhs.survey.survey.surveys`).
     """
 
     host_id: str
@@ -67,3 +69,4 @@ class HostStamp:
     file: str = ""
     row: int = -1
     meta: dict = field(default_factory=dict)
+    survey: str = "legacy"
