@@ -174,7 +174,7 @@ _META = ("ra", "dec", "pixel_scale", "bands_requested", "has_g", "has_r", "has_z
 _KEYS = {"image_nmgy", "bands", "ra", "dec", "pixscale", "cutout", *_OPTIONAL, *(f"meta_{k}" for k in _META)}
 
 
-def stamp_of(content: dict, name: str, row: int = -1, shape: bool = True) -> HostStamp:
+def stamp_of(content: dict, name: str, row: int = -1, shape: bool = True, whole: bool = False) -> HostStamp:
     """A stamp from pixels already read, checked as a cutout is.
 
     Parameters
@@ -187,13 +187,15 @@ def stamp_of(content: dict, name: str, row: int = -1, shape: bool = True) -> Hos
     row : int
     shape : bool
         Measure the light's ellipticity and centroid; else they are 0 and the target's nominal place.
+    whole : bool
+        The pixels were made here, so none can be missing: the search for holes is left out.
 
     Raises
     ------
     InputRefused
         See `read_cutout`.
     """
-    return _stamp(_Door(name, row), dict.fromkeys(_OPTIONAL) | content, shape)
+    return _stamp(_Door(name, row), dict.fromkeys(_OPTIONAL) | content, shape, whole)
 
 
 def _scalar(door: _Door, raw: dict, key: str) -> float:
@@ -247,7 +249,7 @@ def _centre_crop(cube: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(cube[:, y : y + facts.STAMP, x : x + facts.STAMP], dtype=np.float32)
 
 
-def _stamp(door: _Door, content: dict, shape: bool = True) -> HostStamp:
+def _stamp(door: _Door, content: dict, shape: bool = True, whole: bool = False) -> HostStamp:
     """Check a cutout's content and derive what a `HostStamp` holds."""
     if content.get("host_id") is not None:
         door.host_id = str(content["host_id"])
@@ -263,7 +265,8 @@ def _stamp(door: _Door, content: dict, shape: bool = True) -> HostStamp:
             )
         invvar = _centre_crop(_select(door, content["invvar"], content["bands"], "invvar"))
         _check_invvar(door, invvar)
-    _check_pixels(door, crop, invvar)
+    if not whole:
+        _check_pixels(door, crop, invvar)
     place = _place(door, content)
     mask = sky.sky_mask(crop, invvar)
     lag1, correlation_sum = sky.noise_correlation(crop, mask)
