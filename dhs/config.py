@@ -38,7 +38,11 @@ class Section(BaseModel):
 class HostsConfig(Section):
     """Host galaxies: where they come from and which are refused."""
 
-    spec: str = Field("mock", description="mock, a folder of cutouts, one cutout file, a folder that holds coadd/")
+    spec: str = Field(
+        "mock",
+        description="mock; auto (real galaxies under DHS_DATA_DIR, else mock); a folder of cutouts or with a cube of "
+        "them, one cutout file, a folder that holds coadd/",
+    )
     catalogue: str | None = Field(
         None, description="targets in coadds: a Tractor or sweep catalogue, a folder of them, a table; None: tractor/"
     )
