@@ -14,7 +14,7 @@ from dhs_example.near_survey import NEAR
 
 @host_reader("stack")
 class StackReader:
-    """``spec`` is a ``.npy`` file (n, 3, y, x) of the survey nearby; ``<spec>.csv`` gives id, RA and Dec of each row."""
+    """``spec`` is a ``.npy`` file (n, 3, y, x) of the survey nearby, ``<spec>.csv`` its ids, RA and Dec."""
 
     def __init__(self, spec, seed):
         self.spec = spec
