@@ -77,7 +77,7 @@ def test_files_are_written_and_hold_what_the_contract_names(done):
     assert kinds == {
         "positive": 48,
         "control": 48,
-        "hard_negative:azimuthal_shuffle": 19,
+        "hard_negative:azimuthal_shuffle": 20,
         "survey_negative": 300,
     }
     assert evaluation["realism"]["status"] == "skip" and evaluation["realism"]["reason"]
