@@ -104,8 +104,8 @@ def epochs_for(pairs: Pairs, profile: Profile, minutes: float) -> tuple[int, flo
     return max(2, round(60 * minutes * rate / (len(trainer.samples) + judged))), rate
 
 
-def scores_of(scorer: Scorer, pairs: Pairs, split: str, seed: int) -> pa.Table:
-    """Logits of a split's positives, controls and hard negatives, and of its survey negatives."""
+def scores_of(scorer: Scorer, pairs: Pairs, split: str, seed: int, negatives: str | None = None) -> pa.Table:
+    """Logits of a split's positives, controls and hard negatives, and of survey negatives (of this or another set)."""
     rows: dict[str, list] = {name: [] for name in ("kind", "host_id", "source_id", "logit")}
 
     def add(kind: str, hosts, sources, logits: np.ndarray) -> None:
@@ -123,7 +123,7 @@ def scores_of(scorer: Scorer, pairs: Pairs, split: str, seed: int) -> pa.Table:
         add("lookalike", hosts[part.hard_row], [""] * len(hard), hard)
     for start in range(0, NEGATIVES[split], survey_negatives.PART):
         span = (start, min(start + survey_negatives.PART, NEGATIVES[split]))
-        found = survey_negatives.read(pairs.path, seed, span)
+        found = survey_negatives.read(negatives or pairs.path, seed, span)
         logits = scorer.logits(found["images"], sky_sigma=found["sky_sigma"])
         add("survey", found["host_id"], [""] * len(logits), logits)
     return pa.table(rows)
@@ -168,7 +168,7 @@ def _score(out: Path, checkpoint, judged: Pairs, profile: Profile) -> None:
         storage.write_table(out / f"scores-{split}.parquet", table)
 
 
-def measures(frame: pd.DataFrame) -> dict:
+def measures(frame: pd.DataFrame, rates: tuple[float, ...] = RATES) -> dict:
     """Statistics of one run, functions of bootstrap weights over all rows of its scores."""
     logit, kind = frame["logit"].to_numpy(float), frame["kind"].to_numpy()
     positive = np.flatnonzero(kind == "positive")
@@ -178,7 +178,7 @@ def measures(frame: pd.DataFrame) -> dict:
         first = np.arange(len(rows)) < len(positive)
         auroc = metrics.auroc_statistic(logit[rows], first)
         out[f"auroc_{name}"] = lambda w, auroc=auroc, rows=rows: auroc(w[:, rows])
-        for fpr in RATES if name == "survey" else ():
+        for fpr in rates if name == "survey" else ():
             recall = metrics.recall_statistic(logit[rows], first, fpr)
             out[f"recall_{fpr:.0e}".replace("e-0", "e-")] = lambda w, r=recall, rows=rows: r(w[:, rows])[0]
     false = np.flatnonzero(kind == "lookalike")
