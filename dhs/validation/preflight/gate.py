@@ -10,7 +10,7 @@ A gate is a function of the `dhs.validation.preflight.preflight.PreflightData` t
         return verdict("pass" if n >= 100 else "fail", value=n, threshold=100, n=data.n,
                        explanation=f"{n} arcs have a matched SNR above 60.")
 
-and `preflight` runs it with the others, after the twelve numbered ones. A gate that tests a limit puts the one-sided
+and `preflight` runs it with the others, after the numbered ones. A gate that tests a limit puts the one-sided
 p-values of "the limit holds", one a stratum, into ``details["tests"]``; `settle` corrects them all together (Holm).
 """
 

@@ -83,12 +83,14 @@ class Measured:
 
 @dataclass(frozen=True)
 class Context:
-    """What all parts share; opened once a process."""
+    """What all parts share; opened once a process. ``groups``, ``embed`` and ``residual`` say what is measured."""
 
     pairs: Pairs
     profile: Profile
     sources: SourceLookup
     groups: tuple[str, ...] = tuple(pair_measures.GROUPS)
+    embed: bool = True
+    residual: bool = True
 
 
 def open_context(path: str, profile_data: dict) -> Context:
@@ -112,6 +114,11 @@ def measure_part(context: Context, job: Job) -> Measured:
             _measure_batch(context, out, start, pa.Table.from_batches([batch]), lights)
     except READ_ERRORS as error:
         return Measured(job, error=f"{error}")
+    return finished(out)
+
+
+def finished(out: Measured) -> Measured:
+    """Its lists as arrays."""
     for store in (out.pairs, out.hard, out.every):
         for name, values in store.items():
             store[name] = np.asarray(values)
@@ -151,8 +158,26 @@ def _measure_batch(context: Context, out: Measured, start: int, table: pa.Table,
         shape = images(whole[name], noisy=False).shape[1:]
         if shape != STAMP_SHAPE:
             raise DhsError(f"column {name} holds images of shape {shape}, not {STAMP_SHAPE}. Make the data set again.")
-    positions, chosen, usable = start + np.flatnonzero(there.to_numpy()), set(out.job.chosen), []
-    for position, row in zip(positions, rows(whole)):
+    measure_rows(context, out, rows(whole), start + np.flatnonzero(there.to_numpy()), lights)
+
+
+def measure_rows(context: Context, out: Measured, decoded: list[dict], positions, lights: dict) -> None:
+    """Check rows of a part, count the usable ones, and measure those of them that were chosen.
+
+    Parameters
+    ----------
+    context : Context
+    out : Measured
+        Grows.
+    decoded : list of dict
+        Rows of `PAIR_SCHEMA`, images as arrays.
+    positions : sequence of int
+        Their rows of the part.
+    lights : dict of int to list of dict
+        Hard negatives by pair.
+    """
+    chosen, usable = set(out.job.chosen), []
+    for position, row in zip(positions, decoded):
         fault = _fault(row)
         if fault:
             out.bad[fault].append(row["pair_id"])
@@ -163,7 +188,7 @@ def _measure_batch(context: Context, out: Measured, start: int, table: pa.Table,
         if int(position) in chosen:
             _measure(context, out, row, lights.get(row["pair_id"], []))
             out.rows.append(int(position))
-    if usable:
+    if usable and context.embed:
         for name, values in _embed(usable, context.profile.seed).items():
             out.every.setdefault(name, []).extend(values)
 
@@ -200,7 +225,7 @@ def _measure(context: Context, out: Measured, row: dict, lights: list[dict]) -> 
     for group in context.groups:
         for name, value in pair_measures.GROUPS[group](item).items():
             out.pairs.setdefault(name, []).append(value)
-    part = pair_measures.residual(item)
+    part = pair_measures.residual(item) if context.residual else None
     if part is not None:
         out.residual = part if out.residual is None else out.residual + part
         out.n_residual += 1

@@ -230,7 +230,7 @@ def collect(
             data.unreadable.append((_inside(pairs, job.file), done.pop(job.file).error))
             tables.pop(job.file)
             negative_tables.pop(job.file, None)
-    _gather(data, [done[job.file] for job in jobs if job.file in done], tables)
+    gather(data, [done[job.file] for job in jobs if job.file in done], tables)
     data.scalars = pa.concat_tables(
         [_with_split(PAIR_SCHEMA.empty_table().select(list(SCALARS)), ""), *tables.values()]
     )
@@ -259,7 +259,7 @@ def _measure_or_make(context: Context, item: Job | int) -> Measured | None:
     return None
 
 
-def _gather(data: PreflightData, parts: list[Measured], tables: dict[str, pa.Table]) -> None:
+def gather(data: PreflightData, parts: list[Measured], tables: dict[str, pa.Table]) -> None:
     """Put the parts' measurements together in the order of the tables."""
     begin, rows = dict(zip(tables, np.cumsum([0, *(t.num_rows for t in tables.values())]))), []
     images: dict[str, list] = {}

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pyarrow.dataset as pads
+from scipy.ndimage import gaussian_filter
 
-from dhs.datasets.reader import images
+from dhs.datasets.reader import decoded, images
+from dhs.datasets.reader import rows as decoded_rows
+from dhs.datasets.rerender import rerender
+from dhs.datasets.schema import SCALARS
 from dhs.stats import duplicates
 from dhs.stats.duplicates import Match
 from dhs.validation.preflight.gate import Gate, Skip, gate, verdict
@@ -14,8 +18,10 @@ INSIDE_SHARE = 0.005  # of rows with a twin inside their split; more make the se
 MIN_ROWS = 8
 MOST = 2000  # proposals verified
 SHOWN = 20
-SOURCE_PEAK = 1000.0  # of a source's image over the noise it is compared with
-SOURCE_SIDE, SAME_SOURCE = 64, 0.1
+TRIED = 400  # renderings spent on ids that are not in the source set
+ALIKE = 0.9999  # squared cosine of two arcs that are one galaxy's through one lens
+SOURCE_PEAK, SOURCE_SMOOTH_PX = 300.0, 1.5  # of a source's image over the noise it is compared with
+SOURCE_SIDE, SAME_SOURCE = 64, 0.3
 
 
 def _read(data, rows: np.ndarray) -> dict[int, np.ndarray]:
@@ -35,6 +41,7 @@ def _read(data, rows: np.ndarray) -> dict[int, np.ndarray]:
 
 @gate(
     "host_duplicates",
+    number=14,
     remedy="Keep one of each pair of hosts named, or put both into one split under one host_id: a network that has "
     "seen the galaxy in training is not tested by it.",
 )
@@ -122,11 +129,13 @@ def framed(image: np.ndarray) -> np.ndarray:
     top, left = ((side - n) // 2 for n in image.shape)
     frame[top : top + image.shape[0], left : left + image.shape[1]] = image
     frame = frame.reshape(SOURCE_SIDE, factor, SOURCE_SIDE, factor).sum(axis=(1, 3))
+    frame = gaussian_filter(frame, SOURCE_SMOOTH_PX)  # a cusp cannot be moved by a part of a pixel
     return (frame / max(float(frame.max()), 1e-30) * SOURCE_PEAK)[None]
 
 
 @gate(
     "source_duplicates",
+    number=15,
     remedy="Give a source galaxy one id and one split: clean the catalogue of repeated galaxies before `dhs inject`.",
 )
 def source_duplicates(data) -> Gate:
@@ -135,30 +144,36 @@ def source_duplicates(data) -> Gate:
         raise Skip("there is no readable pair.")
     source, split = (data.column(name).astype(str) for name in ("source_id", "folder_split"))
     of_split = {name: frozenset(split[source == name]) for name in np.unique(source)}
-    by_row = _by_row(data, source, of_split)
-    lookup = data.sources_of_rows
+    by_row, lookup = _by_row(data, source, of_split), data.sources_of_rows
     names = [name for name in of_split if lookup.knows(name)]
     by_image = _by_image(names, lookup, data.profile.seed) if len(names) > 1 else []
     across = [m for m in by_image if len(of_split[names[m.first]] | of_split[names[m.second]]) > 1]
-    if not names and by_row is None:
+    strangers = [name for name in of_split if not lookup.knows(name)]
+    known_again = _by_arc(data, source, strangers, lookup)
+    same = [(a, b) for a, b in known_again if len(_of(known_again, b, of_split) | of_split.get(b, frozenset())) > 1]
+    if not names and by_row is None and not known_again:
         raise Skip(f"no source can be opened ({data.no_sources}), and no row stores a source's redshift and size.")
-    unknown = len(of_split) - len(names)
     text = (
         f"{len(names)} source galaxies compared by their images: {len(across)} pairs are one galaxy in two splits, "
         f"{len(by_image) - len(across)} inside a split."
     )
-    text += f" {unknown} ids are in no source set that could be opened." if unknown else ""
+    if strangers:
+        text += f" {len(strangers)} ids are not in the source set"
+        text += f"; the arcs of {len(known_again)} of them are of galaxies that are." if known_again else "."
     if by_row:
         shown = "; ".join(" = ".join(names) for names in by_row[:3])
         text += f" {len(by_row)} galaxies have one redshift and size under ids of two splits ({shown})."
-    status = "fail" if across or by_row else "warn" if unknown and by_row is None else "pass"
+    if same:
+        text += " In two splits: " + "; ".join(f"{a} = {b}" for a, b in same[:5]) + "."
+    status = "fail" if across or by_row or same else "warn" if strangers and by_row is None else "pass"
     details = {
         "across": [_entry(m, names, names) for m in across[:SHOWN]],
         "inside": [_entry(m, names, names) for m in by_image if m not in across][:SHOWN],
         "same_redshift_and_size": (by_row or [])[:SHOWN],
-        "not_opened": unknown,
+        "not_opened": len(strangers),
+        "known_by_arc": known_again[:SHOWN],
     }
-    n_found = len(across) + len(by_row or [])
+    n_found = len(across) + len(by_row or []) + len(same)
     return verdict(status, text, value=n_found, threshold=0, n=data.n, n_sources=len(of_split), details=details)
 
 
@@ -185,3 +200,51 @@ def _by_image(names: list[str], lookup, seed: int) -> list[Match]:
         pictures.__getitem__, vectors, flux, noisy - vectors[some], flux[some], most=MOST, same=SAME_SOURCE
     )
     return found
+
+
+def _of(known_again: list[tuple[str, str]], galaxy: str, of_split: dict) -> frozenset:
+    """Splits of all strangers that are one galaxy."""
+    return frozenset().union(*(of_split[a] for a, b in known_again if b == galaxy))
+
+
+def _by_arc(data, source: np.ndarray, strangers: list[str], lookup) -> list[tuple[str, str]]:
+    """Some ids that are not in the source set, and the galaxies of it whose light, through the stored lens, is the arc.
+
+    One arc an id, the brightest; as many ids and galaxies as `TRIED` renderings allow.
+    """
+    if not strangers or not lookup.ids:
+        return []
+    rng = np.random.Generator(np.random.Philox(key=[data.profile.seed, len(strangers)]))
+    galaxies = [lookup.ids[i] for i in np.sort(rng.permutation(len(lookup.ids))[: TRIED // 4])]
+    chosen = [strangers[i] for i in np.sort(rng.permutation(len(strangers))[: max(4, TRIED // len(galaxies))])]
+    snr, ids = data.column("arc_snr_maxpix").astype(float), data.column("pair_id")
+    best = {}
+    for name in chosen:
+        rows = np.flatnonzero((source == name) & np.isfinite(snr))
+        if len(rows):
+            best[int(ids[rows[snr[rows].argmax()]])] = name
+    dataset = data.pairs.dataset()
+    if dataset is None or not best:
+        return []
+    table = dataset.to_table(columns=[*SCALARS, "arc", "psf"], filter=pads.field("pair_id").isin(list(best)))
+    table = decoded(table.drop_columns(["psf"]) if table["psf"].null_count else table)
+    out = []
+    for row in decoded_rows(table):
+        try:
+            galaxy = _galaxy_of(row, galaxies, lookup)
+        except (TypeError, ValueError):  # no lens is stored
+            continue
+        if galaxy is not None:
+            out.append((best[row["pair_id"]], galaxy))
+    return out
+
+
+def _galaxy_of(row: dict, galaxies: list[str], lookup) -> str | None:
+    arc = np.asarray(row["arc"], float)[1]
+    power = float((arc**2).sum())
+    for name in galaxies:
+        again = rerender({**row, "flux_scale": 1.0}, lookup.get(name), lookup.supersampling).arc[1]
+        overlap = float((arc * again).sum()) ** 2 / max(float((again**2).sum()) * power, 1e-30)
+        if overlap > ALIKE:
+            return name
+    return None

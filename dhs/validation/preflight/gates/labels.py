@@ -24,6 +24,7 @@ SHOWN = 50
 
 @gate(
     "arcs_have_light",
+    number=16,
     remedy="Look at the pairs named: a positive without an arc teaches that a galaxy alone is a lens. Make them again, "
     "or drop them.",
 )
@@ -106,6 +107,7 @@ def lensed_share(control: np.ndarray, positive: np.ndarray, reference: np.ndarra
 
 @gate(
     "controls_hold_no_arc",
+    number=17,
     remedy="Look at the controls named: hosts that are lenses already, or controls that were taken after the arc was "
     "put in. Take them out; a negative with an arc teaches that arcs are nothing.",
 )
@@ -172,7 +174,7 @@ def reference() -> np.ndarray:
     return np.loadtxt(text.splitlines(), delimiter=",", skiprows=1, dtype=np.float32)
 
 
-def write_reference(path: str, n: int = 1000) -> None:
+def write_reference(path: str, n: int = 1500) -> None:
     """Make `REFERENCE_FILE` anew; for changes of the mock hosts or of the search."""
     header = ",".join(lens_search.FEATURES)
     np.savetxt(path, reference_features(0, n), fmt="%.4f", delimiter=",", header=header, comments="")

@@ -18,6 +18,7 @@ ALIGNED = 0.25  # least mean cos 2 (mass - light); SLACS: within 10 degrees (Koo
 
 @gate(
     "mass_and_light",
+    number=18,
     remedy="Put the lens on the galaxy: centre and axis of the mass come from the catalogue's position and the host's "
     "own light, with neighbours masked; check signs, axes and the pixel that counts as the centre.",
 )

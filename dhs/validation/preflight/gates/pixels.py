@@ -21,6 +21,7 @@ SHARPEST = 0.05
 
 @gate(
     "noise_gain_psf",
+    number=19,
     remedy="Take sky noise, gain and PSF of each host from its own pixels or its own maps: check units, the gain's "
     "band and exposure time, and whether the stored PSF is the coadd's.",
 )

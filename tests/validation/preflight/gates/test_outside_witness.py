@@ -10,7 +10,7 @@ from dhs.datasets.reader import stamp
 from dhs.stats.duplicates import turned
 from dhs.validation.preflight import host_light, lens_search, pair_measures, pixel_noise
 from dhs.validation.preflight.gate import run_gates
-from dhs.validation.preflight.gates import labels, priors, residual_image
+from dhs.validation.preflight.gates import duplicates, labels, priors, residual_image
 from dhs.validation.preflight.image_statistics import LENS
 from dhs.validation.preflight.preflight import collect
 
@@ -124,7 +124,7 @@ def test_tails_of_few_photons_raise_no_alarm():
         noisy = rng.poisson(light * GAIN[:, None, None]) / GAIN[:, None, None]
         total = sum(residual_image.sums(a, e, SIGMA, GAIN) for a, e in zip(noisy, light))
         z = residual_image.compare(total, n, 0.01)
-        assert max(v.max() for v in z.values()) < residual_image.LEAST_LIMIT
+        assert all(z[name].max() < limit for name, limit in residual_image.LIMITS.items())
 
 
 @pytest.mark.parametrize("share, status", [(0.02, "warn"), (0.05, "fail"), (0.3, "fail")])
@@ -183,6 +183,16 @@ def test_sources_under_other_ids_are_known_by_redshift_and_size(few, run):
     pairs = [{**r, **again, "source_id": "renamed"} if r["split"] == "test" else r for r in own]
     got = run(pairs, "source_duplicates", preflight__max_rows=0)["source_duplicates"]
     assert got.status == "fail" and "renamed" in got.explanation
+
+
+def test_ids_that_no_source_set_knows_are_known_by_their_arcs(few, run, monkeypatch):
+    monkeypatch.setattr(duplicates, "TRIED", 80)
+    train = next(r for r in few if r["split"] == "train")
+    test = next(i for i, r in enumerate(few) if r["split"] == "test")
+    lens = {k: train[k] for k in (*LENS, "arc", "flux_scale", "magnification", "arc_snr_maxpix", "arc_snr_matched")}
+    few[test] = {**few[test], **lens, "source_id": "renamed"}
+    got = run(few, "source_duplicates", preflight__max_rows=0)["source_duplicates"]
+    assert got.status == "fail" and f"renamed = {train['source_id']}" in got.explanation
 
 
 def test_sources_under_other_ids_are_known_by_their_image(few, run, monkeypatch):
