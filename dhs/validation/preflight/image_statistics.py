@@ -19,6 +19,7 @@ from dhs.datasets.reader import Pairs, images, open_pairs, per_band, rows
 from dhs.datasets.rerender import SourceLookup
 from dhs.datasets.schema import BANDS, NEGATIVE_SCHEMA, PAIR_SCHEMA, STAMP_SHAPE
 from dhs.errors import DhsError
+from dhs.random import Stream, keyed
 from dhs.stats import duplicates
 from dhs.validation.preflight import pair_measures
 
@@ -200,10 +201,8 @@ def _embed(usable: list[dict], seed: int) -> dict[str, np.ndarray]:
     vectors, flux = duplicates.embed(controls)
     fresh, some = np.full_like(vectors, np.nan), np.flatnonzero([row["pair_id"] % FRESH_EVERY == 0 for row in usable])
     if len(some):
-        keys = [[seed, int(usable[i]["pair_id"]) % 2**63] for i in some]
-        noise = [
-            np.random.Generator(np.random.Philox(key=k)).standard_normal(controls[0].shape, np.float32) for k in keys
-        ]
+        noise = [keyed(seed, Stream.FRESH_NOISE, int(usable[i]["pair_id"]) % 2**63) for i in some]
+        noise = [rng.standard_normal(controls[0].shape, np.float32) for rng in noise]
         fresh[some] = duplicates.embed(controls[some] + np.stack(noise))[0]
     return {"host_vector": vectors, "host_flux": flux, "host_fresh": fresh}
 

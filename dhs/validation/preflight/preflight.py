@@ -24,6 +24,7 @@ from dhs.datasets.reader import Pairs, open_pairs
 from dhs.datasets.rerender import SourceLookup
 from dhs.datasets.schema import BANDS, NEGATIVE_SCHEMA, PAIR_SCHEMA, SCALARS, SPLITS
 from dhs.errors import DhsError
+from dhs.random import Stream, keyed
 from dhs.validation.preflight.gate import Gate, PreflightReport, Skip, decide, run_gates
 from dhs.validation.preflight.gates import (
     arcs,
@@ -244,8 +245,8 @@ def collect(
 
 def _drawn(jobs: list[Job], sizes: list[int], profile: Profile) -> list[Job]:
     """The parts of a split with the rows to be measured, drawn over all of them; a smaller number is a part of it."""
-    key = [profile.seed, SPLITS.index(jobs[0].split)] if jobs else [0, 0]
-    order = np.random.Generator(np.random.Philox(key=key)).permutation(sum(sizes))[: profile.preflight.max_rows]
+    split = SPLITS.index(jobs[0].split) if jobs else 0
+    order = keyed(profile.seed, Stream.MEASURED, split).permutation(sum(sizes))[: profile.preflight.max_rows]
     ends = np.cumsum([0, *sizes])
     of_part = np.searchsorted(ends, order, "right") - 1
     return [replace(job, chosen=tuple(sorted((order[of_part == i] - ends[i]).tolist()))) for i, job in enumerate(jobs)]

@@ -10,6 +10,7 @@ from dhs.datasets.reader import decoded, images
 from dhs.datasets.reader import rows as decoded_rows
 from dhs.datasets.rerender import rerender
 from dhs.datasets.schema import SCALARS
+from dhs.random import Stream, keyed
 from dhs.stats import duplicates
 from dhs.stats.duplicates import Match
 from dhs.validation.preflight.gate import Gate, Skip, gate, verdict
@@ -192,7 +193,7 @@ def _by_row(data, source: np.ndarray, of_split: dict) -> list[list[str]] | None:
 
 def _by_image(names: list[str], lookup, seed: int) -> list[Match]:
     pictures = np.stack([framed(lookup.get(name).image) for name in names])
-    rng = np.random.Generator(np.random.Philox(key=[seed, len(names)]))
+    rng = keyed(seed, Stream.FRESH_NOISE, len(names), epoch=1)
     vectors, flux = duplicates.embed(pictures)
     some = slice(0, 100)
     noisy, _ = duplicates.embed(pictures[some] + rng.standard_normal(pictures[some].shape, np.float32))
@@ -214,7 +215,7 @@ def _by_arc(data, source: np.ndarray, strangers: list[str], lookup) -> list[tupl
     """
     if not strangers or not lookup.ids:
         return []
-    rng = np.random.Generator(np.random.Philox(key=[data.profile.seed, len(strangers)]))
+    rng = keyed(data.profile.seed, Stream.MEASURED, len(strangers), epoch=1)
     galaxies = [lookup.ids[i] for i in np.sort(rng.permutation(len(lookup.ids))[: TRIED // 4])]
     chosen = [strangers[i] for i in np.sort(rng.permutation(len(strangers))[: max(4, TRIED // len(galaxies))])]
     snr, ids = data.column("arc_snr_maxpix").astype(float), data.column("pair_id")

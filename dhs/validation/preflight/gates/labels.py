@@ -11,6 +11,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import PolynomialFeatures, StandardScaler
 
+from dhs.random import Stream, keyed
 from dhs.validation.preflight import lens_search
 from dhs.validation.preflight.gate import Gate, Skip, gate, verdict
 
@@ -91,7 +92,7 @@ def lensed_share(control: np.ndarray, positive: np.ndarray, reference: np.ndarra
 
     The odds are learnt on one half of the reference and of the positives and read on the other, both ways.
     """
-    rng = np.random.Generator(np.random.Philox(seed))
+    rng = keyed(seed, Stream.HALVES, 1)
     halves = [np.array_split(rng.permutation(len(x)), 2) for x in (control, positive, reference)]
     of = [np.empty(len(x)) for x in (control, positive, reference)]
     for k in (0, 1):

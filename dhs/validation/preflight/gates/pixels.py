@@ -6,6 +6,7 @@ import numpy as np
 
 from dhs.datasets.schema import BANDS
 from dhs.injection.noise import INFINITE_GAIN
+from dhs.random import Stream, keyed
 from dhs.survey.facts import sky_flux_per_pixel
 from dhs.validation.preflight.gate import Gate, Skip, gate, verdict
 
@@ -105,7 +106,7 @@ def _shot(data, sigma: np.ndarray, gain: np.ndarray) -> list[tuple[float, float]
         if count[:, b].sum() < MIN_BRIGHT or not expected.sum() > 0:
             out.append(None)
             continue
-        rng = np.random.Generator(np.random.Philox(key=[data.profile.seed, b]))
+        rng = keyed(data.profile.seed, Stream.BOOTSTRAP, 16 + b)
         _, host = np.unique(data.hosts, return_inverse=True)
         sums = np.stack([np.bincount(host, v) for v in (expected, excess[:, b])])
         draws = sums[:, rng.integers(0, sums.shape[1], (200, sums.shape[1]))].sum(axis=2)
@@ -117,6 +118,6 @@ def _shot(data, sigma: np.ndarray, gain: np.ndarray) -> list[tuple[float, float]
 def _quantile(values: np.ndarray, seed: int) -> tuple[float, float]:
     """The `SHARPEST` quantile (at least the third lowest value) and its bootstrap spread."""
     level = max(SHARPEST, 2.5 / len(values))
-    rng = np.random.Generator(np.random.Philox(seed))
+    rng = keyed(seed, Stream.BOOTSTRAP, 15)
     draws = np.quantile(values[rng.integers(0, len(values), (200, len(values)))], level, axis=1)
     return float(np.quantile(values, level)), float(draws.std())
