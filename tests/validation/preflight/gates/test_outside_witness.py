@@ -1,11 +1,13 @@
 """Gates with an outside witness: clean passes, and what agrees with its own row is caught, at several strengths."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from planted_pairs import GAIN, SIGMA, make_rows, write
 
+from dhs.datasets import rerender
 from dhs.datasets.reader import stamp
 from dhs.stats.duplicates import turned
 from dhs.validation.preflight import host_light, lens_search, pair_measures, pixel_noise
@@ -132,10 +134,10 @@ def test_empty_arcs_are_counted_one_by_one(share, status, few, run):
     n = max(1, round(share * len(few)))
     pairs = [put_in(r, -r["arc"]) if i < n else r for i, r in enumerate(few)]
     got = run(pairs, "arcs_have_light")["arcs_have_light"]
-    assert got.status == status and got.details["dark_pair_ids"] == [r["pair_id"] for r in few[:n]]
+    assert got.status == status and set(got.details["dark_pair_ids"]) == {r["pair_id"] for r in few[:n]}
     dimmed = [{**r, "arc": 0.5 * r["arc"]} if i < 4 else r for i, r in enumerate(few)]
     got = run(dimmed, "arcs_have_light")["arcs_have_light"]
-    assert got.status == "fail" and got.details["other_pair_ids"] == [r["pair_id"] for r in few[:4]]
+    assert got.status == "fail" and set(got.details["other_pair_ids"]) == {r["pair_id"] for r in few[:4]}
 
 
 def test_arcs_beyond_the_measured_rows_are_counted_as_well(few, run):
@@ -158,7 +160,7 @@ def test_costly_gates_draw_their_rows_over_all_parts(few, profile, tmp_path):
 def test_a_host_is_known_again_across_splits(turn, few, run):
     train = next(r for r in few if r["split"] == "train")
     rng = np.random.default_rng(turn)
-    fresh = rng.normal(size=(3, 64, 64)) * SIGMA[:, None, None] * (turn % 3)
+    fresh = rng.normal(size=(3, 64, 64)) * SIGMA[:, None, None] * (turn % 2)
     copy = np.roll(turned(train["control"], turn), (turn % 3, -(turn % 2)), axis=(1, 2)) + fresh
     test = next(i for i, r in enumerate(few) if r["split"] == "test")
     few[test] = {**few[test], "control": copy.astype(np.float32)}
@@ -196,27 +198,19 @@ def test_ids_that_no_source_set_knows_are_known_by_their_arcs(few, run, monkeypa
 
 
 def test_sources_under_other_ids_are_known_by_their_image(few, run, monkeypatch):
-    from dataclasses import replace
+    plain = rerender.SourceLookup.get
 
-    from dhs.injection.sources import mock
+    def twins(self, name):  # of the test split, those of train turned
+        number = int(name[-3:])
+        if number < 30:
+            return plain(self, name)
+        return replace(plain(self, name), image=turned(plain(self, f"mock-{number - 30:03d}").image, number % 8))
 
-    made = mock.load
-
-    def twice(config, seed):
-        loaded = made(config, seed)
-        first = [s for s in loaded.sources[:3]]
-        for s in first:  # under ids of the test split
-            i = int(s.source_id[-3:]) + 30
-            image = np.ascontiguousarray(turned(s.image, i % 8))
-            loaded.sources[i] = replace(loaded.sources[i], image=image)
-        return loaded
-
-    names = sorted({r["source_id"] for r in few if r["split"] == "train"})
-    monkeypatch.setattr(mock, "load", twice)
+    monkeypatch.setattr(rerender.SourceLookup, "get", twins)
     pairs = [{**r, "source_id": f"mock-{i % 3:03d}"} if r["split"] == "train" else r for i, r in enumerate(few)]
     pairs = [{**r, "source_id": f"mock-{30 + i % 3:03d}"} if r["split"] == "test" else r for i, r in enumerate(pairs)]
     got = run(pairs, "source_duplicates", preflight__max_rows=0)["source_duplicates"]
-    assert len(names) > 1 and got.status == "fail" and got.value == 3
+    assert got.status == "fail" and got.value == 3
 
 
 @pytest.mark.parametrize("arcsec, status", [(0.05, "pass"), (0.2, "fail"), (0.5, "fail"), (1.0, "fail")])
@@ -337,6 +331,6 @@ def test_priors_other_than_registered(change, words, profile):
 
 def test_priors_against_nature_do_not_block_and_name_what_is_off(few, run):
     got = run(few, "priors_against_nature")["priors_against_nature"]
-    assert not got.blocking and got.status in ("pass", "fail") and "sigma_v" in got.explanation
+    assert not got.blocking and got.status == "warn" and "sigma_v" in got.explanation
     tight = [{**r, "theta_e_arcsec": 0.5 + 0.08 * r["theta_e_arcsec"]} for r in few]
     assert "where half of lenses do" in run(tight, "priors_against_nature")["priors_against_nature"].explanation
