@@ -14,6 +14,7 @@ from dhs.injection.expected_arc import expected_arc, radius_map
 from dhs.injection.hard_negatives.azimuthal import contrast
 from dhs.injection.noise import shot_noise
 from dhs.random import Stream, generator
+from dhs.survey.photometry import galaxy_flux
 from dhs.validation.preflight import features, host_light, lens_search, pixel_noise
 from dhs.validation.preflight.gates import hard_negatives, normalisation, residual_image
 
@@ -105,7 +106,10 @@ def texture(item: Item) -> dict:
 def host(item: Item) -> dict:
     """The host's own light: centre and shape, scatter of its bright pixels, width of stars beside it."""
     light = host_light.measure(item.control[1])
+    middle = 0.5 * (item.control.shape[-1] - 1)
+    at = [middle + (0.0 if np.isnan(light[k]) else light[k]) for k in "xy"]
     return {
+        "galaxy_flux_r": galaxy_flux(item.control[1], *at),
         "host_light": [light[k] for k in ("x", "y", "e1", "e2")],
         "bright_scatter": pixel_noise.shot_noise(item.control, item.sigma),
         "star_ratios": pixel_noise.star_ratios(item.control, item.sigma, item.width),

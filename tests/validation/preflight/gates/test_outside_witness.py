@@ -321,10 +321,10 @@ def test_the_stored_reference_is_what_the_search_gives():
 )
 def test_priors_other_than_registered(change, words, profile):
     rng = np.random.default_rng(8)
-    drawn = {"theta": rng.uniform(0.5, 3, 300), "snr": np.exp(rng.uniform(np.log(3), np.log(50), 300))}
+    drawn = {"theta": rng.uniform(0.5, 3, 600), "snr": np.exp(rng.uniform(np.log(3), np.log(50), 600))}
     drawn |= change(drawn)
     columns = {"theta_e_arcsec": drawn["theta"], "arc_snr_maxpix": drawn["snr"]}
-    data = SimpleNamespace(n=300, profile=profile, pairs=SimpleNamespace(manifest={}), column=columns.__getitem__)
+    data = SimpleNamespace(n=600, profile=profile, pairs=SimpleNamespace(manifest={}), column=columns.__getitem__)
     got = priors.priors_as_registered(data)
     assert got.status == ("fail" if words else "pass") and words in got.explanation
 
