@@ -38,6 +38,8 @@ class Fault:
         Of `dhs.validation.preflight.pair_measures.GROUPS` that must be measured again.
     embed : bool
         Whether controls changed.
+    few : int or None
+        Pairs of a set, where every arc must be rendered anew.
     harmless : bool
         Whether a referee judged it harmless: it is planted to be known, not to be caught.
     """
@@ -51,6 +53,7 @@ class Fault:
     groups: tuple[str, ...] = ()
     embed: bool = False
     harmless: bool = False
+    few: int | None = None
 
 
 FAULTS: list[Fault] = []
@@ -182,17 +185,17 @@ fault("arcs bluer than their source", RELATIVE, "of g", ARC, ("arcs",))(
 )
 AGAIN = (("residual_image", "arc_core_fraction", "closure"), ("arcs",))
 SMALL = (0.002, 0.005, 0.01, 0.03, 0.1)
-fault("theta_E stored too large", SMALL, "of itself", *AGAIN)(
+fault("theta_E stored too large", SMALL, "of itself", *AGAIN, few=80)(
     scalars(theta_e_arcsec=lambda r, s: r["theta_e_arcsec"] * (1 + s))
 )
-fault("axis ratio stored too small", SMALL, "of itself", *AGAIN)(scalars(q=lambda r, s: r["q"] * (1 - s)))
-fault("angle of the lens stored wrong", (0.01, 0.03, 0.1, 0.3, 1.0), "radians", *AGAIN)(
+fault("axis ratio stored too small", SMALL, "of itself", *AGAIN, few=80)(scalars(q=lambda r, s: r["q"] * (1 - s)))
+fault("angle of the lens stored wrong", (0.01, 0.03, 0.1, 0.3, 1.0), "radians", *AGAIN, few=80)(
     scalars(phi_rad=lambda r, s: r["phi_rad"] + s)
 )
-fault("source stored beside its place", (0.002, 0.005, 0.01, 0.03, 0.1), "arcsec", *AGAIN)(
+fault("source stored beside its place", (0.002, 0.005, 0.01, 0.03, 0.1), "arcsec", *AGAIN, few=80)(
     scalars(src_x_arcsec=lambda r, s: r["src_x_arcsec"] + s)
 )
-fault("source flux stored wrong", RELATIVE, "of itself", *AGAIN)(
+fault("source flux stored wrong", RELATIVE, "of itself", *AGAIN, few=80)(
     scalars(flux_scale=lambda r, s: r["flux_scale"] * (1 + s))
 )
 fault("magnification stored wrong", RELATIVE, "of itself", ("closure",), ("arcs",))(
@@ -370,9 +373,9 @@ fault(
     (1.2, 1.5, 2.0, 3.0, 5.0),
     "factor",
     ("priors_as_registered", "priors_against_nature"),
-    (),
+    ("arcs",),
     where="generator",
-)(scalars(arc_snr_maxpix=lambda r, s: r["arc_snr_maxpix"] * s))
+)(all_arcs(lambda r, s, rng: r["arc"] * s))
 
 WRONG = (("data_integrity",), ())
 

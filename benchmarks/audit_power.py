@@ -157,6 +157,7 @@ def power(bench: Bench, number: int, fault: Fault, repetitions: int) -> dict:
         hits, gates, done = 0, {}, 0
         for repetition in range(repetitions):
             members, rng = drawn(len(bench.rows), (11, number, repetition))
+            members = np.sort(rng.permutation(members)[: fault.few]) if fault.few else members
             own = [bench.rows[i] for i in members]
             planted = {int(members[k]): row for k, row in fault.plant(own, strength, rng).items()}
             outcome = run_gates(bench.data(members, planted, fault), fault.gates)
@@ -180,6 +181,7 @@ def power(bench: Bench, number: int, fault: Fault, repetitions: int) -> dict:
         "gates": sorted({name for found in by for name in found}),
         "by": by,
         "looked": list(fault.gates),
+        "pairs_a_set": fault.few,
         "smallest_caught": sure[0] if sure and strong else None,
     }
 
@@ -208,7 +210,7 @@ def main() -> None:
     parser.add_argument("--work", type=Path, default=Path("runs") / "audit_power")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "audit_power.json")
     args = parser.parse_args()
-    options = {"preflight__n_bootstrap": args.bootstrap, "preflight__n_null": 20, "preflight__n_survey": 0}
+    options = {"preflight__n_bootstrap": args.bootstrap, "preflight__n_null": 10, "preflight__n_survey": 0}
     options |= {"preflight__max_rows": args.pairs}
     profile = load_profile("demo", hosts__n_mock=args.pairs, injection__n_pairs=args.pairs, **options)
     dhs.inject(args.work / "pairs", profile=profile, engine="serial", resume=True)

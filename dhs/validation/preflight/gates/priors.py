@@ -8,12 +8,14 @@ against the light of its galaxy, radii, the unlensed source's magnitude, arcs ag
 from __future__ import annotations
 
 import numpy as np
-from scipy.stats import binom
+from scipy.stats import binom, ks_2samp, kstest
 
+from dhs.injection.priors import CROSS_SECTION, Deflector, NoLens
 from dhs.injection.velocity_dispersion import faber_jackson, sigma_v_of
+from dhs.random import Stream, keyed
 from dhs.stats import metrics
 from dhs.survey.cosmology import absolute_mag_r
-from dhs.survey.facts import mag_from_flux
+from dhs.survey.facts import flux_from_mag, mag_from_flux
 from dhs.validation.preflight.gate import Gate, Skip, gate, verdict
 
 MIN_PAIRS = 60
@@ -21,6 +23,8 @@ OUTSIDE = 0.02  # pairs outside the registered range
 CELLS, LEAST_SHARE = 3, {"response_grid": 0.03}  # a grid is even; a prior of lenses thins out to its ends
 LEAST_OF_LENSES = 0.01  # thirds of the range, and what each must hold
 SURE = 0.01
+DISTANCE = {"arc_snr_maxpix": 0.25, "theta_E": 0.3}  # Kolmogorov's; what was not accepted makes 0.05 and 0.17 of it
+MOST_DRAWN, SOURCES_DRAWN = 3000, 64  # hosts drawn again, and redshifts each may choose from
 
 
 def _range_faults(name: str, values: np.ndarray, bounds: tuple[float, float], least: float) -> tuple[dict, list[str]]:
@@ -40,6 +44,74 @@ def _range_faults(name: str, values: np.ndarray, bounds: tuple[float, float], le
         thirds = "; ".join(f"{edges[i]:.2g} to {edges[i + 1]:.2g} holds {held[i]}" for i in empty)
         faults.append(f"{name} does not fill its registered range ({thirds} of {n})")
     return entry, faults
+
+
+def snr_quantiles(data) -> np.ndarray:
+    """Where each arc's SNR lies in what the registered prior draws for its lens and source; even in 0 to 1 if it did.
+
+    The range is the registered one, and under the joint prior that of sources within ``source_mag_r``; the density per
+    unit log SNR falls as SNR^-``snr_slope`` there, and is even on a grid (`dhs.injection.priors.brightness`).
+    """
+    plan = data.profile.injection
+    snr, flux = (data.column(name).astype(float) for name in ("arc_snr_maxpix", "arc_flux_r"))
+    low, high = (np.full(len(snr), v) for v in plan.arc_snr_maxpix)
+    slope = 0.0
+    if plan.prior == "joint":
+        slope = plan.snr_slope
+        of_one = snr / np.maximum(flux / data.column("magnification").astype(float), 1e-30)
+        bright, faint = (of_one * float(flux_from_mag(m)) for m in plan.source_mag_r)
+        low, high = np.maximum(low, faint), np.minimum(high, bright)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        if slope == 0:
+            out = np.log(snr / low) / np.log(high / low)
+        else:
+            out = (low**-slope - snr**-slope) / (low**-slope - high**-slope)
+    return np.clip(out[np.isfinite(out) & (high > low)], -1, 2)
+
+
+def drawn_again(data) -> np.ndarray | None:
+    """Einstein radii that the registered prior of lenses draws for the hosts and source redshifts of the set.
+
+    None on a grid, and where a host's magnitude or redshift is not stored.
+    """
+    plan = data.profile.injection
+    mag, z_lens, z_source = (data.column(name).astype(float) for name in ("lens_mag_r", "z_lens", "z_source"))
+    known = np.isfinite(mag) & (z_lens > 0)
+    behind = z_source[np.isfinite(z_source)]
+    if plan.prior == "response_grid" or known.mean() < 0.5 or not len(behind):
+        return None
+    rng = keyed(data.profile.seed, Stream.MEASURED, epoch=2)
+    power = plan.sigma_power if plan.prior == "joint" else CROSS_SECTION
+    rows, out = rng.permutation(np.flatnonzero(known))[:MOST_DRAWN], []
+    for row in rows:
+        some = rng.choice(behind, SOURCES_DRAWN)
+        try:
+            deflector = Deflector.of(mag[row], z_lens[row], some, plan.theta_e_arcsec)
+            source, sigma = deflector.draw(rng, power)
+        except NoLens:
+            continue
+        out.append(deflector.arcsec[source] * sigma**2)
+    return np.array(out)
+
+
+def _distances(data, theta: np.ndarray) -> tuple[list[dict], list[str]]:
+    """Two-sided distances between what is there and what the registered prior draws."""
+    table, faults = [], []
+    parts = {}
+    if "earlier_format" not in data.pairs.manifest and data.profile.injection.prior != "population":
+        u = snr_quantiles(data)
+        parts["arc_snr_maxpix"] = (kstest(u, "uniform").statistic, 1 / len(u)) if len(u) >= MIN_PAIRS else None
+    again = drawn_again(data)
+    if again is not None and min(len(again), len(theta)) >= MIN_PAIRS:
+        parts["theta_E"] = (ks_2samp(theta, again).statistic, 1 / len(theta) + 1 / len(again))
+    for name, part in parts.items():
+        if part is None:
+            continue
+        distance, spread = float(part[0]), float(1.63 * np.sqrt(part[1]))  # 1.63: 99 % of Kolmogorov's distribution
+        table.append({"what": name, "distance": distance, "limit": DISTANCE[name], "chance": spread})
+        if distance > DISTANCE[name] + spread:
+            faults.append(f"{name} is {distance:.2f} (Kolmogorov's distance) from the registered prior's")
+    return table, faults
 
 
 @gate(
@@ -62,12 +134,19 @@ def priors_as_registered(data) -> Gate:
         entry, found = _range_faults(*part, LEAST_SHARE.get(plan.prior, LEAST_OF_LENSES))
         table.append(entry)
         faults += found
+    distances, found = _distances(data, theta[np.isfinite(theta)])
+    faults += found
     other = sorted(k for k, v in plan.model_dump(mode="json").items() if k in PRIOR_KEYS and manifest.get(k, v) != v)
     text = "; ".join(f"{e['what']}: {e['outside']} of {e['n']} outside {e['lo']:.3g} to {e['hi']:.3g}" for e in table)
     text += f". The set was made with another {', '.join(other)} than the plan registers." if other else "."
+    if distances:
+        text += " Distance from the registered prior: "
+        text += (
+            "; ".join(f"{d['what']} {d['distance']:.2f} (at most {d['limit']:g} and chance)" for d in distances) + "."
+        )
     text += f" At fault: {'; '.join(faults)}." if faults else ""
     worst = max(e["outside"] / max(e["n"], 1) for e in table)
-    details = {"ranges": table, "configured_otherwise": other}
+    details = {"ranges": table, "distances": distances, "configured_otherwise": other}
     status = "fail" if faults else "pass"
     return verdict(status, text, value=worst, threshold=OUTSIDE, n=data.n, details=details)
 
@@ -76,7 +155,7 @@ PRIOR_KEYS = (
     "prior",
     "theta_e_arcsec",
     "arc_snr_maxpix",
-    "theta_e_power",
+    "sigma_power",
     "counts_slope",
     "source_mag_r",
     "snr_slope",

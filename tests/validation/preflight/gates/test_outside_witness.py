@@ -324,6 +324,9 @@ def test_priors_other_than_registered(change, words, profile):
     drawn = {"theta": rng.uniform(0.5, 3, 600), "snr": np.exp(rng.uniform(np.log(3), np.log(50), 600))}
     drawn |= change(drawn)
     columns = {"theta_e_arcsec": drawn["theta"], "arc_snr_maxpix": drawn["snr"]}
+    columns |= dict.fromkeys(("arc_flux_r", "magnification"), np.ones(600))
+    columns |= dict.fromkeys(("lens_mag_r", "z_lens", "z_source"), np.full(600, np.nan))
+    profile = profile.replace(injection__prior="response_grid")
     data = SimpleNamespace(n=600, profile=profile, pairs=SimpleNamespace(manifest={}), column=columns.__getitem__)
     got = priors.priors_as_registered(data)
     assert got.status == ("fail" if words else "pass") and words in got.explanation
