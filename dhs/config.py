@@ -38,7 +38,11 @@ class Section(BaseModel):
 class HostsConfig(Section):
     """Host galaxies: where they come from and which are refused."""
 
-    spec: str = Field("mock", description="mock, a folder of cutouts, one cutout file, a folder that holds coadd/")
+    spec: str = Field(
+        "mock",
+        description="mock; auto (real galaxies under DHS_DATA_DIR, else mock); a folder of cutouts or with a cube of "
+        "them, one cutout file, a folder that holds coadd/",
+    )
     catalogue: str | None = Field(
         None, description="targets in coadds: a Tractor or sweep catalogue, a folder of them, a table; None: tractor/"
     )
@@ -140,6 +144,7 @@ class PreflightConfig(Section):
     closure: float = Field(0.01, description="flux, image plane over source times magnification")
     centroid_px: float = Field(0.1, description="centroid of the arc against the lensed light before the PSF")
     detectable_fraction: float = Field(0.5, description="arcs within the range of lenses found from the ground")
+    thresholds: dict[str, float] = Field({}, description="of gates that bring their own, as gate.threshold")
 
 
 class TrainConfig(Section):

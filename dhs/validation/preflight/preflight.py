@@ -25,18 +25,18 @@ from dhs.datasets.rerender import SourceLookup
 from dhs.datasets.schema import BANDS, NEGATIVE_SCHEMA, PAIR_SCHEMA, SCALARS, SPLITS
 from dhs.errors import DhsError
 from dhs.random import Stream, keyed
-from dhs.validation.preflight.gate import Gate, PreflightReport, Skip, decide, run_gates
+from dhs.validation.preflight.gate import Gate, PreflightReport, Skip, decide, refuse_unknown_thresholds, run_gates
 from dhs.validation.preflight.gates import (
     arcs,
+    assumptions,
     duplicates,
     hard_negatives,
+    host_pixels,
     integrity,
     labels,
     leakage,
-    mass_and_light,
     normalisation,
     observing_conditions,
-    pixels,
     priors,
     residual_image,
 )
@@ -57,16 +57,16 @@ __all__ = [
     "PreflightData",
     "PreflightReport",
     "arcs",
+    "assumptions",
     "collect",
     "duplicates",
     "hard_negatives",
+    "host_pixels",
     "integrity",
     "labels",
     "leakage",
-    "mass_and_light",
     "normalisation",
     "observing_conditions",
-    "pixels",
     "preflight",
     "priors",
     "residual_image",
@@ -353,6 +353,7 @@ def preflight(
         There is no finished pairs data set at ``data_path``.
     """
     profile = load_profile(profile)
+    refuse_unknown_thresholds(profile.preflight.thresholds)
     engines.check(engine, workers)
     pairs = open_pairs(data_path)
     registered = preregistration.register(pairs, profile)
