@@ -58,9 +58,8 @@ def real_set(tmp_path, n=24):
 
     rng = np.random.default_rng(5)
     y, x = np.indices((91, 91)) - 45
-    cube = (
-        0.3 * np.exp(-np.hypot(x, y) / 3.0) + rng.normal(0, 1, (n, 3, 91, 91)) * 0.0006 * np.arange(1, 4)[:, None, None]
-    )
+    noise = np.array([0.0013, 0.0026, 0.0039])[:, None, None]
+    cube = 0.3 * np.exp(-np.hypot(x, y) / 3.0) + rng.normal(0, 1, (n, 3, 91, 91)) * noise
     (tmp_path / "hosts").mkdir()
     fwhm = np.full((n, 3), [0.82, 0.75, 0.7]) + rng.normal(0, 0.02, (n, 3))
     content = {"bands": np.array(list("grz")), "pixscale": 0.262, "psf_fwhm": fwhm}
