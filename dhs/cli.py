@@ -106,6 +106,7 @@ def preflight(
 ):
     """Run the gates; exit 0 (GO), 10 (CONDITIONAL-GO) or 20 (NO-GO)."""
     report = dhs.preflight(data_path, out, profile=profile)
+    typer.echo(f"plan {report.data['plan'][:12]} registered in {data_path.rstrip('/')}/plan.json")
     typer.echo(str(report))
     raise typer.Exit(DECISION_CODES[report.decision])
 

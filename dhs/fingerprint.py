@@ -12,6 +12,7 @@ from functools import cache
 from pathlib import Path
 
 PACKAGE = Path(__file__).resolve().parent
+DATA = (".json", ".yaml", ".mplstyle", ".csv", ".css", ".js", ".html")
 
 
 def is_module(name: str) -> bool:
@@ -61,7 +62,7 @@ def code(*starts: str) -> str:
     for module in sorted({m for s in starts for m in modules(s)}):
         source = _file(module)
         total.update(module.encode() + source.read_bytes())
-        for data in sorted(p for p in source.parent.iterdir() if p.suffix in (".json", ".yaml", ".mplstyle", ".csv")):
+        for data in sorted(p for p in source.parent.iterdir() if p.suffix in DATA):
             total.update(data.name.encode() + data.read_bytes())
     return total.hexdigest()
 

@@ -17,6 +17,8 @@ import numpy as np
 import pyarrow as pa
 
 from dhs import engines, storage
+from dhs.artefacts.manifest import Manifest
+from dhs.artefacts.report import checked
 from dhs.config import Profile, digest, load_profile, parse_profile
 from dhs.datasets import resume as resuming
 from dhs.datasets import splits
@@ -270,6 +272,7 @@ def inject(
     totals = parts.total(sorted(summaries, key=lambda s: order[s.name]))
     late = {r.id: r for r in totals.refused}
     manifest = _manifest(context, totals, out)
+    checked(Manifest, manifest, "manifest.json")
     storage.write_quarantine(quarantine, refused + list(late.values()))
     made = sum(s.made for s in summaries)
     seconds = time.time() - started

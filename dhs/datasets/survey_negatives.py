@@ -1,25 +1,28 @@
 """Survey negatives as files, so that a data set's are made once and every checkpoint is scored on the same stamps.
 
 ``<pairs>/survey/seed=<seed>/part-*.parquet``, `PART` stamps each: negative i lies in part i // `PART`, whatever number
-an evaluation asks for. ``dhs preflight`` makes those that its plan asks for; a part that is missing when it is read,
-or that other code made, is made then.
+an evaluation asks for. `ensure` makes them, called by what first needs them; a part that other code made is made anew.
 """
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterable
 from functools import cache
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from dhs import fingerprint, storage
+from dhs import engines, fingerprint, storage
 from dhs.datasets.reader import images, per_band
 from dhs.datasets.schema import BANDS
 from dhs.encoding import SKY_LEVELS, encode
 from dhs.survey.mock.negatives import SurveyNegatives
 
 PART = 400
+SERIAL_UP_TO = 2  # parts: a second process takes as long to start
 MADE_BY = b"dhs_made_by"
 _SCALARS = [f"{stem}_{band}{unit}" for stem, unit in (("psf_fwhm", "_arcsec"), ("sky_sigma", "")) for band in BANDS]
 SCHEMA = pa.schema(
@@ -51,14 +54,9 @@ def _made(seed: int, number: int) -> pa.Table:
     return pa.Table.from_pylist(rows, schema=SCHEMA.with_metadata({MADE_BY: _maker()}))
 
 
-def make(path: str, seed: int, number: int) -> pa.Table | None:
-    """Make part ``number`` of a data set's survey negatives; None where it is there already."""
-    file = _file(path, seed, number)
-    if _is_there(file):
-        return None
-    table = _made(seed, number)
-    storage.write_table(file, table)
-    return table
+def make(path: str, seed: int, number: int) -> None:
+    """Make and store part ``number`` of a data set's survey negatives."""
+    storage.write_table(_file(path, seed, number), _made(seed, number))
 
 
 def _is_there(file: str) -> bool:
@@ -74,13 +72,41 @@ def _is_there(file: str) -> bool:
     return found.num_rows == PART and (found.metadata or {}).get(MADE_BY) == _maker()
 
 
+def by_host(path: str, seed: int, host_ids: Iterable[str]) -> dict[str, np.ndarray]:
+    """Images (3, 64, 64) of a data set's stored survey negatives by host; those that are not stored are left out."""
+    wanted, found = pa.array(sorted(set(host_ids)), pa.string()), {}
+    for file in storage.list_files(storage.join(path, "survey", f"seed={seed}"), (".parquet",)) if len(wanted) else ():
+        table = storage.read_table(file, columns=["host_id", "image"])
+        table = table.filter(pc.is_in(table["host_id"], wanted))
+        found |= dict(zip(table["host_id"].to_pylist(), images(table["image"])))
+    return found
+
+
 def n_parts(n: int) -> int:
     """Parts that hold the first n survey negatives."""
     return -(-n // PART)
 
 
-def read(path: str, seed: int, span: tuple[int, int]) -> dict:
-    """Survey negatives of a data set.
+def ensure(path: str, seed: int, n: int, workers: int | None = None) -> None:
+    """Make those of the first n survey negatives of a data set that are missing, several processes at once."""
+    missing = [i for i in range(n_parts(n)) if not _is_there(_file(path, seed, i))]
+    if missing:
+        engine = "serial" if len(missing) <= SERIAL_UP_TO else "processes"
+        workers = workers or min(len(missing), os.cpu_count() or 1)
+        for _ in engines.run(_make_one, missing, _place, (path, seed), engine, workers, "survey negatives"):
+            pass
+
+
+def _place(path: str, seed: int) -> tuple[str, int]:
+    return path, seed
+
+
+def _make_one(place: tuple[str, int], number: int) -> None:
+    make(*place, number)
+
+
+def read(path: str, seed: int, span: tuple[int, int], keep: bool = True) -> dict:
+    """Survey negatives of a data set; parts that are missing are made.
 
     Parameters
     ----------
@@ -89,24 +115,30 @@ def read(path: str, seed: int, span: tuple[int, int]) -> dict:
     seed : int
     span : (int, int)
         First, and one past the last.
+    keep : bool
+        Store the parts that were made.
 
     Returns
     -------
     dict
-        ``images`` (n, 3, 64, 64) float32 nanomaggies, ``host_id`` and ``kind`` lists of str, ``psf_fwhm`` (n, 3)
-        arcsec and ``sky_sigma`` (n, 3) nanomaggies, float32.
+        ``images`` (n, 3, 64, 64) float32 nanomaggies, ``host_id`` and ``kind`` lists of str, ``ra`` and ``dec`` (n,)
+        degrees, ``psf_fwhm`` (n, 3) arcsec and ``sky_sigma`` (n, 3) nanomaggies, float32.
     """
     start, stop = span
     tables = []
     for number in range(start // PART, n_parts(stop)):
-        table, first = make(path, seed, number), number * PART
-        table = storage.read_table(_file(path, seed, number)) if table is None else table
+        first, there = number * PART, _is_there(_file(path, seed, number))
+        table = storage.read_table(_file(path, seed, number)) if there else _made(seed, number)
+        if keep and not there:
+            storage.write_table(_file(path, seed, number), table)
         tables.append(table.slice(max(start - first, 0), min(stop - first, PART) - max(start - first, 0)))
     table = pa.concat_tables(tables) if tables else SCHEMA.empty_table()
     return {
         "images": images(table["image"]),
         "host_id": table["host_id"].to_pylist(),
         "kind": table["kind"].to_pylist(),
+        "ra": table["ra"].to_numpy(),
+        "dec": table["dec"].to_numpy(),
         "psf_fwhm": per_band(table, "psf_fwhm", "_arcsec").astype(np.float32),
         "sky_sigma": per_band(table, "sky_sigma").astype(np.float32),
     }

@@ -1,10 +1,9 @@
 """Figures: functions that take arrays, tables and artefacts of a run and return a matplotlib ``Figure``.
 
-Nothing here computes a result; a section that is missing or skipped is drawn as a panel that says why.
+Nothing here computes a result or opens a file, and no room of the package is imported. A section that is missing or
+skipped is drawn as a panel that says why.
 """
 
-from dhs.datasets.stamp_sets import by_pair
-from dhs.datasets.stamps import of_cutouts, of_survey_negatives, worst
 from dhs.figures.attention import ablation, ablation_table, attribution_profile, attributions
 from dhs.figures.audit import (
     answers_table,
@@ -61,7 +60,7 @@ from dhs.figures.worth import (
     real_recall,
     realism_gap,
 )
-from dhs.figures.zoom import cause_galleries, zoom_gallery
+from dhs.figures.zoom import zoom_gallery
 
 __all__ = [
     "ablation",
@@ -70,8 +69,6 @@ __all__ = [
     "attribution_profile",
     "attributions",
     "benchmark",
-    "by_pair",
-    "cause_galleries",
     "closure",
     "colour",
     "completeness_contours",
@@ -97,8 +94,6 @@ __all__ = [
     "leakage",
     "lens_list",
     "missed_lenses",
-    "of_cutouts",
-    "of_survey_negatives",
     "operating_table",
     "pair_build_up",
     "pair_grid",
@@ -124,6 +119,5 @@ __all__ = [
     "table",
     "toys",
     "training_curves",
-    "worst",
     "zoom_gallery",
 ]

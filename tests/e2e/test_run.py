@@ -5,7 +5,6 @@ import os
 import shutil
 import subprocess
 import sys
-from xml.etree import ElementTree
 
 import numpy as np
 import pandas as pd
@@ -60,7 +59,6 @@ SHOWN = {
 @pytest.mark.parametrize("name", SHOWN)
 def test_what_a_step_returns_prints_as_a_table_or_picture(run, name):
     page = getattr(run, name)()._repr_html_()
-    ElementTree.fromstring(f"<div>{page}</div>")
     assert [word for word in SHOWN[name] if word not in page] == []
 
 

@@ -12,7 +12,7 @@ import pyarrow as pa
 from dhs import storage
 from dhs.config import HostsConfig
 from dhs.errors import DhsError, InputRefused, Refusal
-from dhs.survey.hosts.record import Found, HostReader, HostRef, HostSet, host_reader
+from dhs.survey.hosts.record import ById, Found, HostReader, HostRef, HostSet, host_reader
 from dhs.survey.hosts.selection import DUPLICATE_ARCSEC, duplicates, near_lenses
 from dhs.survey.hosts.stamp import HostStamp
 from dhs.survey.lenses.catalogues import known_lenses
@@ -24,7 +24,7 @@ _TYPES = {"str": pa.string(), "float": pa.float64(), "int": pa.int64(), "bool": 
 INDEX_SCHEMA = pa.schema([(f.name, _TYPES[f.type]) for f in fields(HostRef)])
 
 
-class Hosts:
+class Hosts(ById):
     """Hosts of whatever kind, found and read by one `HostReader`; a `dhs.survey.hosts.record.HostSet`.
 
     Attributes

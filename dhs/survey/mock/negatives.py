@@ -16,7 +16,7 @@ import numpy as np
 from dhs.encoding import SKY_LEVELS, quantise
 from dhs.survey import facts
 from dhs.survey.hosts.cutouts import stamp_of
-from dhs.survey.hosts.record import HostRef
+from dhs.survey.hosts.record import ById, HostRef
 from dhs.survey.hosts.stamp import HostStamp
 from dhs.survey.mock.hosts import (
     MARGIN,
@@ -145,7 +145,7 @@ def _blend(scene: Scene, rng: np.random.Generator) -> dict:
 _MAKERS = {"lrg": _lrg, "spiral": _spiral, "ring": _ring, "merger": _merger, "blend": _blend}
 
 
-class SurveyNegatives:
+class SurveyNegatives(ById):
     """Unlensed mock galaxies, made when they are read; a `dhs.survey.hosts.record.HostSet`.
 
     ``read(i).meta`` holds ``kind`` (see `PROPORTIONS`) and ``blue_companions``. Negative i is the same for every n and

@@ -272,8 +272,7 @@ def _gather_quarantine(stem: str, folder: str) -> None:
 def _stamps(table: pa.Table, hosts, pairs: reader.Pairs | None) -> list[np.ndarray]:
     """The candidates' images, in their order."""
     if hosts is not None:
-        index = {ref.host_id: i for i, ref in enumerate(hosts.refs)}
-        places = [index[name] for name in table["id"].to_pylist()]
+        places = [hosts.index[name] for name in table["id"].to_pylist()]
         images = {i: hosts.read(i).image for i in sorted(places)}  # brick by brick
         return [images[i] for i in places]
     wanted = list(zip(table["kind"].to_pylist(), table["pair_id"].to_pylist()))

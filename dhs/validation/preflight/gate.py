@@ -17,15 +17,17 @@ p-values of "the limit holds", one a stratum, into ``details["tests"]``; `settle
 from __future__ import annotations
 
 import html
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 
 from dhs import storage
+from dhs.artefacts.preflight import Preflight
+from dhs.artefacts.report import VERSION, checked, jsonable, refuse_other_version
 from dhs.errors import EXIT_CONDITIONAL, EXIT_NO_GO, EXIT_OK, DhsError
-from dhs.stats.metrics import Metric, plain
+from dhs.stats.metrics import Metric
 
 STATUSES = ("pass", "warn", "fail", "skip")
 GO, CONDITIONAL, NO_GO = "GO", "CONDITIONAL-GO", "NO-GO"
@@ -75,23 +77,6 @@ class Gate:
 
     def as_dict(self) -> dict:
         return {k: jsonable(v) for k, v in asdict(self).items()}
-
-
-def jsonable(value):
-    """Plain JSON types: arrays as lists, NaN and infinities as None, metrics as dicts."""
-    if isinstance(value, Metric):
-        return value.as_dict()
-    if isinstance(value, Mapping):
-        return {str(k): jsonable(v) for k, v in value.items()}
-    if isinstance(value, np.ndarray | list | tuple | set | frozenset):
-        return [jsonable(v) for v in (sorted(value) if isinstance(value, set | frozenset) else value)]
-    if isinstance(value, bool | np.bool_):
-        return bool(value)
-    if isinstance(value, int | np.integer):
-        return int(value)
-    if isinstance(value, float | np.floating):
-        return plain(value)
-    return value
 
 
 def verdict(status: str, explanation: str, *, metric: Metric | None = None, **fields) -> Gate:
@@ -282,13 +267,17 @@ class PreflightReport:
         }
 
     def write(self, folder: str | Path) -> None:
-        storage.write_json(storage.join(folder, "preflight.json"), self.as_dict())
+        data = self.as_dict() | {VERSION: 1}
+        checked(Preflight, data, "preflight.json")
+        storage.write_json(storage.join(folder, "preflight.json"), data)
 
     @classmethod
     def read(cls, path: str | Path) -> PreflightReport:
         """Read ``preflight.json``, or the one in a folder."""
         text = str(path)
-        data = storage.read_json(text if text.endswith(".json") else storage.join(text, "preflight.json"))
+        file = text if text.endswith(".json") else storage.join(text, "preflight.json")
+        data = storage.read_json(file)
+        refuse_other_version(data, 1, file)
         gates = tuple(Gate(**g) for g in data["gates"])
         return cls(data["decision"], gates, tuple(data["reasons"]), data["data"])
 

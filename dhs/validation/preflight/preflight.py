@@ -18,7 +18,6 @@ import pyarrow.parquet as pq
 from dhs import engines, storage
 from dhs.config import Profile, load_profile
 from dhs.datasets import preregistration
-from dhs.datasets import survey_negatives as stored
 from dhs.datasets.reader import Pairs, open_pairs
 from dhs.datasets.rerender import SourceLookup
 from dhs.datasets.schema import BANDS, NEGATIVE_SCHEMA, PAIR_SCHEMA, SCALARS, SPLITS
@@ -28,7 +27,6 @@ from dhs.validation.preflight.gates import arcs, hard_negatives, integrity, leak
 from dhs.validation.preflight.image_statistics import (
     FAULTS,
     READ_ERRORS,
-    Context,
     Job,
     Measured,
     measure_part,
@@ -147,9 +145,7 @@ class PreflightData:
             raise Skip(f"{self.n_images} pairs have usable images, {least} are needed.")
 
 
-def collect(
-    pairs: Pairs, profile: Profile, engine: str = "processes", workers: int | None = None, survey_parts: int = 0
-) -> PreflightData:
+def collect(pairs: Pairs, profile: Profile, engine: str = "processes", workers: int | None = None) -> PreflightData:
     """Read a data set once; what cannot be read is noted, never raised.
 
     Parameters
@@ -158,8 +154,6 @@ def collect(
     profile : Profile
     engine, workers
         As in `dhs.engines.run`; they change no number.
-    survey_parts : int
-        Parts of survey negatives to make beside (`dhs.datasets.survey_negatives`).
     """
     data = PreflightData(pairs, profile)
     tables, negative_tables, jobs = {}, {}, []
@@ -180,11 +174,11 @@ def collect(
                     negative_file = None
             jobs.append(Job(split, file, negative_file, min(room, tables[file].num_rows)))
             room -= jobs[-1].room
-    if workers is None and sum(job.room for job in jobs) + stored.PART * survey_parts < SERIAL_BELOW:
+    if workers is None and sum(job.room for job in jobs) < SERIAL_BELOW:
         engine = "serial"
-    arguments, todo = (pairs.path, profile.model_dump(mode="json")), [*range(survey_parts), *jobs]
-    found = engines.run(_measure_or_make, todo, open_context, arguments, engine, workers, "preflight")
-    done = {m.job.file: m for m in found if m is not None}
+    arguments = (pairs.path, profile.model_dump(mode="json"))
+    found = engines.run(measure_part, jobs, open_context, arguments, engine, workers, "preflight")
+    done = {m.job.file: m for m in found}
     for job in jobs:
         if done[job.file].error is not None:
             data.unreadable.append((_inside(pairs, job.file), done.pop(job.file).error))
@@ -200,14 +194,6 @@ def collect(
         data.no_sources = SourceLookup(pairs.manifest).reason or "no source of these rows is in the source set"
     data.exact = bool(pairs.manifest["hosts"]["mock"]) or bool(np.all(data.images.get("psf_image", False)))
     return data
-
-
-def _measure_or_make(context: Context, item: Job | int) -> Measured | None:
-    """Measure a part of the pairs, or make one of the survey negatives."""
-    if isinstance(item, Job):
-        return measure_part(context, item)
-    stored.make(context.pairs.path, context.profile.seed, item)
-    return None
 
 
 def _gather(data: PreflightData, parts: list[Measured], tables: dict[str, pa.Table]) -> None:
@@ -266,12 +252,13 @@ def preflight(
     engine: str = "processes",
     workers: int | None = None,
 ) -> PreflightReport:
-    """Register the plan, make the survey negatives it asks for, run every gate, and write ``<out>/preflight.json``.
+    """Register the plan (`dhs.datasets.preregistration.register`), `check` the data set, write the report.
 
     Parameters
     ----------
     data_path : str or Path
-        Folder or prefix that holds ``split=*`` and ``manifest.json``; ``plan.json`` and ``survey/`` are written there.
+        Folder or prefix that holds ``split=*`` and ``manifest.json``. The plan is registered beside them, as
+        ``plan.json``; nothing else is written there.
     out : str or Path
         Folder for ``preflight.json``; replaced atomically.
     profile : str, Path or Profile
@@ -292,8 +279,15 @@ def preflight(
     engines.check(engine, workers)
     pairs = open_pairs(data_path)
     registered = preregistration.register(pairs, profile)
-    n_survey = profile.evaluate.n_survey_negatives + profile.evaluate.n_calibration_negatives
-    data = collect(pairs, profile, engine, workers, survey_parts=stored.n_parts(n_survey))
+    report = check(pairs, profile, engine, workers)
+    report.data["plan"] = registered["sha256"]
+    report.write(out)
+    return report
+
+
+def check(pairs: Pairs, profile: Profile, engine: str = "processes", workers: int | None = None) -> PreflightReport:
+    """Run every gate on a data set; nothing is written."""
+    data = collect(pairs, profile, engine, workers)
     outcomes = run_gates(data, alpha=profile.preflight.alpha)
     mock = [name for name in ("hosts", "sources") if pairs.manifest[name]["mock"]]
     decision, reasons = decide(outcomes, mock)
@@ -304,8 +298,5 @@ def preflight(
         "images_measured": data.n_images,
         "mock": mock,
         "thresholds": profile.preflight.model_dump(mode="json"),
-        "plan": registered["sha256"],
     }
-    report = PreflightReport(decision, outcomes, tuple(reasons), about)
-    report.write(out)
-    return report
+    return PreflightReport(decision, outcomes, tuple(reasons), about)

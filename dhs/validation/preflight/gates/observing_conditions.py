@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import numpy as np
 
+from dhs.datasets import survey_negatives
 from dhs.datasets.schema import BANDS
 from dhs.injection.noise import Stream, generator
 from dhs.stats import metrics
 from dhs.stats.crossfit import against_chance
 from dhs.survey.facts import mag_from_flux
-from dhs.survey.mock.negatives import SurveyNegatives
 from dhs.validation.preflight.gate import Gate, Skip, gate, verdict
 
 MIN_CLASS = 40
@@ -57,15 +57,9 @@ def _survey(data) -> tuple | None:
     n = data.profile.preflight.n_survey
     if n < MIN_CLASS:
         return None
-    made = SurveyNegatives(n, data.profile.seed)
-    stamps = [made.read(i) for i in range(n)]
-    return (
-        np.array([s.psf_fwhm for s in stamps]),
-        np.array([s.sky_sigma for s in stamps]),
-        np.array([s.ra for s in stamps]),
-        np.array([s.dec for s in stamps]),
-        np.array([s.host_id for s in stamps], dtype=object),
-    )
+    found = survey_negatives.read(data.pairs.path, data.profile.seed, (0, n), keep=False)
+    columns = [found[name] for name in ("psf_fwhm", "sky_sigma", "ra", "dec")]
+    return *columns, np.array(found["host_id"], dtype=object)
 
 
 def _comparisons(data) -> dict[str, tuple | str]:
