@@ -143,7 +143,7 @@ class PreflightConfig(Section):
 class TrainConfig(Section):
     """Training: the seed's plan is the default where its review kept it; what it corrected is an option beside it."""
 
-    arch: Literal["resnet18", "deeplens"] = "resnet18"
+    arch: str = Field("resnet18", description="a registered network: resnet18, deeplens, or another package's")
     channels: Literal["raw", "raw+residual"] = "raw"
     residual: Literal["azimuthal", "elliptical"] = Field(
         "azimuthal", description="median of round rings, or of elliptical isophotes fitted to the stamp"

@@ -134,7 +134,7 @@ def read(path: str, seed: int, span: tuple[int, int], keep: bool = True) -> dict
         tables.append(table.slice(max(start - first, 0), min(stop - first, PART) - max(start - first, 0)))
     table = pa.concat_tables(tables) if tables else SCHEMA.empty_table()
     return {
-        "images": images(table["image"]),
+        "images": images(table["image"], noisy=True),
         "host_id": table["host_id"].to_pylist(),
         "kind": table["kind"].to_pylist(),
         "ra": table["ra"].to_numpy(),

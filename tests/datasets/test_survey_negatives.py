@@ -78,10 +78,10 @@ def test_single_ones_are_found_by_their_host(tmp_path, monkeypatch):
     assert survey_negatives.by_host(str(tmp_path), 1, []) == {} == survey_negatives.by_host(str(tmp_path), 2, ["a"])
 
 
-def test_noise_is_rounded_by_less_than_a_64th_of_the_sky(monkeypatch):
+def test_noise_is_rounded_and_dithered_by_less_than_a_32nd_of_the_sky(monkeypatch):
     from dhs.survey.mock import negatives
 
     rounded = SurveyNegatives(5, 8).read(4)
-    monkeypatch.setattr(negatives, "quantise", lambda image, step: image)
+    monkeypatch.setattr(negatives, "served", lambda image, step: image)
     error = SurveyNegatives(5, 8).read(4).image - rounded.image
-    assert 0 < np.abs(error / rounded.sky_sigma[:, None, None]).max() <= 1 / 64 + 1e-5
+    assert 0 < np.abs(error / rounded.sky_sigma[:, None, None]).max() <= 1 / 32 + 1e-5

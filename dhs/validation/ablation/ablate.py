@@ -30,7 +30,7 @@ from dhs.errors import DhsError, UsageError
 from dhs.models import checkpoints
 from dhs.models.baselines import fit_baselines
 from dhs.models.decode import refuse_candidates
-from dhs.models.networks import registry
+from dhs.models.networks.registry import network
 from dhs.models.score import Scorer
 from dhs.models.training.train import train
 from dhs.validation.ablation.compare import compare, scores_of
@@ -153,7 +153,7 @@ class Ablation:
 
 def _obstacle(pairs: Pairs, variant: Variant) -> str:
     """Why a variant can't be run on this data set, or nothing."""
-    if variant.needs_weights and registry.cached_weights() is None:
+    if variant.needs_weights and network[variant.train.get("arch", "resnet18")].cached_weights() is None:
         folder = os.path.join(torch.hub.get_dir(), "checkpoints").replace(os.path.expanduser("~"), "~")
         return f"no pretrained weights in {folder}"
     if variant.inject and "config" not in pairs.manifest:
