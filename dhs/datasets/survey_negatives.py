@@ -6,7 +6,6 @@ an evaluation asks for. `ensure` makes them, called by what first needs them; a 
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable
 from functools import cache
 
@@ -19,6 +18,7 @@ from dhs import engines, fingerprint, storage
 from dhs.datasets.reader import images, per_band
 from dhs.datasets.schema import BANDS
 from dhs.encoding import SKY_LEVELS, encode
+from dhs.engines import Engine, Progress
 from dhs.survey.mock.negatives import SurveyNegatives
 
 PART = 400
@@ -91,9 +91,8 @@ def ensure(path: str, seed: int, n: int, workers: int | None = None) -> None:
     """Make those of the first n survey negatives of a data set that are missing, several processes at once."""
     missing = [i for i in range(n_parts(n)) if not _is_there(_file(path, seed, i))]
     if missing:
-        engine = "serial" if len(missing) <= SERIAL_UP_TO else "processes"
-        workers = workers or min(len(missing), os.cpu_count() or 1)
-        for _ in engines.run(_make_one, missing, _place, (path, seed), engine, workers, "survey negatives"):
+        engine = Engine("serial" if len(missing) <= SERIAL_UP_TO else "processes", workers)
+        for _ in engines.run(_make_one, missing, _place, (path, seed), engine, Progress("survey negatives")):
             pass
 
 

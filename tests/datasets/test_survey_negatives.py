@@ -4,6 +4,7 @@ import numpy as np
 
 from dhs import storage
 from dhs.datasets import survey_negatives
+from dhs.engines import Engine
 from dhs.survey.mock.negatives import SurveyNegatives
 
 
@@ -59,13 +60,13 @@ def test_several_processes_make_what_one_makes(tmp_path, monkeypatch):
     monkeypatch.setattr(
         survey_negatives.engines,
         "run",
-        lambda f, items, setup, args, engine, workers, label: (
-            made.append((engine, workers)),
+        lambda f, items, setup, args, engine, progress: (
+            made.append(engine),
             [f(setup(*args), i) for i in items],
         )[1],
     )
     survey_negatives.ensure(str(tmp_path), 1, 17, workers=2)
-    assert made == [("processes", 2)] and len(list(tmp_path.rglob("*.parquet"))) == 5
+    assert made == [Engine("processes", 2)] and len(list(tmp_path.rglob("*.parquet"))) == 5
 
 
 def test_single_ones_are_found_by_their_host(tmp_path, monkeypatch):

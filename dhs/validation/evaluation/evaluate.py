@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,7 @@ from dhs.config import Profile, digest, load_profile
 from dhs.datasets import preregistration, survey_negatives
 from dhs.datasets.reader import Pairs, open_pairs
 from dhs.errors import DhsError
+from dhs.options import refuse_others, take
 from dhs.stats import metrics
 from dhs.validation.evaluation import completeness, discrimination, failures, forward, interventions, survey_yield
 from dhs.validation.evaluation.discrimination import Scores
@@ -58,6 +60,25 @@ def _baselines(scored: dict, val: Scores, test: Scores) -> dict:
     return out
 
 
+@dataclass(frozen=True)
+class StandIns:
+    """What takes the place of the checkpoint's network and of what the data set holds.
+
+    Attributes
+    ----------
+    scorer : object with ``logits(stamps, core_mask_px=None, sky_sigma=None)``, optional
+        Instead of the checkpoint's network; used by several threads at once.
+    baselines : dict of objects with ``logits(stamps)``, optional
+        Instead of those fitted to the training split.
+    survey : callable, optional
+        ``survey(n, seed)`` gives survey negatives (a `dhs.survey.hosts.record.HostSet`) instead of the data set's own.
+    """
+
+    scorer: object = None
+    baselines: dict | None = None
+    survey: Callable | None = None
+
+
 def evaluate(
     data_path: str | Path,
     checkpoint: str | Path,
@@ -66,9 +87,7 @@ def evaluate(
     profile: str | Path | Profile = "demo",
     real: str | None = None,
     workers: int | None = None,
-    scorer=None,
-    baselines: dict | None = None,
-    survey: Callable | None = None,
+    **instead,
 ) -> Evaluation:
     """Score a checkpoint on the test split.
 
@@ -89,12 +108,8 @@ def evaluate(
         Folder of real lenses for the realism probe; by default what ``DHS_DATA_DIR`` holds.
     workers : int, optional
         Threads that score (`dhs.validation.evaluation.forward`), a core each by default; changes no number.
-    scorer : object with ``logits(stamps, core_mask_px=None, sky_sigma=None)``, optional
-        Instead of the checkpoint's network; used by several threads at once.
-    baselines : dict of objects with ``logits(stamps)``, optional
-        Instead of those fitted to the training split.
-    survey : callable, optional
-        ``survey(n, seed)`` gives survey negatives (a `dhs.survey.hosts.record.HostSet`) instead of the data set's own.
+    **instead
+        Fields of `StandIns`.
 
     Returns
     -------
@@ -109,20 +124,21 @@ def evaluate(
     from dhs.models.decode import refuse_candidates
     from dhs.models.score import Scorer
 
-    clock = Clock()
-    profile = load_profile(profile)
+    clock, given = Clock(), take(StandIns, instead)
+    refuse_others("evaluate", instead, StandIns)
+    survey, profile = given.survey, load_profile(profile)
     config, pairs = profile.evaluate, open_pairs(data_path)
     if not pairs.manifest["counts"].get("test"):
         raise DhsError(f"{data_path}: the test split is empty. Make more pairs, or give splits.test a larger share.")
     registered = preregistration.open_test(pairs, profile)
     refuse_candidates(pairs, ("val", "test"))
-    scorer = scorer or Scorer(checkpoint)
+    scorer = given.scorer or Scorer(checkpoint)
     clock.lap("open")
     if survey is None:
         n_survey = config.n_survey_negatives + config.n_calibration_negatives
         survey_negatives.ensure(pairs.path, profile.seed, n_survey, workers)
         clock.lap("survey negatives")
-    fit = (lambda: _fit_baselines(pairs, profile)) if baselines is None else (lambda: baselines)
+    fit = (lambda: _fit_baselines(pairs, profile)) if given.baselines is None else (lambda: given.baselines)
     found = forward.run(scorer, pairs, profile, baselines=fit, survey=survey, real=real, workers=workers)
     clock.lap("scores")
     counted = forward.Counted(scorer)

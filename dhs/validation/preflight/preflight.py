@@ -21,6 +21,7 @@ from dhs.datasets import preregistration
 from dhs.datasets.reader import Pairs, open_pairs
 from dhs.datasets.rerender import SourceLookup
 from dhs.datasets.schema import BANDS, NEGATIVE_SCHEMA, PAIR_SCHEMA, SCALARS, SPLITS
+from dhs.engines import Engine, Progress
 from dhs.errors import DhsError
 from dhs.validation.preflight.gate import PreflightReport, Skip, decide, run_gates
 from dhs.validation.preflight.gates import arcs, hard_negatives, integrity, leakage, normalisation, observing_conditions
@@ -145,15 +146,15 @@ class PreflightData:
             raise Skip(f"{self.n_images} pairs have usable images, {least} are needed.")
 
 
-def collect(pairs: Pairs, profile: Profile, engine: str = "processes", workers: int | None = None) -> PreflightData:
+def collect(pairs: Pairs, profile: Profile, engine: Engine | str = "processes") -> PreflightData:
     """Read a data set once; what cannot be read is noted, never raised.
 
     Parameters
     ----------
     pairs : Pairs
     profile : Profile
-    engine, workers
-        As in `dhs.engines.run`; they change no number.
+    engine : Engine or str
+        It changes no number.
     """
     data = PreflightData(pairs, profile)
     tables, negative_tables, jobs = {}, {}, []
@@ -174,10 +175,9 @@ def collect(pairs: Pairs, profile: Profile, engine: str = "processes", workers: 
                     negative_file = None
             jobs.append(Job(split, file, negative_file, min(room, tables[file].num_rows)))
             room -= jobs[-1].room
-    if workers is None and sum(job.room for job in jobs) < SERIAL_BELOW:
-        engine = "serial"
+    engine = Engine.of(engine).at_most(1 + sum(job.room for job in jobs) // SERIAL_BELOW)
     arguments = (pairs.path, profile.model_dump(mode="json"))
-    found = engines.run(measure_part, jobs, open_context, arguments, engine, workers, "preflight")
+    found = engines.run(measure_part, jobs, open_context, arguments, engine, Progress("preflight"))
     done = {m.job.file: m for m in found}
     for job in jobs:
         if done[job.file].error is not None:
@@ -276,18 +276,17 @@ def preflight(
         There is no finished pairs data set at ``data_path``.
     """
     profile = load_profile(profile)
-    engines.check(engine, workers)
-    pairs = open_pairs(data_path)
+    who, pairs = Engine(engine, workers), open_pairs(data_path)
     registered = preregistration.register(pairs, profile)
-    report = check(pairs, profile, engine, workers)
+    report = check(pairs, profile, who)
     report.data["plan"] = registered["sha256"]
     report.write(out)
     return report
 
 
-def check(pairs: Pairs, profile: Profile, engine: str = "processes", workers: int | None = None) -> PreflightReport:
+def check(pairs: Pairs, profile: Profile, engine: Engine | str = "processes") -> PreflightReport:
     """Run every gate on a data set; nothing is written."""
-    data = collect(pairs, profile, engine, workers)
+    data = collect(pairs, profile, engine)
     outcomes = run_gates(data, alpha=profile.preflight.alpha)
     mock = [name for name in ("hosts", "sources") if pairs.manifest[name]["mock"]]
     decision, reasons = decide(outcomes, mock)
