@@ -26,8 +26,8 @@ READERS = {"evaluation": Evaluation, "real_lenses": RealLenses, "preflight": Pre
 @pytest.mark.parametrize("name", MODELS)
 def test_models_lose_nothing_of_a_stored_file(name):
     data = json.loads((SMOKE / f"{name}.json").read_text())
-    dumped = MODELS[name].model_validate(data).model_dump(mode="json")
-    assert {k: dumped[k] for k in data} == data
+    dumped = MODELS[name].model_validate(data).model_dump(mode="json", exclude_unset=True)
+    assert dumped == data
 
 
 @pytest.mark.parametrize("report", [Evaluation, RealLenses])

@@ -8,14 +8,13 @@ import numpy as np
 from scipy.stats import median_abs_deviation
 
 from dhs.artefacts.parts import absent
-from dhs.config import HostsConfig
 from dhs.datasets import survey_negatives
 from dhs.datasets.reader import Pairs, stamp
 from dhs.datasets.stamp_sets import by_pair
 from dhs.figures.zoom import Galleries, zoom_gallery
 from dhs.injection.expected_arc import radius_map
 from dhs.survey.facts import PIXEL_SCALE
-from dhs.survey.hosts.open import open_hosts
+from dhs.survey.hosts.open import open_cutouts
 
 
 def worst(scores, kind: str, n: int = 12, split: str = "test"):
@@ -77,7 +76,7 @@ def of_cutouts(spec: str | None, host_ids: Iterable[str]) -> np.ndarray:
     """
     if not spec:
         return _stack([])
-    hosts = open_hosts(HostsConfig(spec=spec, allow_known_lenses=True), 0)
+    hosts = open_cutouts(spec)
     return _stack([hosts.by_id(i).image for i in host_ids if i in hosts])
 
 

@@ -154,6 +154,11 @@ def _not_one(spec: str, n: int, single: bool, refusals: list[Refusal]) -> DhsErr
     )
 
 
+def open_cutouts(spec: str, seed: int = 0) -> Hosts:
+    """Cutouts with none refused for being a known lens: stamps to look at or to score, not to inject into."""
+    return open_hosts(HostsConfig(spec=str(spec), known_lenses=None, allow_known_lenses=True), seed)
+
+
 def open_hosts(config: HostsConfig, seed: int, index: str | None = None) -> HostSet:
     """Open the hosts a configuration asks for.
 

@@ -16,16 +16,15 @@ p-values of "the limit holds", one a stratum, into ``details["tests"]``; `settle
 
 from __future__ import annotations
 
-import html
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 
 import numpy as np
 
 from dhs import storage
 from dhs.artefacts.preflight import Preflight
-from dhs.artefacts.report import VERSION, checked, jsonable, refuse_other_version
+from dhs.artefacts.report import VERSION, checked, html_table, jsonable, refuse_other_version
 from dhs.errors import EXIT_CONDITIONAL, EXIT_NO_GO, EXIT_OK, DhsError
 from dhs.stats.metrics import Metric
 
@@ -54,8 +53,6 @@ class Gate:
     n, n_hosts, n_sources : int or None
     explanation, remedy : str
         What the value means, and what to do about a status other than ``pass``.
-    figure : str or None
-        Name of the picture in ``dhs.figures`` that shows it.
     details : dict
         JSON-ready tables behind the value: bins, ids, counts.
     """
@@ -72,7 +69,6 @@ class Gate:
     n_sources: int | None = None
     explanation: str = ""
     remedy: str = ""
-    figure: str | None = None
     details: dict = field(default_factory=dict)
 
     def as_dict(self) -> dict:
@@ -80,7 +76,7 @@ class Gate:
 
 
 def verdict(status: str, explanation: str, *, metric: Metric | None = None, **fields) -> Gate:
-    """The outcome a gate function returns; name, blocking, remedy and figure come from its registration.
+    """The outcome a gate function returns; name, blocking and remedy come from its registration.
 
     Parameters
     ----------
@@ -107,16 +103,13 @@ class Registered:
     function: Callable
     blocking: bool
     remedy: str
-    figure: str | None
     number: int | None = None
 
 
 REGISTRY: dict[str, Registered] = {}
 
 
-def gate(
-    name: str, *, blocking: bool = True, remedy: str = "", figure: str | None = None, number: int | None = None
-) -> Callable:
+def gate(name: str, *, blocking: bool = True, remedy: str = "", number: int | None = None) -> Callable:
     """Register a function of the preflight data as a gate.
 
     Parameters
@@ -127,7 +120,6 @@ def gate(
         Whether its failure is NO-GO and its absence caps the decision.
     remedy : str
         What to do where it does not pass.
-    figure : str, optional
     number : int, optional
         Place among the gates; those without one run last, in the order of their registration.
     """
@@ -135,7 +127,7 @@ def gate(
     def register(function: Callable) -> Callable:
         if name in REGISTRY:
             raise ValueError(f"a gate {name!r} is registered already, by {REGISTRY[name].function.__module__}")
-        REGISTRY[name] = Registered(name, function, blocking, remedy, figure, number)
+        REGISTRY[name] = Registered(name, function, blocking, remedy, number)
         return function
 
     return register
@@ -154,7 +146,6 @@ def run_gate(registered: Registered, data) -> Gate:
         name=registered.name,
         blocking=registered.blocking,
         remedy="" if outcome.status == "pass" else outcome.remedy or registered.remedy,
-        figure=outcome.figure or registered.figure,
     )
 
 
@@ -278,7 +269,8 @@ class PreflightReport:
         file = text if text.endswith(".json") else storage.join(text, "preflight.json")
         data = storage.read_json(file)
         refuse_other_version(data, 1, file)
-        gates = tuple(Gate(**g) for g in data["gates"])
+        names = {f.name for f in fields(Gate)}
+        gates = tuple(Gate(**{k: v for k, v in g.items() if k in names}) for g in data["gates"])
         return cls(data["decision"], gates, tuple(data["reasons"]), data["data"])
 
     def __str__(self) -> str:
@@ -288,15 +280,11 @@ class PreflightReport:
         return "\n".join([*lines, "  (* blocking)"])
 
     def _repr_html_(self) -> str:
-        cells = []
+        rows = []
         for g in self.gates:
             interval = "" if g.ci_low is None else f" [{g.ci_low:.3g}, {g.ci_high:.3g}]"
             value = "" if g.value is None else f"{g.value:.4g}{interval}"
-            limit = "" if g.threshold is None else f"{g.threshold:.3g}"
-            row = (g.name + (" *" if g.blocking else ""), g.status, value, limit, g.explanation, g.remedy)
-            cells.append("<tr>" + "".join(f"<td>{html.escape(str(c))}</td>" for c in row) + "</tr>")
-        head = "".join(f"<th>{h}</th>" for h in ("gate", "status", "value", "threshold", "what it means", "what to do"))
-        return (
-            f"<p><b>{self.decision}</b> (* blocking)</p><table><thead><tr>{head}</tr></thead>"
-            f"<tbody>{''.join(cells)}</tbody></table>"
-        )
+            row = {"gate": g.name + (" *" if g.blocking else ""), "status": g.status, "value": value}
+            row |= {"threshold": g.threshold, "what it means": g.explanation, "what to do": g.remedy}
+            rows.append(row)
+        return f"<p><b>{self.decision}</b> (* blocking)</p>{html_table(rows)}"

@@ -14,14 +14,14 @@ import pyarrow as pa
 
 from dhs import storage
 from dhs.artefacts.real_lenses import RealLenses
-from dhs.config import HostsConfig, Profile, load_profile
+from dhs.config import Profile, load_profile
 from dhs.datasets.schema import SCORE_SCHEMA
 from dhs.datasets.stamp_sets import describe
 from dhs.errors import DhsError
 from dhs.injection.expected_arc import radius_map
 from dhs.stats.metrics import Metric, clopper_pearson
 from dhs.survey.facts import PIXEL_SCALE
-from dhs.survey.hosts.open import open_hosts
+from dhs.survey.hosts.open import open_cutouts
 from dhs.survey.hosts.stamp import HostStamp
 from dhs.survey.lenses.catalogues import read_catalogue, read_table
 from dhs.survey.lenses.lens_list import first_number
@@ -93,7 +93,7 @@ def real_lenses(
     from dhs.models.score import Scorer, refuse_other_network
     from dhs.models.shards import score_hosts
 
-    hosts = _open(spec, profile)
+    hosts = open_cutouts(spec, profile.seed)
     scorer = scorer or Scorer(checkpoint)
     refuse_other_network(scorer, _evaluation(out).get("checkpoint") or {}, storage.join(out, "evaluation.json"))
     radius = profile.evaluate.core_radius_px
@@ -120,7 +120,7 @@ def real_lenses(
         data |= {"n_in_catalogue": n, "grade": f"{n} of {table.num_rows} in {data['catalogue']}"}
     data["misses"] = _misses(out, table, data["stamps"], hosts)
     if negatives:
-        other_hosts = _open(negatives, profile)
+        other_hosts = open_cutouts(negatives, profile.seed)
         others, refused = score_hosts(scorer, other_hosts, None, radius, "real_negative", "real")
         refuse_unscored(others)
         refused = [*other_hosts.refusals, *refused]
@@ -133,11 +133,6 @@ def _default_cutouts() -> str | None:
     root = os.environ.get("DHS_DATA_DIR")
     folder = storage.join(root, DEFAULT_FOLDER) if root else None
     return folder if folder and storage.exists(folder) else None
-
-
-def _open(spec: str, profile: Profile):
-    """Real cutouts with nothing refused for being a lens: that is what they are for."""
-    return open_hosts(HostsConfig(spec=str(spec), known_lenses=None, allow_known_lenses=True), profile.seed)
 
 
 def _write(out, data: dict, table: pa.Table) -> RealLenses:

@@ -108,7 +108,6 @@ def _accepted(data, known: np.ndarray, features: np.ndarray, hosts: np.ndarray) 
     number=10,
     blocking=False,
     remedy="Draw the classes from the same bricks and seeing, or match them; look at which condition differs.",
-    figure="conditions",
 )
 def observing_conditions(data) -> Gate:
     """Seeing, depth, position: alike between positives and negatives, and between accepted and rejected draws."""
@@ -153,7 +152,6 @@ def observing_conditions(data) -> Gate:
     blocking=False,
     remedy="Compare source fluxes, SEDs and the drawn SNR range with published arcs; arcs as red as their hosts have "
     "been given the lens galaxy's colour.",
-    figure="photometry",
 )
 def arc_photometry(data) -> Gate:
     """Magnitude, colour and SNR of the arcs as of lenses found from the ground, and arcs bluer than their hosts."""
