@@ -27,10 +27,11 @@ from dhs.datasets.schema import NEGATIVE_SCHEMA, PAIR_SCHEMA, SCHEMA_VERSION, SP
 from dhs.encoding import encode
 from dhs.engines import Engine, Progress
 from dhs.errors import DhsError, InputRefused, Refusal
-from dhs.injection.noise import rng_key
+from dhs.injection.hard_negatives.base import kinds
 from dhs.injection.pair import ARC_LEVELS, Pair, make_pair, noise_variance
 from dhs.injection.sources.open import open_sources
 from dhs.options import refuse_others, take
+from dhs.random import HOST_ORDER, Stream, keyed, rng_key
 from dhs.survey.hosts.open import open_hosts
 from dhs.survey.hosts.stamp import HostStamp
 
@@ -64,6 +65,8 @@ class Context:
 def open_context(profile_data: dict, out: str, hosts_index: str | None = None) -> Context:
     """Open hosts and sources; ``hosts_index`` names the hosts as they were opened before."""
     profile = parse_profile(profile_data, "pairs configuration")
+    for kind in profile.injection.hard_negative_kinds:
+        kinds[kind]  # an unknown one is refused before anything is made
     sources = open_sources(profile.sources, profile.seed)
     index = splits.split_sources(sources.ids, profile.seed, profile.splits)
     return Context(profile, out, open_hosts(profile.hosts, profile.seed, hosts_index), sources, index)
@@ -74,7 +77,7 @@ def plan(context: Context) -> list[Part]:
     profile, refs = context.profile, context.hosts.refs
     cells = splits.cells([r.brick_ra for r in refs], [r.brick_dec for r in refs], profile.splits.nside)
     split = [splits.split_of_cell(int(c), profile.seed, profile.splits) for c in cells]
-    order = np.random.Generator(np.random.Philox(key=[profile.seed, 2**63])).permutation(len(refs))
+    order = keyed(profile.seed, Stream.DRAW, HOST_ORDER).permutation(len(refs))
     slots: dict[str, list[tuple[int, int]]] = {name: [] for name in SPLITS}
     for pair_id in range(profile.injection.n_pairs):
         host = int(order[pair_id % len(refs)])

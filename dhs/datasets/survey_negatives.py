@@ -78,7 +78,7 @@ def by_host(path: str, seed: int, host_ids: Iterable[str]) -> dict[str, np.ndarr
     for file in storage.list_files(storage.join(path, "survey", f"seed={seed}"), (".parquet",)) if len(wanted) else ():
         table = storage.read_table(file, columns=["host_id", "image"])
         table = table.filter(pc.is_in(table["host_id"], wanted))
-        found |= dict(zip(table["host_id"].to_pylist(), images(table["image"])))
+        found |= dict(zip(table["host_id"].to_pylist(), images(table["image"], noisy=True)))
     return found
 
 
@@ -104,6 +104,22 @@ def _make_one(place: tuple[str, int], number: int) -> None:
     make(*place, number)
 
 
+def rows(path: str, seed: int, span: tuple[int, int], keep: bool = True) -> pa.Table:
+    """Survey negatives of a data set as they are stored (`SCHEMA`), from the first to one past the last.
+
+    Parts that are missing are made, and stored unless ``keep`` is false.
+    """
+    start, stop = span
+    tables = []
+    for number in range(start // PART, n_parts(stop)):
+        first, there = number * PART, _is_there(_file(path, seed, number))
+        table = storage.read_table(_file(path, seed, number)) if there else _made(seed, number)
+        if keep and not there:
+            storage.write_table(_file(path, seed, number), table)
+        tables.append(table.slice(max(start - first, 0), min(stop - first, PART) - max(start - first, 0)))
+    return pa.concat_tables(tables) if tables else SCHEMA.empty_table()
+
+
 def read(path: str, seed: int, span: tuple[int, int], keep: bool = True) -> dict:
     """Survey negatives of a data set; parts that are missing are made.
 
@@ -123,15 +139,7 @@ def read(path: str, seed: int, span: tuple[int, int], keep: bool = True) -> dict
         ``images`` (n, 3, 64, 64) float32 nanomaggies, ``host_id`` and ``kind`` lists of str, ``ra`` and ``dec`` (n,)
         degrees, ``psf_fwhm`` (n, 3) arcsec and ``sky_sigma`` (n, 3) nanomaggies, float32.
     """
-    start, stop = span
-    tables = []
-    for number in range(start // PART, n_parts(stop)):
-        first, there = number * PART, _is_there(_file(path, seed, number))
-        table = storage.read_table(_file(path, seed, number)) if there else _made(seed, number)
-        if keep and not there:
-            storage.write_table(_file(path, seed, number), table)
-        tables.append(table.slice(max(start - first, 0), min(stop - first, PART) - max(start - first, 0)))
-    table = pa.concat_tables(tables) if tables else SCHEMA.empty_table()
+    table = rows(path, seed, span, keep)
     return {
         "images": images(table["image"], noisy=True),
         "host_id": table["host_id"].to_pylist(),

@@ -35,7 +35,7 @@ CORE_SWAPS = {
 }
 NEGATIVES = {
     "control": ("paired controls", BLUE),
-    "hard_negative": ("hard negatives", ORANGE),
+    "hard_negative": ("hard negatives (look-alikes)", ORANGE),
     "survey_negative": ("survey negatives", GREEN),
 }
 

@@ -14,17 +14,16 @@ from functools import cached_property
 import numpy as np
 
 from dhs.encoding import SKY_LEVELS, served
+from dhs.random import Stream, keyed
 from dhs.survey import facts
 from dhs.survey.hosts.record import ById, HostRef
 from dhs.survey.hosts.stamp import HostStamp
 from dhs.survey.mock.hosts import (
     MARGIN,
-    NEGATIVE_STREAM,
     SIZE,
     add_field,
     add_lrg,
     fluxes,
-    generator,
     mock_ref,
     mock_refs,
     mock_stamp,
@@ -182,7 +181,7 @@ class SurveyNegatives(ById):
         """
         if not 0 <= i < self.n:
             raise IndexError(f"negative {i} of {self.n}")
-        rng = generator(self.seed, i, NEGATIVE_STREAM)
+        rng = keyed(self.seed, Stream.MOCK_NEGATIVE, i)
         kind = _KINDS[min(int(np.searchsorted(_SHARES, rng.random() * _SHARES[-1])), len(_KINDS) - 1)]
         fwhm, nominal = population().conditions(rng)
         scene = Scene(fwhm)

@@ -123,6 +123,7 @@ def evaluate(
     """
     from dhs.models.decode import refuse_candidates
     from dhs.models.score import Scorer
+    from dhs.models.training.negatives import refuse_trained_on
 
     clock, given = Clock(), take(StandIns, instead)
     refuse_others("evaluate", instead, StandIns)
@@ -133,6 +134,7 @@ def evaluate(
     registered = preregistration.open_test(pairs, profile)
     refuse_candidates(pairs, ("val", "test"))
     scorer = given.scorer or Scorer(checkpoint)
+    refuse_trained_on(getattr(scorer, "state", None) or {}, seed=profile.seed)
     clock.lap("open")
     if survey is None:
         n_survey = config.n_survey_negatives + config.n_calibration_negatives
