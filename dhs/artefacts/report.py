@@ -108,8 +108,9 @@ def checked(model: type[BaseModel], data: Mapping, where: str) -> BaseModel:
     try:
         return model.model_validate(data)
     except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(k) for k in first["loc"])
+        found = error.errors()
+        first = next((e for e in found if not any("Skip" in str(k) or "Not" in str(k) for k in e["loc"])), found[0])
+        key = ".".join(str(k) for k in first["loc"] if not str(k)[:1].isupper())  # without the names of models
         raise DhsError(
             f"{where}: {key}: {first['msg'].lower()}, so it was written by another version of dhs. "
             "Run the step that writes it again."

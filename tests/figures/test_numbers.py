@@ -92,7 +92,7 @@ def test_evaluation_reports_what_its_sections_hold(evaluation):
 
 def test_an_artefact_that_has_lost_a_key_says_so_in_one_line(evaluation):
     evaluation["calibration"].pop("ece_after")
-    with pytest.raises(DhsError, match=r"^evaluation.json: calibration.*ece_after: field required.*another version"):
+    with pytest.raises(DhsError, match=r"^evaluation.json: calibration.ece_after: field required.*another version"):
         glued(evaluation, "evaluation")
 
 

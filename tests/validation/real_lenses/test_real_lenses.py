@@ -64,7 +64,7 @@ def test_six_candidates_ranks_and_exact_intervals(run):
         assert entry["fraction_of_survey_negatives_above"] == pytest.approx(want)
     logits = [e["logit"] for e in got["stamps"]]
     assert logits == sorted(logits, reverse=True)
-    assert "of 6" in str(got) and "<table>" in got._repr_html_()
+    assert "of 6" in str(got) and "<table" in got._repr_html_()
     assert before == [(run / name).read_bytes() for name in ("scores.parquet", "evaluation.json")]
 
 
