@@ -69,10 +69,15 @@ class SweepPoint(Metric):
 
 
 class Interventions(Part):
-    """Changes of the positives, ``interventions``; the radius of the core changed, ``sweep``."""
+    """Changes of the positives, ``interventions``; the radius of the core changed, ``sweep``.
+
+    ``shares`` are parts of the whole arc's effect by name; ``core_light`` is the share of the arc's light in the core.
+    """
 
     interventions: tuple[Intervention, ...]
     sweep: tuple[SweepPoint, ...]
+    shares: dict[str, Metric] = Field({})
+    core_light: Metric | None = None
 
 
 class PartialAuc(Metric):

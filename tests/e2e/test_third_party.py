@@ -12,6 +12,7 @@ from third_party_package import FOLDER
 from dhs import storage
 from dhs.config import load_profile
 from dhs.datasets.reader import open_pairs
+from dhs.datasets.schema import SPLITS
 
 CHANGES = {
     "sources__spec": "beads",
@@ -21,6 +22,8 @@ CHANGES = {
     "injection__supersampling": 2,
     "injection__hard_negative_fraction": 1.0,
     "train__arch": "tiny",
+    "train__epochs": 1,
+    "preflight__thresholds": {"bright_arcs.least": 1, "bright_arcs.snr": 20.0},
     "hosts__known_lenses": "none",
 }
 
@@ -88,3 +91,34 @@ def test_without_the_package_the_profile_is_refused_by_name(made):
     )
     assert done.returncode == 2 and "no kind of hard negative 'mirrored'" in done.stderr
     assert not storage.exists(made / "other/manifest.json")
+
+
+def test_gate_network_and_section_of_a_package_judge_it(made):
+    """One run of the verbs in another process: preflight, training, evaluation."""
+    for verb, *arguments in (
+        ("preflight", "--data-path", made / "pairs", "--out", made / "preflight"),
+        ("train", "--data-path", made / "pairs", "--output-dir", made / "train"),
+        ("evaluate", "--data-path", made / "pairs", "--checkpoint", made / "train/checkpoints/last.pt", "--out", made),
+    ):
+        said = dhs(verb, "--profile", made / "profile.yaml", *arguments)
+        assert said.returncode in (0, 10, 20), said.stderr
+    gates = {g["name"]: g for g in storage.read_json(made / "preflight/preflight.json")["gates"]}
+    snr = np.concatenate([open_pairs(made / "pairs").table(s)["arc_snr_matched"].to_numpy() for s in SPLITS])
+    assert gates["bright_arcs"]["value"] == (snr > 20).sum() and gates["bright_arcs"]["threshold"] == 1
+    assert "arch: tiny" in storage.read_bytes(made / "train/config.yaml").decode()
+    scores = storage.read_table(made / "scores.parquet").to_pandas()
+    positive = scores[(scores.kind == "positive") & (scores.split == "test")]
+    want = positive.theta_e_arcsec.corr(positive.logit, method="spearman")
+    found = storage.read_json(made / "evaluation.json")["by_size"]
+    assert found["spearman"] == pytest.approx(want, abs=1e-6) and found["n"] == len(positive)
+    hard = storage.read_json(made / "evaluation.json")["hard_negatives"]["by_kind"]
+    assert hard["hard_negative:mirrored"]["label"] == "mirrored arcs"
+
+
+def test_a_threshold_that_no_gate_has_is_refused(made):
+    text = (made / "profile.yaml").read_text().replace("bright_arcs.snr", "bright_arc.snr")
+    (made / "wrong.yaml").write_text(text)
+    said = dhs("preflight", "--profile", made / "wrong.yaml", "--data-path", made / "pairs", "--out", made / "x")
+    assert (
+        said.returncode == 2 and "no gate has them. There are ['bright_arcs.least', 'bright_arcs.snr']" in said.stderr
+    )

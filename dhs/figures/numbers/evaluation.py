@@ -10,6 +10,7 @@ from dhs.artefacts.report import checked
 from dhs.figures.numbers import costs
 
 INTERVENTIONS = ("core_light_removed", "outer_pixels_swapped", "ring_added", "arc_removed", "placebo_edge")
+SHARES = ("ring", "core", "colour")
 STRATA = {"theta_e": "theta_e_arcsec", "snr": "arc_snr_matched", "psf": "psf_fwhm_r_arcsec"}
 
 
@@ -50,6 +51,9 @@ def _discrimination(found: EvaluationContent) -> dict[str, str]:
         out |= {name: _of(section, "auroc"), f"{name}_change": _of(section, "delta")}
     changes = {row.name: row for row in _field(found.interventions, "interventions", ())}
     out |= {f"change_{name}": metric_text(changes.get(name)) for name in INTERVENTIONS}
+    shares = _field(found.interventions, "shares", {})
+    out |= {f"share_{name}": metric_text(shares.get(name)) for name in SHARES}
+    out["core_light"] = _of(found.interventions, "core_light")
     for name, column in STRATA.items():
         known: list[Metric | None] = [s for s in found.strata.get(column, ()) if s.value is not None] or [None]
         out[f"auroc_{name}_lowest_bin"], out[f"auroc_{name}_highest_bin"] = (metric_text(known[i]) for i in (0, -1))

@@ -6,8 +6,9 @@ npz, channel last
     ``cutout`` (y, x, 3) and ``meta_ra, meta_dec, meta_pixel_scale, meta_bands_requested, meta_galaxy_id,
     meta_brickname``.
 npz, channel first
-    ``image_nmgy`` (3, y, x), ``bands, ra, dec, pixscale``; optional ``invvar`` (3, y, x), ``psf`` (3, k, k),
-    ``psf_fwhm`` (3,) arcsec, ``exptime`` (3,) seconds, ``z_phot, host_id, brickname, flags``.
+    ``image_nmgy`` (3, y, x), ``bands, pixscale``; optional ``ra, dec`` degrees, ``invvar`` (3, y, x), ``psf``
+    (3, k, k), ``psf_fwhm`` (3,) arcsec, ``exptime`` (3,) seconds, ``z_phot, host_id, brickname, flags``. Without a
+    position a stamp is flagged ``position_unknown``, split by its id, and not matched with known lenses.
 FITS
     Of the Legacy Surveys cutout service: see `dhs.survey.hosts.fits_cutouts`.
 
@@ -136,8 +137,8 @@ def read_npz(data: bytes, name: str) -> HostStamp:
         content |= {
             "image": raw["image_nmgy"],
             "bands": _band_names(raw["bands"]) if "bands" in raw else ["g", "r", "z"],
-            "ra": _scalar(door, raw, "ra"),
-            "dec": _scalar(door, raw, "dec"),
+            "ra": _angle(door, raw, "ra"),
+            "dec": _angle(door, raw, "dec"),
             "pixel_scale": _scalar(door, raw, "pixscale"),
         }
     elif "cutout" in raw:
@@ -153,8 +154,8 @@ def read_npz(data: bytes, name: str) -> HostStamp:
         content = dict.fromkeys(_OPTIONAL) | {
             "image": np.ascontiguousarray(image.transpose(2, 0, 1)),
             "bands": ["" if b in absent else b for b in bands],
-            "ra": _scalar(door, raw, "meta_ra"),
-            "dec": _scalar(door, raw, "meta_dec"),
+            "ra": _angle(door, raw, "meta_ra"),
+            "dec": _angle(door, raw, "meta_dec"),
             "pixel_scale": _scalar(door, raw, "meta_pixel_scale"),
             "host_id": raw.get("meta_galaxy_id"),
             "brickname": raw.get("meta_brickname"),
@@ -173,7 +174,7 @@ _META = ("ra", "dec", "pixel_scale", "bands_requested", "has_g", "has_r", "has_z
 _KEYS = {"image_nmgy", "bands", "ra", "dec", "pixscale", "cutout", *_OPTIONAL, *(f"meta_{k}" for k in _META)}
 
 
-def stamp_of(content: dict, name: str, row: int = -1, shape: bool = True) -> HostStamp:
+def stamp_of(content: dict, name: str, row: int = -1, shape: bool = True, whole: bool = False) -> HostStamp:
     """A stamp from pixels already read, checked as a cutout is.
 
     Parameters
@@ -186,13 +187,15 @@ def stamp_of(content: dict, name: str, row: int = -1, shape: bool = True) -> Hos
     row : int
     shape : bool
         Measure the light's ellipticity and centroid; else they are 0 and the target's nominal place.
+    whole : bool
+        The pixels were made here, so none can be missing: the search for holes is left out.
 
     Raises
     ------
     InputRefused
         See `read_cutout`.
     """
-    return _stamp(_Door(name, row), dict.fromkeys(_OPTIONAL) | content, shape)
+    return _stamp(_Door(name, row), dict.fromkeys(_OPTIONAL) | content, shape, whole)
 
 
 def _scalar(door: _Door, raw: dict, key: str) -> float:
@@ -205,6 +208,11 @@ def _scalar(door: _Door, raw: dict, key: str) -> float:
     if not np.isfinite(value):
         raise door.refuse(what, f"no usable number under `{key}`", f"Store `{key}` (degrees, or arcsec a pixel).")
     return value
+
+
+def _angle(door: _Door, raw: dict, key: str) -> float:
+    """One finite number, NaN where the key is not there: a position that nobody knows is not made up."""
+    return _scalar(door, raw, key) if key in raw else float("nan")
 
 
 def _member(door: _Door, archive, key: str) -> np.ndarray:
@@ -241,7 +249,7 @@ def _centre_crop(cube: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(cube[:, y : y + facts.STAMP, x : x + facts.STAMP], dtype=np.float32)
 
 
-def _stamp(door: _Door, content: dict, shape: bool = True) -> HostStamp:
+def _stamp(door: _Door, content: dict, shape: bool = True, whole: bool = False) -> HostStamp:
     """Check a cutout's content and derive what a `HostStamp` holds."""
     if content.get("host_id") is not None:
         door.host_id = str(content["host_id"])
@@ -257,8 +265,9 @@ def _stamp(door: _Door, content: dict, shape: bool = True) -> HostStamp:
             )
         invvar = _centre_crop(_select(door, content["invvar"], content["bands"], "invvar"))
         _check_invvar(door, invvar)
-    _check_pixels(door, crop, invvar)
-    _check_position(door, content)
+    if not whole:
+        _check_pixels(door, crop, invvar)
+    place = _place(door, content)
     mask = sky.sky_mask(crop, invvar)
     lag1, correlation_sum = sky.noise_correlation(crop, mask)
     if invvar is not None:
@@ -276,7 +285,7 @@ def _stamp(door: _Door, content: dict, shape: bool = True) -> HostStamp:
         flags += ["gain_assumed"] if invvar is None else []
     flags += ["sigma_from_mad"] if invvar is None else []
     flags += [str(f) for f in np.atleast_1d(content["flags"])] if content["flags"] is not None else []
-    name, brick_ra, brick_dec = brick(content["ra"], content["dec"])
+    flags += [] if np.isfinite(place["ra"]) else ["position_unknown"]
     # An odd-sized cutout has its target on a pixel, an even-sized one between two (module docstring).
     first_guess = tuple(facts.STAMP / 2 - 0.5 * (n % 2 == 0) for n in image.shape[:0:-1])
     e1, e2, x, y = 0.0, 0.0, *first_guess
@@ -285,11 +294,7 @@ def _stamp(door: _Door, content: dict, shape: bool = True) -> HostStamp:
     middle = (facts.STAMP - 1) / 2
     return HostStamp(
         host_id=door.host_id,
-        brickname=str(content["brickname"]) if content["brickname"] is not None else name,
-        ra=content["ra"] % 360.0,
-        dec=content["dec"],
-        brick_ra=brick_ra,
-        brick_dec=brick_dec,
+        **place,
         image=crop,
         invvar=invvar,
         psf=psf_image,
@@ -339,12 +344,23 @@ def _select(door: _Door, cube: np.ndarray, bands: list[str], what: str) -> np.nd
     return cube if bands == list(facts.BAND_NAMES) else cube[[bands.index(b) for b in facts.BAND_NAMES]]
 
 
-def _check_position(door: _Door, content: dict) -> None:
-    if not (-360.0 <= content["ra"] <= 720.0 and abs(content["dec"]) <= 90.0):
-        raise door.refuse(
-            "bad_position", f"ra {content['ra']}, dec {content['dec']} is not on the sky", "Give degrees."
-        )
-    scale = content["pixel_scale"]
+def _place(door: _Door, content: dict) -> dict:
+    """Position and brick of a stamp; one whose position is unknown stands in a brick of its own."""
+    _check_scale(door, content["pixel_scale"])
+    ra, dec = content["ra"], content["dec"]
+    if np.isnan(ra) != np.isnan(dec):
+        raise door.refuse("missing_position", f"ra {ra}, dec {dec}: half a position", "Give both, or neither.")
+    if np.isnan(ra):
+        unknown = dict.fromkeys(("ra", "dec", "brick_ra", "brick_dec"), float("nan"))
+        return unknown | {"brickname": f"unknown:{door.host_id}"}
+    if not (-360.0 <= ra <= 720.0 and abs(dec) <= 90.0):
+        raise door.refuse("bad_position", f"ra {ra}, dec {dec} is not on the sky", "Give degrees.")
+    name, brick_ra, brick_dec = brick(ra, dec)
+    name = str(content["brickname"]) if content["brickname"] is not None else name
+    return {"brickname": name, "ra": ra % 360.0, "dec": dec, "brick_ra": brick_ra, "brick_dec": brick_dec}
+
+
+def _check_scale(door: _Door, scale: float) -> None:
     if abs(scale / facts.PIXEL_SCALE - 1.0) > PIXEL_SCALE_TOLERANCE:
         raise door.refuse(
             "wrong_pixel_scale",

@@ -40,7 +40,8 @@ class HostStamp:
     z_phot : float
         Photometric redshift; NaN where unknown.
     flags : tuple of str
-        ``gain_assumed``, ``psf_assumed``, ``sigma_from_mad``, ``host_is_candidate``, ``mock``.
+        ``gain_assumed``, ``psf_assumed``, ``psf_from_star``, ``sigma_from_mad``, ``position_unknown``, ``des_coadd``,
+        ``host_is_candidate``, ``mock``.
     file : str
     row : int
     """
