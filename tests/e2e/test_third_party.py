@@ -36,7 +36,7 @@ def host_stack(tmp_path_factory):
     y, x = np.mgrid[-32:33, -32:33]
     galaxy = 2.0 * np.exp(-np.hypot(x, y) / 4.0)
     images = galaxy * np.array([0.5, 1.0, 1.6])[:, None, None] + rng.normal(0.0, 0.004, (20, 3, 65, 65))
-    np.save(path, images.astype(np.float32))
+    np.save(path, 10.0 * images.astype(np.float32))
     lines = [f"host-{i:02d},{150 + 2.5 * i},{-10 + i}" for i in range(20)]
     path.with_name("stack.npy.csv").write_text("\n".join(lines))
     return path
@@ -67,6 +67,12 @@ def made(host_stack, tmp_path_factory):
     )
     assert said.returncode == 0, said.stderr
     return folder
+
+
+def test_stamps_of_a_packages_survey_have_its_seeing_and_gain(made):
+    pairs = open_pairs(made / "pairs")
+    table = pairs.table("train").to_pandas()
+    assert np.allclose(table[[f"psf_fwhm_{b}_arcsec" for b in "grz"]], [1.9, 1.8, 1.7])
 
 
 def test_hosts_sources_and_hard_negatives_of_a_package_make_a_data_set(made):

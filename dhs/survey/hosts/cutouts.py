@@ -38,6 +38,7 @@ from dhs.survey.hosts import psf_image
 from dhs.survey.hosts.fits_cutouts import FITS_SUFFIXES, FitsRefused, open_fits
 from dhs.survey.hosts.holes import problem
 from dhs.survey.hosts.stamp import HostStamp
+from dhs.survey.survey import Survey, surveys
 
 SUFFIXES = (".npz", *FITS_SUFFIXES)  # in any case
 PIXEL_SCALE_TOLERANCE = 0.01  # relative
@@ -169,7 +170,7 @@ def read_npz(data: bytes, name: str) -> HostStamp:
     return _stamp(door, content)
 
 
-_OPTIONAL = ("invvar", "psf", "psf_fwhm", "exptime", "z_phot", "host_id", "brickname", "flags")
+_OPTIONAL = ("invvar", "psf", "psf_fwhm", "exptime", "z_phot", "host_id", "brickname", "flags", "survey")
 _META = ("ra", "dec", "pixel_scale", "bands_requested", "has_g", "has_r", "has_z", "galaxy_id", "brickname")
 _KEYS = {"image_nmgy", "bands", "ra", "dec", "pixscale", "cutout", *_OPTIONAL, *(f"meta_{k}" for k in _META)}
 
@@ -181,7 +182,7 @@ def stamp_of(content: dict, name: str, row: int = -1, shape: bool = True, whole:
     ----------
     content : dict
         ``image`` (bands, y, x) nanomaggies, ``bands``, ``ra, dec`` degrees, ``pixel_scale`` arcsec; and, where known,
-        ``invvar, psf, psf_fwhm, exptime, z_phot, host_id, brickname, flags`` as in an npz cutout.
+        ``invvar, psf, psf_fwhm, exptime, z_phot, host_id, brickname, flags, survey`` as in an npz cutout.
     name : str
         File, for messages and for ``HostStamp.file``.
     row : int
@@ -243,6 +244,15 @@ def _number(door: _Door, value, key: str) -> float:
     raise door.refuse("bad_value", f"`{key}` is {said}, not one number", f"Give one number, or leave `{key}` out.")
 
 
+def _survey(door: _Door, content: dict) -> Survey:
+    """The survey a cutout says it is of; the Legacy Surveys where it does not say."""
+    name = "legacy" if content.get("survey") is None else str(content["survey"])
+    if name not in surveys:
+        message = f"of survey {name!r}, known are {list(surveys)}"
+        raise door.refuse("unknown_survey", message, "Register a record of it (dhs.survey.survey).")
+    return surveys[name]
+
+
 def _centre_crop(cube: np.ndarray) -> np.ndarray:
     """(3, 64, 64) with pixel n // 2 of each side on pixel 32."""
     y, x = (n // 2 - facts.STAMP // 2 for n in cube.shape[1:])
@@ -277,11 +287,12 @@ def _stamp(door: _Door, content: dict, shape: bool = True, whole: bool = False) 
         delivered = sky.sky_sigma_mad(crop, mask)
         nominal = delivered * np.sqrt(correlation_sum)
     _check_units(door, nominal)
-    psf_image, psf_fwhm, flags = _psf(door, content)
+    survey = _survey(door, content)
+    psf_image, psf_fwhm, flags = _psf(door, content, survey)
     if content["exptime"] is not None:
-        gain = facts.gain_from_exposures(_per_band(door, content["exptime"], "exptime", 1.0, 1e7))
+        gain = survey.gain_from_exposures(_per_band(door, content["exptime"], "exptime", 1.0, 1e7))
     else:
-        gain = facts.gain_from_sky_noise(nominal)
+        gain = survey.gain_from_sky_noise(nominal)
         flags += ["gain_assumed"] if invvar is None else []
     flags += ["sigma_from_mad"] if invvar is None else []
     flags += [str(f) for f in np.atleast_1d(content["flags"])] if content["flags"] is not None else []
@@ -310,6 +321,7 @@ def _stamp(door: _Door, content: dict, shape: bool = True, whole: bool = False) 
         flags=tuple(sorted(flags)),
         file=door.name,
         row=door.row,
+        survey=survey.name,
     )
 
 
@@ -424,10 +436,10 @@ def _per_band(door: _Door, value, key: str, low: float, high: float) -> np.ndarr
     return array
 
 
-def _psf(door: _Door, content: dict) -> tuple[np.ndarray | None, np.ndarray, list[str]]:
+def _psf(door: _Door, content: dict, survey: Survey) -> tuple[np.ndarray | None, np.ndarray, list[str]]:
     """PSF image, FWHM per band, flags: the image where there is one, else the FWHM, else the survey's typical one."""
     if content["psf"] is None and content["psf_fwhm"] is None:
-        return None, np.array([b.psf_fwhm_arcsec for b in facts.BANDS]), ["psf_assumed"]
+        return None, survey.psf_fwhm, ["psf_assumed"]
     if content["psf"] is None:
         return None, _per_band(door, content["psf_fwhm"], "psf_fwhm", *PLAUSIBLE_FWHM), []
     try:

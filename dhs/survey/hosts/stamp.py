@@ -44,6 +44,8 @@ class HostStamp:
         ``host_is_candidate``, ``mock``.
     file : str
     row : int
+    survey : str
+        Name of its record (`dhs.survey.survey.surveys`).
     """
 
     host_id: str
@@ -68,3 +70,4 @@ class HostStamp:
     file: str = ""
     row: int = -1
     meta: dict = field(default_factory=dict)
+    survey: str = "legacy"
