@@ -172,7 +172,7 @@ figures.fixes(evaluation.get("failures") or {})
 # The worst stamps of each cause, and the misses and false alarms grouped by the network's own features:
 
 # %% tags=["hide-input"]
-stamps.cause_galleries(evaluation.get("failures") or {}, pairs, run.profile.seed)
+stamps.cause_galleries(evaluation.get("failures") or {}, pairs, run.profile.seed, run.profile.evaluate.survey_negatives)
 
 # %% [markdown]
 # The positives with the lowest score, and the negatives with the highest.
@@ -201,7 +201,7 @@ figures.gallery(
 # %% tags=["hide-input"] mystnb={"figure": {"caption": "False positives among the survey negatives (mock), with kind and logit.", "name": "fig-false-survey"}, "image": {"alt": "Gallery of mock survey galaxies without arcs that the network scored highest"}}
 wrong = stamps.worst(scores, "survey_negative", n_failures)
 figures.gallery(
-    stamps.of_survey_negatives(pairs, run.profile.seed, wrong["host_id"]),
+    stamps.of_survey_negatives(pairs, run.profile.seed, wrong["host_id"], run.profile.evaluate.survey_negatives),
     [f"{r.subkind}, {r.logit:.1f}" for r in wrong.itertuples()],
     "highest-scored survey negatives",
 )

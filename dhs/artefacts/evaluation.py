@@ -279,6 +279,7 @@ class EvaluationContent(Part):
     failures: Section[Failures] | None = None
     realism: RealismSection | None = None
     plan: dict = Field({})
+    survey_negatives: dict = Field({})
 
 
 class Evaluation(Report):
@@ -299,7 +300,8 @@ class Evaluation(Report):
             ("AUROC against hard negatives", measured(data.hard_negatives, "auroc")),
         ]
         shown += [(f"recall at FPR {point.fpr:.2g}", point.tpr) for point in data.tpr_at_fpr]
-        return [(name, metric_text(metric)) for name, metric in shown]
+        told = [("survey negatives", str(data.survey_negatives.get("told", "mock")))]
+        return [(name, metric_text(metric)) for name, metric in shown] + told
 
 
 def measured(section, name: str):

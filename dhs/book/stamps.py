@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Mapping
 
 import numpy as np
@@ -38,7 +39,7 @@ def worst(scores, kind: str, n: int = 12, split: str = "test"):
     return frame.sort_values("logit", ascending=kind == "positive").head(n)
 
 
-def of_survey_negatives(pairs: Pairs, seed: int, host_ids: Iterable[str]) -> np.ndarray:
+def of_survey_negatives(pairs: Pairs, seed: int, host_ids: Iterable[str], folder: str | None = None) -> np.ndarray:
     """Stamps of a data set's stored survey negatives.
 
     Parameters
@@ -48,6 +49,8 @@ def of_survey_negatives(pairs: Pairs, seed: int, host_ids: Iterable[str]) -> np.
         Of the run that scored them.
     host_ids : iterable of str
         In the order wanted; unknown ones are left out.
+    folder : str, optional
+        Of the real galaxies that were scored instead of the data set's own.
 
     Returns
     -------
@@ -55,6 +58,9 @@ def of_survey_negatives(pairs: Pairs, seed: int, host_ids: Iterable[str]) -> np.
         Nanomaggies.
     """
     wanted = list(host_ids)
+    if folder is not None:
+        hosts = survey_negatives.Maker(pairs.path, folder)(sys.maxsize, seed)
+        return _stack([hosts.by_id(i).image for i in wanted if i in hosts])
     found = survey_negatives.by_host(pairs.path, seed, wanted)
     return _stack([found[i] for i in wanted if i in found])
 
@@ -133,7 +139,7 @@ def radial_profiles(
     }
 
 
-def cause_galleries(failures: Mapping, pairs: Pairs, seed: int) -> Galleries:
+def cause_galleries(failures: Mapping, pairs: Pairs, seed: int, folder: str | None = None) -> Galleries:
     """A gallery of the worst stamps of each cause of a miss or a false alarm, and of each group of either.
 
     Parameters
@@ -143,6 +149,8 @@ def cause_galleries(failures: Mapping, pairs: Pairs, seed: int) -> Galleries:
     pairs : Pairs
     seed : int
         Of the run.
+    folder : str, optional
+        Of the real galaxies that were scored as survey negatives.
     """
     if absent(failures):
         return Galleries([], f"Failures by cause: skipped: {absent(failures)}.")
@@ -162,7 +170,7 @@ def cause_galleries(failures: Mapping, pairs: Pairs, seed: int) -> Galleries:
         name, examples = kind["cause"], kind["examples"]
         if name.startswith("survey: "):
             titles = [str(e["host_id"]) for e in examples]
-            stamps = of_survey_negatives(pairs, seed, titles)
+            stamps = of_survey_negatives(pairs, seed, titles, folder)
         else:
             hosts = {e["pair_id"]: str(e["host_id"]) for e in examples}
             stamps, rows = by_pair(pairs, hosts, name)
@@ -173,7 +181,7 @@ def cause_galleries(failures: Mapping, pairs: Pairs, seed: int) -> Galleries:
         stamps, titles = [], []
         for example in group["examples"]:
             if example["kind"] == "survey_negative":
-                found = of_survey_negatives(pairs, seed, [example["host_id"]])
+                found = of_survey_negatives(pairs, seed, [example["host_id"]], folder)
             else:
                 found = by_pair(pairs, [example["pair_id"]], example["kind"])[0]
             stamps += list(found)

@@ -117,11 +117,14 @@ def evaluate(
     scorer = given.scorer or Scorer(checkpoint)
     refuse_trained_on(getattr(scorer, "state", None) or {}, seed=profile.seed)
     clock.lap("open")
-    if survey is None:
+    fit = (lambda: _fit_baselines(pairs, profile)) if given.baselines is None else (lambda: given.baselines)
+    own = survey_negatives.Maker(pairs.path, config.survey_negatives)
+    if survey is None and not own.mock:
+        survey = own  # a folder's galaxies are read where they are; mock ones are stored beside the pairs
+    elif survey is None:
         n_survey = config.n_survey_negatives + config.n_calibration_negatives
         survey_negatives.ensure(pairs.path, profile.seed, n_survey, workers)
         clock.lap("survey negatives")
-    fit = (lambda: _fit_baselines(pairs, profile)) if given.baselines is None else (lambda: given.baselines)
     found = forward.run(scorer, pairs, profile, baselines=fit, survey=survey, real=real, workers=workers)
     clock.lap("scores")
     counted = forward.Counted(scorer)
@@ -130,6 +133,7 @@ def evaluate(
     data |= {
         "survey_negatives": {
             "mock": bool(getattr(survey, "mock", True)),
+            "told": getattr(survey or own, "told", "as given"),
             "n": found.survey.num_rows,
             "proportions": _proportions(found.survey),
         },

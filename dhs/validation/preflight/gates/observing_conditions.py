@@ -42,8 +42,12 @@ def _survey(data) -> tuple | None:
     n = data.profile.preflight.n_survey
     if n < MIN_CLASS:
         return None
-    found = survey_negatives.read(data.pairs.path, data.profile.seed, (0, n), keep=False)
-    columns = [found[name] for name in ("psf_fwhm", "sky_sigma", "ra", "dec")]
+    maker = survey_negatives.Maker(data.pairs.path, data.profile.evaluate.survey_negatives)
+    n = maker.shares(n, 0)[0]
+    if n < MIN_CLASS:
+        return None
+    found = survey_negatives.looked_at(maker, data.profile.seed, n)
+    columns = [np.asarray(found[name], dtype=float) for name in ("psf_fwhm", "sky_sigma", "ra", "dec")]
     return *columns, np.array(found["host_id"], dtype=object)
 
 
@@ -62,7 +66,9 @@ def _comparisons(data) -> dict[str, tuple | str]:
     rng = keyed(data.profile.seed, Stream.SAMPLE, 1)
     survey = _survey(data)
     if survey is None:
-        out["positives against survey negatives"] = f"preflight.n_survey is below {MIN_CLASS}"
+        out["positives against survey negatives"] = (
+            f"fewer than {MIN_CLASS} of them (preflight.n_survey, or the folder)"
+        )
     else:
         some = np.sort(rng.permutation(np.flatnonzero(known))[: 4 * len(survey[-1])])
         both = [np.concatenate([x[some], y]) for x, y in zip((psf, sky, ra, dec, hosts), survey)]
