@@ -165,7 +165,9 @@ def _measured(found: forward.Found, scorer, pairs: Pairs, profile: Profile, surv
     operating = rates["tpr_at_fpr"][-1] if rates["tpr_at_fpr"] else None
     discrimination.recall_by_stratum(test, data["strata"], operating)
     weights = _population_weights(pairs, test)
-    complete, cells, model = survey_yield.completeness(test, survey_yield.mapped_at(test, rates["tpr_at_fpr"]), weights)
+    prior = str(pairs.manifest.get("config", {}).get("injection", {}).get("prior", "unknown")).replace("_", " ")
+    mapped = survey_yield.mapped_at(test, rates["tpr_at_fpr"])
+    complete, cells, model = survey_yield.completeness(test, mapped, weights, prior)
     clock.lap("completeness")
     data |= rates | {"completeness": complete}
     scored = Scored(test, val, apart, found, pairs, profile, rates["tpr_at_fpr"], weights)

@@ -124,7 +124,7 @@ def probe(x_first, x_second, group_first, group_second, *, seed: int = 0, n_perm
     held_out, clusters = _held_out(x, labels, folds), Clusters(group, classes=labels)
     auc = metrics.auroc(held_out, labels, group, n_bootstrap=N_BOOTSTRAP, seed=seed)
     error = clusters.error(metrics.auroc_influence(held_out, labels == 1, clusters.unit[0], auc.value))
-    spread = error[0] if error else None
+    spread = None if error is None else error[0]
     out = {"auc": auc, "spread": spread, "n_first": len(x_first), "n_second": len(x_second)}
     out["p_above"] = _p_above(auc.value - 0.5, spread, clusters.smallest)
     if not n_permutations:
