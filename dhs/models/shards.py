@@ -20,6 +20,7 @@ from dhs.engines import Engine, Progress
 from dhs.errors import DhsError, InputRefused, Refusal, UsageError
 from dhs.models.cpu_inference import give_back
 from dhs.models.decode import part_files, read_files
+from dhs.models.foreign.open import identity, open_scorer
 from dhs.models.score import HARD_COLUMNS, Scorer, host_mag_r, score_part, score_table
 from dhs.options import refuse_others, take
 
@@ -117,7 +118,7 @@ class _Work:
 def _open(checkpoint: str, precision: str, source, folder: str, core_mask_px: float | None) -> _Work:
     # One thread each, whoever runs it: sums in another order would change the last bits of a logit.
     torch.set_num_threads(1)
-    return _Work(Scorer(checkpoint, precision=precision), source, folder, core_mask_px)
+    return _Work(open_scorer(checkpoint, precision=precision), source, folder, core_mask_px)
 
 
 def _score_item(work: _Work, item: tuple) -> str:
@@ -200,13 +201,13 @@ def score_shards(
     refuse_others("score_shards", options, Scoring, Engine)
     if pairs is not None:
         work = [files for split in splits for files in part_files(pairs, split)]
-        identity = [list(splits), len(work), pairs.manifest.get("content_hash")]
+        inputs = [list(splits), len(work), pairs.manifest.get("content_hash")]
     else:
         work = _spans(hosts)
-        identity = [digest("\n".join(f"{r.host_id} {r.file} {r.row}" for r in hosts.refs)), digest(work)]
-    network = "" if scorer is not None else storage.sha256(checkpoint)
+        inputs = [digest("\n".join(f"{r.host_id} {r.file} {r.row}" for r in hosts.refs)), digest(work)]
+    network = "" if scorer is not None else identity(checkpoint)
     masked, precision = how.core_mask_px, how.precision
-    _claim(folder, {"inputs": identity, "core_mask_px": masked, "network": network, "precision": precision})
+    _claim(folder, {"inputs": inputs, "core_mask_px": masked, "network": network, "precision": precision})
     paths = [storage.join(folder, f"part-{number:06d}.parquet") for number in range(len(work))]
     mine = [n for n in range(len(work)) if n % how.shard[1] == how.shard[0] and not storage.exists(paths[n])]
     items = [(n, paths[n], work[n]) for n in mine]

@@ -18,6 +18,7 @@ from dhs.datasets import preregistration, reader
 from dhs.datasets.stamp_sets import by_pair
 from dhs.engines import Engine
 from dhs.errors import DhsError, UsageError
+from dhs.models.foreign.open import identity, open_scorer
 from dhs.models.score import NOT_FINITE_REMEDY, Scorer, refuse_other_network
 from dhs.models.shards import Scoring, score_shards
 from dhs.options import refuse_others, take
@@ -128,7 +129,7 @@ def score(
     if data_path is not None and (selection.host_catalogue or selection.host_select):
         raise UsageError("a catalogue and its cuts (--host-catalogue, --host-select) are for coadds (--cutouts)")
     profile = load_profile(profile)
-    network = scorer or Scorer(checkpoint, precision=how.precision)  # refuses a bad one before anything is written
+    network = scorer or open_scorer(checkpoint, precision=how.precision)  # refuses a bad one before anything is written
     calibrator, prevalence = _calibrator(evaluation, listing.prevalence, network)
     stem, hosts = str(out).removesuffix(".parquet"), None
     folder = f"{stem}.shards"
@@ -159,7 +160,7 @@ def score(
     about = {
         "dhs_n_scored": str(n),
         "dhs_prevalence": str(prevalence),
-        "dhs_checkpoint": storage.sha256(checkpoint) if scorer is None else "",
+        "dhs_checkpoint": identity(checkpoint) if scorer is None else "",
     }
     table = table.replace_schema_metadata(about)
     write_candidates(table, stem)
