@@ -12,6 +12,7 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from dhs.artefacts.parts import absent as absent
 from dhs.picture import colour
 
 BANDS = ("g", "r", "z")
