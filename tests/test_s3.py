@@ -134,7 +134,7 @@ def test_bricks_and_their_catalogue_on_s3_give_the_same_stamps(store, tmp_path):
     assert [r.host_id for r in remote.refs] == [r.host_id for r in local.refs]
     for i in range(3):
         assert np.array_equal(remote.read(i).image, local.read(i).image)
-    assert remote.bricks_opened == 1
+    assert remote.opened.opened == 1
 
 
 def test_files_are_copied_both_ways_and_whole(store, tmp_path):

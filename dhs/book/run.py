@@ -144,8 +144,7 @@ class Run:
 
     def preflight(self):
         """The gates; see `dhs.preflight`."""
-        from dhs.validation.preflight import preflight
-        from dhs.validation.preflight.preflight import PreflightReport
+        from dhs.validation.preflight.preflight import PreflightReport, preflight
 
         self.inject()
         return self._do(
@@ -211,8 +210,7 @@ class Run:
 
     def real_lenses(self):
         """Scores of real lenses; see `dhs.real_lenses`."""
-        from dhs.validation.real_lenses import real_lenses
-        from dhs.validation.real_lenses.real_lenses import RealLenses
+        from dhs.validation.real_lenses.real_lenses import RealLenses, real_lenses
 
         self.evaluate()
         return self._do(
@@ -223,8 +221,7 @@ class Run:
 
     def signoff(self):
         """GO, CONDITIONAL-GO or NO-GO; see `dhs.signoff`."""
-        from dhs.validation.signoff import signoff
-        from dhs.validation.signoff.signoff import SignOff
+        from dhs.validation.signoff.signoff import SignOff, signoff
 
         self.preflight()
         self.real_lenses()

@@ -45,15 +45,15 @@ def already_done(out: str, identity: str, maker: dict, resume: bool) -> bool:
     return False
 
 
-def keep_hosts(hosts, out: str) -> str | None:
-    """Write the index of hosts that were opened, once, and return its path; mock hosts need none.
+def keep_hosts(hosts: Hosts, out: str) -> str | None:
+    """Write the index of hosts that were opened, once, and return its path; hosts made from the seed need none.
 
     Raises
     ------
     DhsError
         The hosts are not those the run began with.
     """
-    if not isinstance(hosts, Hosts):
+    if hosts.made:
         return None
     path, data = storage.join(out, "hosts.parquet"), storage.table_bytes(index_table(hosts))
     if not storage.exists(path):

@@ -151,7 +151,7 @@ def score_shards(
 ) -> list[str]:
     """Score a host set or a pairs data set into ``folder/part-*.parquet``; finished parts are not done again.
 
-    Hosts in coadds are taken brick by brick (`dhs.survey.hosts.coadd_hosts` sorts them so): a part holds whole bricks.
+    Hosts in coadds are taken brick by brick (the reader sorts them so): a part holds whole bricks.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""`open_hosts`: host galaxies, mock, from cutouts or cut out of survey coadds, checked before a run starts."""
+"""`open_hosts`: host galaxies, mock or real, found by the reader that claims them and checked before a run starts."""
 
 from __future__ import annotations
 
@@ -12,14 +12,10 @@ import pyarrow as pa
 from dhs import storage
 from dhs.config import HostsConfig
 from dhs.errors import DhsError, InputRefused, Refusal
-from dhs.survey.hosts.coadd_hosts import survey_refs
-from dhs.survey.hosts.coadds import BrickRefused, Coadds
-from dhs.survey.hosts.cutouts import SUFFIXES, read_cutout
-from dhs.survey.hosts.record import HostRef, HostSet
+from dhs.survey.hosts.record import Found, HostReader, HostRef, HostSet, host_reader
 from dhs.survey.hosts.selection import DUPLICATE_ARCSEC, duplicates, near_lenses
 from dhs.survey.hosts.stamp import HostStamp
 from dhs.survey.lenses.catalogues import known_lenses
-from dhs.survey.mock.hosts import MockHosts
 
 __all__ = ["HostRef", "HostSet", "Hosts", "index_table", "open_hosts"]
 
@@ -29,30 +25,34 @@ INDEX_SCHEMA = pa.schema([(f.name, _TYPES[f.type]) for f in fields(HostRef)])
 
 
 class Hosts:
-    """Cutout files, or positions in survey coadds, as hosts; a `dhs.survey.hosts.record.HostSet`.
+    """Hosts of whatever kind, found and read by one `HostReader`; a `dhs.survey.hosts.record.HostSet`.
 
     Attributes
     ----------
-    kind : {"folder", "file", "bricks"}
+    reader : str
+        Name of the reader.
+    kind : str
+        ``folder``, ``file``, ``bricks``, ``mock``, or what another reader calls its own.
     spec : str
+    seed : int
     mock : bool
-        The cutouts were written by the mock generator.
+        The hosts are made up, or were written by the mock generator.
+    made : bool
+        They are made from the seed: no index of them need be kept.
     refs : list of HostRef
     refusals : list of Refusal
         Met on opening.
     known_lens_catalogue : str or None
     selection : dict or None
         How hosts were chosen from a survey catalogue, cut by cut, and how they compare with real deflectors.
-    bricks_opened : int
-        How often this object opened a brick; reading in the order of bricks opens each once.
     """
 
-    def __init__(self, kind, spec, refs, refusals=(), mock=False, known_lens_catalogue=None, selection=None):
-        self.kind, self.spec, self.mock = kind, spec, mock
-        self.refs, self.refusals = list(refs), list(refusals)
-        self.known_lens_catalogue, self.selection = known_lens_catalogue, selection
-        self.bricks_opened = 0
-        self._brick: tuple[str, Coadds | BrickRefused] | None = None
+    def __init__(self, reader: str, spec: str, seed: int, found: Found, known_lens_catalogue: str | None = None):
+        self.reader, self.spec, self.seed = reader, spec, seed
+        self.kind, self.mock, self.made = found.kind or reader, found.mock, found.made
+        self.refs, self.refusals, self.selection = list(found.refs), list(found.refusals), found.selection
+        self.known_lens_catalogue = known_lens_catalogue
+        self._opened: HostReader | None = None
 
     def __len__(self) -> int:
         return len(self.refs)
@@ -65,54 +65,51 @@ class Hosts:
         InputRefused
             The stamp can't be used; of a folder of cutouts such files were already left out on opening.
         """
-        ref = self.refs[i]
-        stamp = self._cut(ref) if self.kind == "bricks" else replace(read_cutout(ref.file), host_id=ref.host_id)
+        ref, stamp = self.refs[i], self.opened.read(self.refs[i])
         if ref.known_lens:
             stamp = replace(stamp, flags=tuple(sorted({*stamp.flags, "host_is_candidate"})))
         return stamp
 
-    def _cut(self, ref: HostRef) -> HostStamp:
-        if self._brick is None or self._brick[0] != ref.brickname:
-            self.bricks_opened += 1
-            try:
-                self._brick = (ref.brickname, Coadds(self.spec, ref.brickname))
-            except BrickRefused as error:
-                self._brick = (ref.brickname, error)
-        coadds = self._brick[1]
-        if isinstance(coadds, BrickRefused):
-            raise InputRefused(Refusal(ref.host_id, ref.file, ref.row, "host", coadds.code, str(coadds), coadds.remedy))
-        return coadds.stamp(ref)
+    @property
+    def opened(self) -> HostReader:
+        """The reader, made at first use in each process."""
+        if self._opened is None:
+            self._opened = host_reader[self.reader](self.spec, self.seed)
+        return self._opened
 
     def __getstate__(self) -> dict:
-        return {**self.__dict__, "_brick": None}
+        return {**self.__dict__, "_opened": None}
 
 
 def index_table(hosts: Hosts) -> pa.Table:
     """The references of hosts with what the set is: from it a worker opens the set without looking at every file."""
     rows = [asdict(ref) for ref in hosts.refs]
-    told = ("kind", "spec", "mock", "known_lens_catalogue", "selection")
+    told = ("reader", "kind", "spec", "seed", "mock", "known_lens_catalogue", "selection")
     meta = {INDEX_KEY: json.dumps({name: getattr(hosts, name) for name in told}, sort_keys=True).encode()}
     return pa.Table.from_pylist(rows, schema=INDEX_SCHEMA).replace_schema_metadata(meta)
 
 
 def _read_index(path: str) -> Hosts:
     table = storage.read_table(path)
-    return Hosts(refs=[HostRef(**row) for row in table.to_pylist()], **json.loads(table.schema.metadata[INDEX_KEY]))
+    told = json.loads(table.schema.metadata[INDEX_KEY])
+    refs = [HostRef(**row) for row in table.to_pylist()]
+    found = Found(refs, mock=told["mock"], selection=told["selection"], kind=told["kind"])
+    return Hosts(told["reader"], told["spec"], told["seed"], found, told["known_lens_catalogue"])
 
 
-def _scan(files: list[str]) -> tuple[list[HostRef], list[Refusal], bool]:
-    """References of the usable cutouts, what was refused, and whether they are mock."""
-    refs, refusals, mock = [], [], False
-    for file in files:
-        try:
-            s = read_cutout(file)
-        except InputRefused as error:
-            refusals.append(error.refusal)
-            continue
-        # A folder of written mocks is mock, whatever it is called.
-        mock |= "mock" in s.flags
-        refs.append(HostRef(s.host_id, s.ra, s.dec, s.brickname, s.brick_ra, s.brick_dec, s.file, s.row, s.z_phot))
-    return refs, refusals, mock
+def reader_of(config: HostsConfig) -> str:
+    """Name of the reader that claims a configuration: those of other packages are asked first.
+
+    Raises
+    ------
+    DhsError
+        No reader claims it.
+    """
+    asked = sorted(host_reader, key=lambda name: not host_reader.origin(name))
+    name = next((name for name in asked if host_reader[name].claims(config)), None)
+    if name is None:
+        raise DhsError(f"{config.spec}: no way to read hosts from it. There are readers {sorted(host_reader)}.")
+    return name
 
 
 def _refusal(ref, code: str, message: str, remedy: str) -> Refusal:
@@ -146,22 +143,6 @@ def _without_lenses(refs, refusals, catalogue, config: HostsConfig) -> list[Host
     return [r for i, r in enumerate(refs) if i not in near]
 
 
-def _cutout_files(spec: str, single: bool) -> list[str]:
-    if not storage.exists(spec):
-        raise DhsError(
-            f"{spec}: no such file or folder. Give `mock`, a folder of cutouts, one cutout file, or a folder that "
-            "holds the survey's coadd/."
-        )
-    if single:
-        return [spec]
-    files = storage.list_files(spec, SUFFIXES)
-    if not files:
-        raise DhsError(
-            f"{spec}: holds no cutouts. Put files ending in {', '.join(SUFFIXES)} there, or a survey's coadd/."
-        )
-    return files
-
-
 def _not_one(spec: str, n: int, single: bool, refusals: list[Refusal]) -> DhsError:
     if single:
         return InputRefused(refusals[0])
@@ -181,7 +162,7 @@ def open_hosts(config: HostsConfig, seed: int, index: str | None = None) -> Host
     config : HostsConfig
         ``spec``: ``mock``, a folder of cutouts, one cutout file, or a folder that holds the survey's ``coadd/``.
     seed : int
-        Of mock hosts.
+        Of made-up hosts.
     index : str, optional
         File that holds an `index_table`: hosts that were opened before, taken as they were found then.
 
@@ -194,27 +175,23 @@ def open_hosts(config: HostsConfig, seed: int, index: str | None = None) -> Host
     Raises
     ------
     DhsError
-        No such file or folder, nothing left after the cuts, or an unusable catalogue.
+        No reader claims the configuration, nothing is left after the cuts, or a catalogue is unusable.
     InputRefused
         ``spec`` is one file, and it is refused.
     """
-    if config.spec == "mock":
-        return MockHosts(config.n_mock, seed)
     if index is not None:
         return _read_index(index)
-    single = config.spec.endswith(SUFFIXES)
-    lenses, selection, mock = known_lenses(config.known_lenses), None, False
-    if not single and (config.catalogue or storage.exists(storage.join(config.spec, "coadd"))):
-        kind = "bricks"
-        refs, refusals, selection = survey_refs(config)
-    else:
-        kind = "file" if single else "folder"
-        refs, refusals, mock = _scan(_cutout_files(config.spec, single))
-    n = len(refs) + len(refusals)
-    refs = _without_duplicates(refs, refusals)
-    if not mock:
+    name = reader_of(config)
+    found = host_reader[name](config.spec, seed).find(config)
+    if found.made:
+        return Hosts(name, config.spec, seed, found)
+    lenses = known_lenses(config.known_lenses)
+    refusals = list(found.refusals)
+    n = len(found.refs) + len(refusals)
+    refs = _without_duplicates(found.refs, refusals)
+    if not found.mock:
         refs = _without_lenses(refs, refusals, lenses, config)
     if not refs:
-        raise _not_one(config.spec, n, single, refusals)
+        raise _not_one(config.spec, n, found.kind == "file", refusals)
     label = None if lenses is None else f"{lenses.label} ({len(lenses)} rows)"
-    return Hosts(kind, config.spec, refs, refusals, mock, label, selection)
+    return Hosts(name, config.spec, seed, replace(found, refs=refs, refusals=refusals), label)

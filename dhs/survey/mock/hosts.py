@@ -250,33 +250,14 @@ def mock_refs(seed: int, n: int, name=host_id) -> list[HostRef]:
     ]
 
 
-class MockHosts:
-    """Mock hosts, made when they are read; a `dhs.survey.hosts.record.HostSet`.
+def index_of(name: str) -> int:
+    """Which mock a host id is of."""
+    return int(name.rsplit("-", 1)[1])
 
-    Host i is the same for every n and in whatever order hosts are read.
 
-    Parameters
-    ----------
-    n : int
-    seed : int
-    """
-
-    kind = spec = "mock"
-    mock = True
-    known_lens_catalogue = selection = None
-
-    def __init__(self, n: int, seed: int):
-        self.n, self.seed = n, seed
-        self.refs = mock_refs(seed, n)
-        self.refusals: list = []
-
-    def __len__(self) -> int:
-        return self.n
-
-    def read(self, i: int) -> HostStamp:
-        """Mock host i, through the same reader as a real one."""
-        ref = self.refs[i]
-        return read_npz(mock_npz(self.seed, i, ref.ra, ref.dec), ref.host_id)
+def mock_host(seed: int, index: int, ref: HostRef) -> HostStamp:
+    """Mock host of an index, through the same reader as a real one; the same in whatever order hosts are made."""
+    return read_npz(mock_npz(seed, index, ref.ra, ref.dec), ref.host_id)
 
 
 def write_mock_hosts(folder: str | Path, n: int, seed: int) -> list[str]:

@@ -135,7 +135,7 @@ def test_hosts_in_bricks_are_sorted_and_each_brick_is_opened_once(tmp_path):
     assert (hosts.kind, hosts.mock, len(hosts)) == ("bricks", False, 12)
     assert [r.brickname for r in hosts.refs] == sorted(r.brickname for r in hosts.refs)
     assert len({hosts.read(i).host_id for i in range(12)}) == 12
-    assert hosts.bricks_opened == len({r.brickname for r in hosts.refs}) == 3
+    assert hosts.opened.opened == len({r.brickname for r in hosts.refs}) == 3
 
 
 def test_a_broken_brick_costs_its_own_hosts_alone(tmp_path):
@@ -149,7 +149,7 @@ def test_a_broken_brick_costs_its_own_hosts_alone(tmp_path):
         else:
             with pytest.raises(InputRefused, match="missing_band"):
                 hosts.read(i)
-    assert hosts.bricks_opened == 2, "a brick that can't be opened is not tried again for each of its hosts"
+    assert hosts.opened.opened == 2, "a brick that can't be opened is not tried again for each of its hosts"
 
 
 def test_a_folder_without_bricks_is_refused(tmp_path):

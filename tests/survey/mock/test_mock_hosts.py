@@ -10,12 +10,13 @@ from astropy.cosmology import FlatLambdaCDM
 from cutout_samples import DATA, needs_data
 from scipy.stats import ks_2samp, spearmanr
 
+from dhs.config import HostsConfig
 from dhs.errors import DhsError
 from dhs.survey import facts, sky
 from dhs.survey.bricks import brick
+from dhs.survey.hosts.open import open_hosts
 from dhs.survey.mock import hosts as mock
 from dhs.survey.mock.deflectors import Deflectors, deflector_rows, deflectors, fit_deflectors
-from dhs.survey.mock.hosts import MockHosts
 from dhs.survey.mock.negatives import PROPORTIONS, SurveyNegatives
 from dhs.survey.mock.scene import Scene, map_grid
 from dhs.survey.psf import intrinsic_fwhm
@@ -155,20 +156,24 @@ def test_mock_population_matches_the_catalogue():
 # -------------------------------------------------------------------------------------------------------------- hosts
 
 
+def mocks(n, seed):
+    return open_hosts(HostsConfig(spec="mock", n_mock=n), seed)
+
+
 @pytest.fixture(scope="module")
 def sample():
-    hosts = MockHosts(150, 11)
+    hosts = mocks(150, 11)
     return hosts, [hosts.read(i) for i in range(150)]
 
 
 def test_host_is_the_same_for_every_n_and_order(sample):
     _, stamps = sample
-    again = MockHosts(40, 11)
+    again = mocks(40, 11)
     for i in (33, 2, 33):
         stamp = again.read(i)
         assert (stamp.image == stamps[i].image).all() and stamp.host_id == stamps[i].host_id
         assert (stamp.ra, stamp.e1, stamp.z_phot) == (stamps[i].ra, stamps[i].e1, stamps[i].z_phot)
-    assert not (MockHosts(3, 12).read(2).image == stamps[2].image).all()
+    assert not (mocks(3, 12).read(2).image == stamps[2].image).all()
 
 
 def test_references_agree_with_the_stamps(sample):

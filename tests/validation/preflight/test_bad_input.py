@@ -7,9 +7,8 @@ from planted_pairs import write
 
 from dhs.datasets.schema import SCHEMA_VERSION
 from dhs.errors import DhsError
-from dhs.validation.preflight import preflight
 from dhs.validation.preflight.gate import run_gates
-from dhs.validation.preflight.preflight import collect
+from dhs.validation.preflight.preflight import collect, preflight
 
 
 @pytest.fixture

@@ -11,10 +11,9 @@ from dhs.datasets import survey_negatives
 from dhs.errors import DhsError
 from dhs.injection.expected_arc import expected_arc, radius_map
 from dhs.stats.crossfit import cross_fit
-from dhs.validation.preflight import preflight
 from dhs.validation.preflight.gate import REGISTRY, decide, registered, run_gates
 from dhs.validation.preflight.gates import leakage
-from dhs.validation.preflight.preflight import collect
+from dhs.validation.preflight.preflight import collect, preflight
 
 RADIUS = radius_map()
 

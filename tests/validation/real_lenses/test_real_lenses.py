@@ -13,8 +13,7 @@ from dhs.config import load_profile
 from dhs.errors import DhsError, InputRefused, Refusal
 from dhs.models.score import score_table
 from dhs.survey.hosts.stamp import HostStamp
-from dhs.validation.real_lenses import real_lenses
-from dhs.validation.real_lenses.real_lenses import FAINT_PEAK, RealLenses, _open, brightest_feature
+from dhs.validation.real_lenses.real_lenses import FAINT_PEAK, RealLenses, _open, brightest_feature, real_lenses
 
 DATA = os.environ.get("DHS_DATA_DIR")
 needs_data = pytest.mark.skipif(not DATA, reason="the real stamps need DHS_DATA_DIR")

@@ -7,9 +7,8 @@ import pytest
 from dhs import storage
 from dhs.config import digest
 from dhs.errors import DhsError
-from dhs.validation.signoff import signoff
 from dhs.validation.signoff.artefacts import MISSING, lookup, projected
-from dhs.validation.signoff.signoff import SignOff, load_rules
+from dhs.validation.signoff.signoff import SignOff, load_rules, signoff
 
 
 def metric(value, low=None, high=None):

@@ -1,4 +1,4 @@
-"""Hosts in survey coadds: targets of a catalogue, each with the brick it lies in."""
+"""``bricks``: hosts in survey coadds, targets of a catalogue, each with the brick it lies in."""
 
 from __future__ import annotations
 
@@ -6,10 +6,50 @@ import numpy as np
 
 from dhs import storage
 from dhs.config import HostsConfig
-from dhs.errors import DhsError, Refusal
+from dhs.errors import DhsError, InputRefused, Refusal
 from dhs.survey.bricks import bricks
 from dhs.survey.hosts import selection, targets
-from dhs.survey.hosts.record import HostRef
+from dhs.survey.hosts.coadds import BrickRefused, Coadds
+from dhs.survey.hosts.cutouts import SUFFIXES
+from dhs.survey.hosts.record import Found, HostRef, host_reader
+from dhs.survey.hosts.stamp import HostStamp
+
+
+@host_reader("bricks")
+class BrickReader:
+    """``spec`` is a folder that holds ``coadd/``; hosts read in the order of bricks open each once.
+
+    Attributes
+    ----------
+    opened : int
+        How often a brick was opened.
+    """
+
+    def __init__(self, spec: str, seed: int):
+        self.spec, self.opened = spec, 0
+        self._brick: tuple[str, Coadds | BrickRefused] | None = None
+
+    @staticmethod
+    def claims(config: HostsConfig) -> bool:
+        if config.spec == "mock" or config.spec.endswith(SUFFIXES):
+            return False
+        return bool(config.catalogue) or storage.exists(storage.join(config.spec, "coadd"))
+
+    def find(self, config: HostsConfig) -> Found:
+        refs, refusals, chosen = survey_refs(config)
+        return Found(refs, refusals, selection=chosen)
+
+    def read(self, ref: HostRef) -> HostStamp:
+        if self._brick is None or self._brick[0] != ref.brickname:
+            self.opened += 1
+            try:
+                self._brick = (ref.brickname, Coadds(self.spec, ref.brickname))
+            except BrickRefused as error:
+                self._brick = (ref.brickname, error)
+        coadds = self._brick[1]
+        if isinstance(coadds, BrickRefused):
+            raise InputRefused(Refusal(ref.host_id, ref.file, ref.row, "host", coadds.code, str(coadds), coadds.remedy))
+        return coadds.stamp(ref)
 
 
 def survey_refs(config: HostsConfig) -> tuple[list[HostRef], list[Refusal], dict]:

@@ -1,0 +1,56 @@
+"""``cutouts``: a folder of cutout files, npz and FITS side by side, or one of them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from dhs import storage
+from dhs.config import HostsConfig
+from dhs.errors import DhsError, InputRefused
+from dhs.survey.hosts.cutouts import SUFFIXES, read_cutout
+from dhs.survey.hosts.record import Found, HostRef, host_reader
+from dhs.survey.hosts.stamp import HostStamp
+
+
+@host_reader("cutouts")
+class CutoutReader:
+    """``spec`` is a file that ends like a cutout, or any other folder: each file is read once, to be checked."""
+
+    def __init__(self, spec: str, seed: int):
+        self.spec = spec
+
+    @staticmethod
+    def claims(config: HostsConfig) -> bool:
+        # Where nothing else claims it: `find` says what is wrong with a path that holds no cutouts.
+        return config.spec != "mock"
+
+    def find(self, config: HostsConfig) -> Found:
+        refs, refusals, mock = [], [], False
+        for file in self._files():
+            try:
+                s = read_cutout(file)
+            except InputRefused as error:
+                refusals.append(error.refusal)
+                continue
+            # A folder of written mocks is mock, whatever it is called.
+            mock |= "mock" in s.flags
+            refs.append(HostRef(s.host_id, s.ra, s.dec, s.brickname, s.brick_ra, s.brick_dec, s.file, s.row, s.z_phot))
+        return Found(refs, refusals, mock, kind="file" if self.spec.endswith(SUFFIXES) else "folder")
+
+    def read(self, ref: HostRef) -> HostStamp:
+        return replace(read_cutout(ref.file), host_id=ref.host_id)
+
+    def _files(self) -> list[str]:
+        if not storage.exists(self.spec):
+            raise DhsError(
+                f"{self.spec}: no such file or folder. Give `mock`, a folder of cutouts, one cutout file, or a folder "
+                "that holds the survey's coadd/."
+            )
+        if self.spec.endswith(SUFFIXES):
+            return [self.spec]
+        files = storage.list_files(self.spec, SUFFIXES)
+        if not files:
+            raise DhsError(
+                f"{self.spec}: holds no cutouts. Put files ending in {', '.join(SUFFIXES)} there, or a survey's coadd/."
+            )
+        return files
