@@ -61,6 +61,12 @@ def make(path: str, seed: int, number: int) -> pa.Table | None:
     return table
 
 
+def table(path: str, seed: int, number: int) -> pa.Table:
+    """Part ``number`` of a data set's survey negatives as it is stored, columns of `SCHEMA`; made where it is not."""
+    made = make(path, seed, number)
+    return storage.read_table(_file(path, seed, number)) if made is None else made
+
+
 def _is_there(file: str) -> bool:
     """Whether a part is whole, and made by this code."""
     if not storage.exists(file):
@@ -99,14 +105,13 @@ def read(path: str, seed: int, span: tuple[int, int]) -> dict:
     start, stop = span
     tables = []
     for number in range(start // PART, n_parts(stop)):
-        table, first = make(path, seed, number), number * PART
-        table = storage.read_table(_file(path, seed, number)) if table is None else table
-        tables.append(table.slice(max(start - first, 0), min(stop - first, PART) - max(start - first, 0)))
-    table = pa.concat_tables(tables) if tables else SCHEMA.empty_table()
+        part, first = table(path, seed, number), number * PART
+        tables.append(part.slice(max(start - first, 0), min(stop - first, PART) - max(start - first, 0)))
+    whole = pa.concat_tables(tables) if tables else SCHEMA.empty_table()
     return {
-        "images": images(table["image"]),
-        "host_id": table["host_id"].to_pylist(),
-        "kind": table["kind"].to_pylist(),
-        "psf_fwhm": per_band(table, "psf_fwhm", "_arcsec").astype(np.float32),
-        "sky_sigma": per_band(table, "sky_sigma").astype(np.float32),
+        "images": images(whole["image"]),
+        "host_id": whole["host_id"].to_pylist(),
+        "kind": whole["kind"].to_pylist(),
+        "psf_fwhm": per_band(whole, "psf_fwhm", "_arcsec").astype(np.float32),
+        "sky_sigma": per_band(whole, "sky_sigma").astype(np.float32),
     }
