@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pyarrow as pa
@@ -20,7 +20,8 @@ from dhs.models.decode import SIGMAS, part_files
 
 PIXELS = int(np.prod(STAMP_SHAPE))
 AHEAD = 32  # files read at a time, before their images go to the device
-SCALARS = ("pair_id", "host_id", "theta_e_arcsec", "psf_fwhm_r_arcsec", *SIGMAS, "gain_g", "gain_r", "gain_z")
+FWHM = "psf_fwhm_r_arcsec"
+SCALARS = ("pair_id", "host_id", "theta_e_arcsec", FWHM, *SIGMAS, "gain_g", "gain_r", "gain_z")
 HARD_SCALARS = ("pair_id", "kind")
 
 
@@ -49,6 +50,13 @@ class Images:
         self.high[rows].copy_(torch.from_numpy(images.high.reshape(-1, PIXELS)))
         self.zero[rows].copy_(torch.from_numpy(images.zero))
         self.step[rows].copy_(torch.from_numpy(images.step))
+
+    def followed_by(self, more: Images) -> Images:
+        """These images and then others."""
+        out = Images(0, self.low.device)
+        for name in ("low", "high", "zero", "step"):
+            setattr(out, name, torch.cat([getattr(self, name), getattr(more, name)]))
+        return out
 
     def take(self, rows: torch.Tensor) -> torch.Tensor:
         """Decoded images of some rows: what `dhs.encoding.decode` gives, to the bit.
@@ -117,9 +125,7 @@ class Bank:
         """Of the images on the device."""
         return sum(t.nbytes for i in (self.base, self.light) for t in (i.low, i.high))
 
-    def stamps(
-        self, base: torch.Tensor, light: torch.Tensor, generator: torch.Generator | None = None
-    ) -> torch.Tensor:
+    def stamps(self, base: torch.Tensor, light: torch.Tensor, generator: torch.Generator | None = None) -> torch.Tensor:
         """Stamps: base + light + the light's shot noise, drawn now.
 
         Parameters
@@ -165,7 +171,6 @@ def load(
     split: str,
     device: torch.device,
     *,
-    survey: tuple[int, int] = (0, 0),
     columns: Sequence[str] = SCALARS,
     workers: int = 8,
 ) -> Bank:
@@ -177,8 +182,6 @@ def load(
         Stored encoded.
     split : str
     device : torch.device
-    survey : (int, int)
-        Seed of survey negatives, and how many of them to put beside the pairs.
     columns : sequence of str
         Kept of the pairs.
     workers : int
@@ -195,7 +198,7 @@ def load(
         n, m = (sum(c[k] for c in counts) for k in (0, 1))
         if not n:
             raise DhsError(f"{pairs.path}: split {split!r} has no pair. Make a larger data set (--n-pairs).")
-        base, light = Images(n + survey[1], device), Images(n + m, device)
+        base, light = Images(n, device), Images(n + m, device)
         tables, hard_tables, at, hard_at = [], [], 0, n
         for control, arc, hard, table, hard_table in _ahead(pool, lambda f: _read(f, columns), files):
             base.put(at, control)
@@ -204,13 +207,42 @@ def load(
             at, hard_at = at + len(control.low), hard_at + len(hard.low)
             tables.append(table)
             hard_tables.append(hard_table)
-        sigma = [np.empty((0, 3), np.float32)]
-        parts = range(survey_negatives.n_parts(survey[1]))
-        for number, (images, its) in enumerate(_ahead(pool, lambda k: _survey(pairs.path, survey, k), parts)):
-            base.put(n + number * survey_negatives.PART, images)
+    return _bank(pa.concat_tables(tables), pa.concat_tables(hard_tables), base, light)
+
+
+def with_survey(bank: Bank, path: str, survey: tuple[int, int], workers: int = 8) -> Bank:
+    """The same bank with survey negatives beside its pairs.
+
+    Parameters
+    ----------
+    bank : Bank
+        Of pairs alone.
+    path : str
+        Folder of the data set.
+    survey : (int, int)
+        Seed of the negatives, and how many.
+    workers : int
+        Threads.
+    """
+    seed, n = survey
+    more, sigma = Images(n, bank.device), [np.empty((0, 3), np.float32)]
+    parts = range(survey_negatives.n_parts(n))
+    with ThreadPoolExecutor(workers) as pool:
+        for number, (images, its) in enumerate(_ahead(pool, lambda k: _survey(path, survey, k), parts)):
+            more.put(number * survey_negatives.PART, images)
             sigma.append(its)
-    scalars, hard_scalars = pa.concat_tables(tables), pa.concat_tables(hard_tables)
-    return _bank(scalars, hard_scalars, base, light, np.concatenate(sigma))
+
+    def beside(mine: torch.Tensor, value: float) -> torch.Tensor:
+        return torch.cat([mine, mine.new_full((n, *mine.shape[1:]), value)])
+
+    return replace(
+        bank,
+        base=bank.base.followed_by(more),
+        gain=beside(bank.gain, INFINITE_GAIN),
+        sky_sigma=torch.cat([bank.sky_sigma, torch.from_numpy(np.concatenate(sigma)).to(bank.device)]),
+        theta_e=beside(bank.theta_e, float("nan")),
+        psf_fwhm=beside(bank.psf_fwhm, float("nan")),
+    )
 
 
 def _ahead(pool: ThreadPoolExecutor, function: Callable, items: Sequence) -> Iterator:
@@ -264,23 +296,15 @@ def _survey(path: str, survey: tuple[int, int], number: int) -> tuple[Integers, 
     return _integers(table["image"], f"{path}, survey negatives {number}"), sigma
 
 
-def _bank(scalars: pa.Table, hard_scalars: pa.Table, base: Images, light: Images, survey_sigma: np.ndarray) -> Bank:
-    device, n, s = base.low.device, scalars.num_rows, len(survey_sigma)
+def _bank(scalars: pa.Table, hard_scalars: pa.Table, base: Images, light: Images) -> Bank:
+    device, n = base.low.device, scalars.num_rows
     ids, of = scalars["pair_id"].to_numpy(), hard_scalars["pair_id"].to_numpy()
     order = np.argsort(ids, kind="stable")
     place = order[np.minimum(np.searchsorted(ids[order], of), n - 1)]
     if (ids[place] != of).any() or (np.diff(place) < 0).any():
         raise DhsError("a hard negative is not where its pair is. Make the data set again.")
     count = np.bincount(place, minlength=n)
-    first = n + np.cumsum(count) - count
-
-    def on(values: np.ndarray) -> torch.Tensor:
-        return torch.from_numpy(np.ascontiguousarray(values)).to(device)
-
-    def column(name: str) -> np.ndarray:
-        return np.concatenate([scalars[name].to_numpy().astype(np.float32), np.full(s, np.nan, np.float32)])
-
-    gain = np.concatenate([reader.per_band(scalars, "gain"), np.full((s, 3), INFINITE_GAIN)]).astype(np.float32)
-    sigma = np.concatenate([reader.per_band(scalars, "sky_sigma"), survey_sigma]).astype(np.float32)
-    theta_e, psf_fwhm = column("theta_e_arcsec"), column("psf_fwhm_r_arcsec")
-    return Bank(scalars, hard_scalars, base, light, *map(on, (gain, sigma, theta_e, psf_fwhm, first, count)))
+    gain, sigma = (reader.per_band(scalars, name).astype(np.float32) for name in ("gain", "sky_sigma"))
+    theta_e, psf_fwhm = (scalars[name].to_numpy().astype(np.float32) for name in ("theta_e_arcsec", FWHM))
+    columns = (gain, sigma, theta_e, psf_fwhm, n + np.cumsum(count) - count, count)
+    return Bank(scalars, hard_scalars, base, light, *(torch.tensor(c, device=device) for c in columns))

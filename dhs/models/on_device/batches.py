@@ -67,9 +67,7 @@ class Batches:
         Expected fraction of the negatives that are hard: ``hard_negative_ratio`` where there are enough.
     """
 
-    def __init__(
-        self, bank: Bank, config: TrainConfig, seed: int, survey_share: float = 0.0, steps_together: int = 32
-    ):
+    def __init__(self, bank: Bank, config: TrainConfig, seed: int, survey_share: float = 0.0, steps_together: int = 32):
         self.bank, self.config, self.seed, self.together = bank, config, seed, steps_together
         self.preprocess = Preprocess.from_config(config)
         self.pairs_a_step = min(config.batch_size // 2, len(bank))

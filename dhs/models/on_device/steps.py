@@ -8,7 +8,11 @@ from __future__ import annotations
 
 import copy
 import logging
+import signal
+import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import torch
@@ -18,6 +22,7 @@ log = logging.getLogger(__name__)
 
 WARM_UP = 11  # steps before a capture: kernels are chosen in them, and memory found
 TIMED = 50
+PATIENCE_S = 120.0  # with one way: a compiler that hangs must not take a run with it
 WAYS = ("captured", "compiled and captured", "plain")
 
 
@@ -204,8 +209,9 @@ def fastest(
             continue
         state.network.train()
         try:
-            steps = Steps(state, shape, dtype, way)
-            times[way] = _timed(steps, rate)
+            with _at_most(PATIENCE_S):
+                steps = Steps(state, shape, dtype, way)
+                times[way] = _timed(steps, rate)
         except Exception as error:  # a compiler that is not there, a capture that is refused: another way remains
             log.warning("%s steps do not run here: %s", way, error)
             times[way] = f"{type(error).__name__}: {error}"[:300]
@@ -231,3 +237,22 @@ def _timed(steps: Steps, rate: torch.Tensor) -> float:
         steps.step(images, label, rate)
     torch.cuda.synchronize()
     return (time.perf_counter() - start) / TIMED
+
+
+@contextmanager
+def _at_most(seconds: float) -> Iterator[None]:
+    """Raise `TimeoutError` in what takes longer; in the main thread, elsewhere nothing is watched."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def stop(*_):
+        raise TimeoutError(f"not done in {seconds:.0f} s")
+
+    before = signal.signal(signal.SIGALRM, stop)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)

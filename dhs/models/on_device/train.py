@@ -59,12 +59,13 @@ class Recipe:
 
 @dataclass
 class Prepared:
-    """A network ready for its first step: `prepare`."""
+    """A network ready for its first step: `prepare`. It serves one run after the other; each begins with ``first``."""
 
     state: State
     steps: Steps
     weights: str
     seconds_a_step: dict[str, float | str]
+    first: dict[str, torch.Tensor]
 
 
 def prepare(recipe: Recipe, device: torch.device, batch: int) -> Prepared:
@@ -76,8 +77,9 @@ def prepare(recipe: Recipe, device: torch.device, batch: int) -> Prepared:
     network = network.to(device, memory_format=torch.channels_last).train()
     state = State.of(network, config.weight_decay, recipe.decay)
     dtype = torch.float32 if config.precision == "float32" else torch.bfloat16
+    first = {k: v.clone() for k, v in state.tensors().items()}
     steps, times = fastest(state, (batch, channels, 64, 64), dtype)
-    return Prepared(state, steps, weights, times)
+    return Prepared(state, steps, weights, times, first)
 
 
 def forward(network: torch.nn.Module, images: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
@@ -328,6 +330,7 @@ class Run:
 
     def _restore(self) -> None:
         if not storage.exists(self.path("last")):
+            self.state.load(self.prepared.first)
             return
         state = checkpoints.load(self.path("last"))
         mine = self.config.model_dump(mode="json")
