@@ -5,18 +5,19 @@
 One command, from nothing to a results file: pairs are injected on the machine's own cores (`dhs.inject`), while steps
 are compiled, captured and timed; the train and validation splits go to the device as the integers they are stored as;
 shot noise, core dropout, normalisation and turns are made there (`dhs.models.on_device`), the network is trained in
-bfloat16 with captured steps, nothing waiting for the host within an epoch; meanwhile the cores make the survey negatives
-and run the gates (`dhs.preflight`, which registers the plan); the test split is read once, by `dhs.evaluate`, in
-float32, with the shot noise that is stored. A second command with the same ``--work`` goes on where the first stopped.
+bfloat16 with captured steps, nothing waiting for the host within an epoch; meanwhile the cores make the survey
+negatives and run the gates (`dhs.preflight`, which registers the plan); the test split is read once, by
+`dhs.evaluate`, in float32, with the shot noise that is stored. A second command with the same ``--work`` goes on where
+the first stopped, and its results hold those of the first.
 
-**A bare machine without a network.** It needs Python 3.12 with torch, torchvision, numpy, scipy, pyarrow, numba, pandas,
-scikit-learn, scikit-image, matplotlib, seaborn, pyyaml, tqdm and typer; what it lacks of the rest is brought as wheels,
+**A bare machine without a network.** It needs Python 3.12 with torch, torchvision, numpy, scipy, pyarrow, numba,
+pandas, scikit-learn, scikit-image, matplotlib, seaborn, pyyaml, tqdm and typer; the rest is brought as wheels,
 fetched where there is a network into a folder beside the package::
 
     python -m pip download --no-deps --only-binary=:all: --python-version 3.12 --implementation cp \\
       --platform manylinux_2_28_x86_64 --platform manylinux_2_27_x86_64 --platform manylinux_2_17_x86_64 \\
-      --platform manylinux2014_x86_64 -d wheels galsim lsstdesc.coord astropy astropy-iers-data pyerfa hpgeom photutils \\
-      speclite pydantic pydantic_core==VERSION annotated-types typing-inspection
+      --platform manylinux2014_x86_64 -d wheels galsim lsstdesc.coord astropy astropy-iers-data pyerfa hpgeom \\
+      photutils speclite pydantic pydantic_core==VERSION annotated-types typing-inspection
     python -m pip wheel --no-deps -w wheels lenstronomy
 
 (versions of ``constraints.txt``; galsim's wheel shrinks from 56 to 7 MB by ``wheel unpack``, ``strip -g`` of its
@@ -42,6 +43,7 @@ the counts made by the run, and the two ceilings measured on its device.
   top, calibration), ``error`` where it failed
 - ``recipes.ratio_<r>``: short runs with hard-negative ratio r and no test; ``predicted_plateau`` is ln(1 / r)
 - ``preflight``: verdict and the gates' status
+- ``commands``: ``phases``, ``options`` and ``total_s`` of the commands before this one
 
 Beside it ``plan_on_gpu.png`` (`dhs.figures.scale.plan_on_gpu`), and the best checkpoints in pieces under 16 MB.
 """
@@ -158,7 +160,17 @@ class Results:
 
     def __init__(self, out: Path, data: dict):
         self.out, self.data, self.started, self._lock = out, data, time.monotonic(), threading.Lock()
-        data |= {"phases": {}, "recipes": {}, "complete": False}
+        data |= {"phases": {}, "recipes": {}, "commands": [], "complete": False}
+
+    def take_up(self, path: Path) -> None:
+        """Keep the results in a folder of work, and those of a command before this one that are there."""
+        from dhs import storage
+
+        self.copy = path
+        if path.exists():
+            before = storage.read_json(path)
+            mine = {name: before[name] for name in ("phases", "options", "total_s")}
+            self.data |= {"recipes": before["recipes"], "commands": [*before["commands"], mine]}
 
     def write(self) -> None:
         from dhs import storage
@@ -166,7 +178,8 @@ class Results:
 
         with self._lock:
             self.data["total_s"] = self.spent
-            storage.write_json(self.out / "plan_on_gpu.json", jsonable(self.data))
+            for path in (self.out / "plan_on_gpu.json", self.copy):
+                storage.write_json(path, jsonable(self.data))
 
     @property
     def spent(self) -> float:
@@ -270,8 +283,16 @@ def beside(args) -> None:
     work = Path(args.work)
     profile = load_profile(work / "profile.yaml")
     seed = profile.seed + TRAIN_SURVEY_SEED
-    survey_negatives.make_first(str(work / "pairs"), seed, args.n_train_survey, workers=args.workers)
-    preflight(work / "pairs", work / "preflight", profile=profile, workers=args.workers)
+
+    def for_training() -> None:
+        survey_negatives.make_first(str(work / "pairs"), seed, args.n_train_survey, workers=args.workers)
+
+    def gates() -> None:
+        if not (work / "preflight" / "preflight.json").exists():
+            preflight(work / "pairs", work / "preflight", profile=profile, workers=args.workers)
+
+    for do in (for_training, gates) if "finder" in args.recipes else (gates, for_training):
+        do()
 
 
 def begin_beside(args, profile, work: Path) -> subprocess.Popen:
@@ -279,7 +300,7 @@ def begin_beside(args, profile, work: Path) -> subprocess.Popen:
     (work / "profile.yaml").write_text(profile.to_yaml())
     command = [sys.executable, __file__, "--beside", "--out", str(args.out), "--work", str(work)]
     command += ["--workers", str(max(args.workers - 2, 1))]
-    command += ["--n-train-survey", str(args.n_train_survey if "finder" in args.recipes else 0)]
+    command += ["--n-train-survey", str(args.n_train_survey), "--recipes", args.recipes]
     return subprocess.Popen(command)
 
 
@@ -287,9 +308,10 @@ def await_beside(process: subprocess.Popen, args, profile, pairs, seconds: float
     """The profile to evaluate with: with fewer survey negatives where they were not all made in time."""
     from dhs.datasets import preregistration, survey_negatives
 
-    try:
-        process.wait(max(seconds, 1.0))
-    except subprocess.TimeoutExpired:
+    end, done = time.monotonic() + max(seconds, 1.0), Path(args.work) / "preflight" / "preflight.json"
+    while not done.exists() and process.poll() is None and time.monotonic() < end:
+        time.sleep(0.5)
+    if process.poll() is None:
         process.terminate()
         process.wait()
     made = survey_negatives.n_made(pairs.path, profile.seed) - profile.evaluate.n_calibration_negatives
@@ -354,7 +376,7 @@ def train(name: str, recipe, banks: tuple, work: Path, pairs, results: Results, 
 
     if recipe.teacher and not Path(recipe.teacher).exists():
         recipe = replace(recipe, teacher=None)
-    entry = results.data["recipes"].setdefault(name, {})
+    entry = results.data["recipes"][name] = {}
     entry["config"] = recipe.config.model_dump(mode="json")
 
     def saved(run: Run) -> None:
@@ -373,7 +395,8 @@ def train(name: str, recipe, banks: tuple, work: Path, pairs, results: Results, 
 
     run = Run(recipe, *banks, str(work / name), pairs.manifest["content_hash"], prepared)
     run.run(end, saved)
-    saved(run)
+    if "history" not in entry:
+        saved(run)
     return run
 
 
@@ -399,13 +422,13 @@ def read_banks(pairs, device, args) -> tuple:
     return tuple(bank.load(pairs, split, device, workers=args.workers) for split in ("train", "val"))
 
 
-def attempt(entry: dict, function, *args):
-    """Call a function; what it raises is kept in the results, for the phases that are left are worth having."""
+def attempt(entries: dict, name: str, function, *args):
+    """Call a function; what it raises is kept in an entry, for the phases that are left are worth having."""
     try:
         return function(*args)
     except Exception as error:
         traceback.print_exc()
-        entry["error"] = f"{type(error).__name__}: {error}"
+        entries.setdefault(name, {})["error"] = f"{type(error).__name__}: {error}"
         return None
 
 
@@ -427,6 +450,7 @@ def main() -> int:
     work.mkdir(parents=True, exist_ok=True)
     options = {k: v for k, v in vars(args).items() if k not in ("out", "work", "beside")}
     results = Results(out, {"machine": about_machine(device), "options": options, "seed": profile.seed})
+    results.take_up(work / "results.json")
     results.write()
     wanted = recipes(args, profile)
     ready: dict = {}
@@ -444,12 +468,11 @@ def main() -> int:
         banks = results.phase("pairs to the device", read_banks, pairs, device, args)
         results.data["data"]["device_gb"] = sum(b.nbytes for b in banks) / 1e9
         for name, recipe in wanted.items():
-            entry = results.data["recipes"].setdefault(name, {})
             if recipe.survey_share:
                 banks = results.phase("survey to the device", with_training_survey, banks, args, profile, pairs)
             end, prepared = until(name, list(wanted), args, results), ready.get(_shape(recipe))
             given = (name, recipe, banks, work, pairs, results, end, prepared)
-            run = results.phase(f"train {name}", attempt, entry, train, *given)
+            run = results.phase(f"train {name}", attempt, results.data["recipes"], name, train, *given)
             if run is not None:
                 ready[_shape(recipe)] = run.prepared
             run = None
@@ -462,10 +485,11 @@ def main() -> int:
     if storage.exists(work / "preflight" / "preflight.json"):
         results.data["preflight"] = _gates(storage.read_json(work / "preflight" / "preflight.json"))
     for name in (n for n in wanted if n in ("plan", "finder")):
-        entry = results.data["recipes"][name]
+        entries = results.data["recipes"]
+        entry = entries.setdefault(name, {})
         if (work / name / "checkpoints" / "best.pt").exists():
-            found = results.phase(f"evaluate {name}", attempt, entry, evaluated, name, profile, work, pairs, args)
-            entry["evaluation"] = found
+            given = (name, profile, work, pairs, args)
+            entry["evaluation"] = results.phase(f"evaluate {name}", attempt, entries, name, evaluated, *given)
             scores = work / name / "evaluation" / "scores.parquet"
             if scores.exists():
                 _few_columns(scores, out / f"scores-{name}.parquet")
@@ -512,7 +536,8 @@ def _finish(results: Results, wanted: dict) -> int:
 
             entry["predicted_plateau"] = math.log(1 / float(name.removeprefix("ratio_")))
     results.write()
-    attempt(results.data, lambda: plan_on_gpu(results.data).savefig(results.out / "plan_on_gpu.png", dpi=130))
+    draw = lambda: plan_on_gpu(results.data).savefig(results.out / "plan_on_gpu.png", dpi=130)  # noqa: E731
+    attempt(results.data, "figure", draw)
     print(f"\n{results.data['machine']['device']}, {results.spent:.0f} s in all")
     for name, phase in results.data["phases"].items():
         print(f"  {name:32s} {phase['seconds']:7.1f} s (from {phase['at_s']:.0f} s)")

@@ -99,7 +99,8 @@ def plan_on_gpu(measured: Mapping) -> Figure:
     axes[0, 1].set(xscale="log", xlabel="false-positive rate, survey negatives [1]", ylabel="recall [1]", ylim=(0, 1))
     axes[1, 0].set(xlabel="theta_E [arcsec]", ylabel="recall at the smallest rate [1]", ylim=(0, 1))
     axes[0, 0].legend()
-    phases = measured.get("phases") or {}
+    commands = [*(measured.get("commands") or []), measured]
+    phases = next((c["phases"] for c in commands if "train plan" in c["phases"]), {})
     axes[1, 1].barh(list(phases), [p["seconds"] for p in phases.values()], left=[p["at_s"] for p in phases.values()])
     axes[1, 1].invert_yaxis()
     axes[1, 1].set_xlabel("time [s]")

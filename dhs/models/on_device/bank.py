@@ -224,7 +224,7 @@ def with_survey(bank: Bank, path: str, survey: tuple[int, int], workers: int = 8
     workers : int
         Threads.
     """
-    seed, n = survey
+    n = survey[1]
     more, sigma = Images(n, bank.device), [np.empty((0, 3), np.float32)]
     parts = range(survey_negatives.n_parts(n))
     with ThreadPoolExecutor(workers) as pool:

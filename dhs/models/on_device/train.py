@@ -280,8 +280,12 @@ class Run:
         self.about["seconds_a_step"] = (clock() - mark) / measured
         begun = len(self.history)
         if math.isfinite(until) and not begun:
-            an_epoch = 1.03 * self.about["seconds_a_step"] * self.batches.n_steps + 1.0
-            self.epochs = max(1, min(self.config.epochs, begun + int((until - mark) / an_epoch)))
+            self.validation.monitors(self.state.judged)  # the first one finds its kernels
+            start = clock()
+            self.validation.monitors(self.state.judged)
+            judging = clock() - start
+            an_epoch = 1.02 * (self.about["seconds_a_step"] * self.batches.n_steps + judging)
+            self.epochs = max(1, min(self.config.epochs, int((until - mark) / an_epoch)))
         return self._rates()
 
     def _targets(self, images: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
