@@ -7,7 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: book test test-slow bench lint clean
+.PHONY: book test test-slow test-library bench lint clean
 
 book: $(READY)
 	$(BIN)/dhs book --profile $(PROFILE)
@@ -19,6 +19,13 @@ test: $(READY)
 test-slow: $(READY)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(TESTS)
 
+# the library alone, without the book's tools: what the oldest supported dependencies are tested by
+LIBRARY := tests/stats tests/survey tests/injection tests/datasets tests/models tests/validation tests/test_storage.py \
+  tests/test_encoding.py tests/test_config.py
+PYTHON_TESTS ?= $(BIN)/python
+test-library:
+	OMP_NUM_THREADS=1 $(PYTHON_TESTS) -m pytest $(TESTS) -m "not slow" $(LIBRARY)
+
 # side by side with peers, on an idle machine; peers that are not installed are left out (pip install caustics)
 bench: $(READY)
 	for name in $(basename $(notdir $(wildcard benchmarks/*.py))); do \
@@ -26,6 +33,7 @@ bench: $(READY)
 
 lint: $(READY)
 	$(BIN)/ruff check dhs tests notebooks benchmarks
+	$(BIN)/ruff format --check --quiet dhs tests notebooks benchmarks
 	$(BIN)/lint-imports
 
 $(READY): pyproject.toml constraints.txt

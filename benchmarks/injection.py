@@ -44,10 +44,11 @@ from dhs.book.studies.renderer_checks import agreement, draws
 from dhs.config import SourcesConfig, load_profile
 from dhs.datasets import inject as build
 from dhs.datasets.reader import images, per_band
-from dhs.injection.noise import Stream, generator, shot_noise
+from dhs.injection.noise import shot_noise
 from dhs.injection.render.reference import moffat_kernel
 from dhs.injection.render.render import render_arc
 from dhs.injection.sources.open import open_sources
+from dhs.random import Stream, generator
 from dhs.survey.facts import PIXEL_SCALE, STAMP
 
 SUPERSAMPLING = 4
@@ -206,7 +207,7 @@ def make(context: build.Context, part: build.Part) -> tuple[int, float, float, f
     made = build.make_part(context, (part, False)).rows
     table = storage.read_table(storage.join(context.out, part.name), ["arc", "rng_key", "gain_g", "gain_r", "gain_z"])
     gain = per_band(table.to_pydict(), "gain")
-    for arc, key, row in zip(images(table["arc"]), table["rng_key"].to_pylist(), gain):
+    for arc, key, row in zip(images(table["arc"], noisy=False), table["rng_key"].to_pylist(), gain):
         shot_noise(arc, row, generator(key, Stream.SHOT))
     return made, start, time.time(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
@@ -235,7 +236,7 @@ def decoding(folder: str, quick: bool) -> dict:
 
     def ours() -> list[np.ndarray]:
         tables = (pq.read_table(f, columns=["control", "arc"], use_threads=False, partitioning=None) for f in files)
-        return [images(table[name]) for table in tables for name in ("control", "arc")]
+        return [images(table[name], name == "control") for table in tables for name in ("control", "arc")]
 
     def packed(image: np.ndarray) -> bytes:
         buffer = io.BytesIO()

@@ -65,13 +65,12 @@ from pathlib import Path
 
 BYTES_PER_PAIR, BYTES_PER_NEGATIVE = 50_000, 20_000  # on disk, about
 PIECE = 16_000_000
-TRAIN_SURVEY_SEED = 1_000_003  # added to the seed: survey negatives of training are never those of a test
 KEPT = ("auroc", "auroc_survey", "concordance", "bright_wide", "strata", "tpr_at_fpr", "tpr_at_fpr_by_kind")
 KEPT += ("hard_negatives", "core_masked", "core_swap", "interventions", "top", "calibration", "survey_negatives")
 PLAN = {"train__precision": "bfloat16", "train__pretrained": "never"}
 FINDER = {"lr": 2e-3, "batch_size": 512, "warmup_epochs": 1.0, "core_dropout_prob": 0.0, "epochs": 100}
+MEAN = {"survey_negative_ratio": 0.2, "weight_average": 0.999, "monitor": "auroc_finder"}
 RATIO = {"lr": 1e-3, "batch_size": 512, "warmup_epochs": 0.5, "epochs": 20}
-FINDER_SURVEY_SHARE, FINDER_DECAY = 0.2, 0.999
 
 
 def arguments() -> argparse.Namespace:
@@ -92,7 +91,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--batch-size", type=int)
     parser.add_argument("--workers", type=int, default=os.cpu_count())
     parser.add_argument("--recipes", default="plan", help="of plan, finder, ratios; in this order")
-    parser.add_argument("--arch", default="resnet18", help="network of the finder")
+    parser.add_argument("--arch", default="small", help="network of the finder")
     parser.add_argument("--finder", action="append", default=[], metavar="KEY=VALUE", help="of its TrainConfig")
     parser.add_argument("--ratios", default="0.1,0.3,0.5")
     parser.add_argument("--deadline-s", type=float, default=560.0, help="wall time of the whole command")
@@ -274,6 +273,14 @@ def make_pairs(args, profile, work: Path):
     return profile, inject(work / "pairs", profile=profile, workers=args.workers, resume=True)
 
 
+def survey_of_training(args, profile) -> dict[str, tuple[int, int]]:
+    """Seed and number of the survey negatives that the finder is trained and chosen with; none serves a rate."""
+    from dhs.models.training.negatives import survey_seed
+
+    n = {"train": args.n_train_survey, "val": profile.train.n_survey_validation}
+    return {split: (survey_seed(profile.seed, split), n[split]) for split in n}
+
+
 def beside(args) -> None:
     """What the cores do while the device trains: survey negatives, the gates, survey negatives for training."""
     from dhs.config import load_profile
@@ -282,10 +289,10 @@ def beside(args) -> None:
 
     work = Path(args.work)
     profile = load_profile(work / "profile.yaml")
-    seed = profile.seed + TRAIN_SURVEY_SEED
 
     def for_training() -> None:
-        survey_negatives.make_first(str(work / "pairs"), seed, args.n_train_survey, workers=args.workers)
+        for seed, n in survey_of_training(args, profile).values():
+            survey_negatives.make_first(str(work / "pairs"), seed, n, workers=args.workers)
 
     def gates() -> None:
         if not (work / "preflight" / "preflight.json").exists():
@@ -327,11 +334,13 @@ def with_training_survey(banks: tuple, args, profile, pairs) -> tuple:
     from dhs.datasets import survey_negatives
     from dhs.models.on_device import bank
 
-    seed, waited = profile.seed + TRAIN_SURVEY_SEED, time.monotonic() + 60.0
-    while survey_negatives.n_made(pairs.path, seed) < args.n_train_survey and time.monotonic() < waited:
-        time.sleep(1.0)
-    n = min(args.n_train_survey, survey_negatives.n_made(pairs.path, seed))
-    return bank.with_survey(banks[0], pairs.path, (seed, n), args.workers), banks[1]
+    waited, out = time.monotonic() + 60.0, []
+    for mine, (seed, n) in zip(banks, survey_of_training(args, profile).values()):
+        while survey_negatives.n_made(pairs.path, seed) < n and time.monotonic() < waited:
+            time.sleep(1.0)
+        n = min(n, survey_negatives.n_made(pairs.path, seed))
+        out.append(bank.with_survey(mine, pairs.path, (seed, n), args.workers))
+    return tuple(out)
 
 
 def recipes(args, profile) -> dict:
@@ -344,10 +353,11 @@ def recipes(args, profile) -> dict:
         out["plan"] = Recipe(profile.train, profile.seed)
     if "finder" in asked:
         given = dict(item.split("=", 1) for item in args.finder)
-        options = {"arch": args.arch} | (FINDER if not args.smoke else {}) | given
+        options = {"arch": args.arch, "n_survey_negatives": args.n_train_survey} | MEAN
+        options |= (FINDER if not args.smoke else {"n_survey_validation": 100}) | given
         config = profile.replace(**{f"train__{k}": v for k, v in options.items()}).train
         teacher = str(Path(args.work) / "plan" / "checkpoints" / "best.pt")
-        out["finder"] = Recipe(config, profile.seed, FINDER_SURVEY_SHARE, FINDER_DECAY, teacher)
+        out["finder"] = Recipe(config, profile.seed, teacher)
     if "ratios" in asked:
         for ratio in (float(r) for r in args.ratios.split(",")):
             options = {"hard_negative_ratio": ratio} | (RATIO if not args.smoke else {"epochs": 1})
@@ -468,7 +478,7 @@ def main() -> int:
         banks = results.phase("pairs to the device", read_banks, pairs, device, args)
         results.data["data"]["device_gb"] = sum(b.nbytes for b in banks) / 1e9
         for name, recipe in wanted.items():
-            if recipe.survey_share:
+            if recipe.config.survey_negative_ratio:
                 banks = results.phase("survey to the device", with_training_survey, banks, args, profile, pairs)
             end, prepared = until(name, list(wanted), args, results), ready.get(_shape(recipe))
             given = (name, recipe, banks, work, pairs, results, end, prepared)
@@ -499,7 +509,7 @@ def main() -> int:
 def _shape(recipe) -> tuple:
     """What a prepared network depends on."""
     config = recipe.config
-    return config.arch, config.channels, config.batch_size, config.weight_decay, config.precision, recipe.decay
+    return config.arch, config.channels, config.batch_size, config.weight_decay, config.precision, config.weight_average
 
 
 def _about_pairs(pairs) -> dict:

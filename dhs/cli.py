@@ -19,9 +19,22 @@ app = typer.Typer(
     name="dhs",
     help="Dark Halo Scope: a paired, interventional audit of lens-finder training sets.",
     no_args_is_help=True,
-    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
 )
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"dhs {dhs.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Say which.")] = False,
+):
+    """Dark Halo Scope: a paired, interventional audit of lens-finder training sets."""
 
 
 def _stored_profile(value: str):
@@ -45,7 +58,20 @@ Profile = Annotated[str, typer.Option(callback=_stored_profile, help="smoke, dem
 DataPath = Annotated[
     str, typer.Option(help="A pairs data set: the folder with split=*, or the earlier train/ val/ test/.")
 ]
-Checkpoint = Annotated[str, typer.Option(help="A checkpoint of `dhs train`.")]
+
+
+def _boxed(value: str) -> str:
+    """A checkpoint, or the package's own where ``finder`` is asked for."""
+    if value != "finder":
+        return value
+    from dhs.models.finder.box import path
+
+    return path()
+
+
+Checkpoint = Annotated[
+    str, typer.Option(callback=_boxed, help="A checkpoint of `dhs train`, or finder: the one that comes with dhs.")
+]
 Engine = Annotated[str, typer.Option(help="processes, serial or spark.")]
 Workers = Annotated[int | None, typer.Option(min=1, help="CPUs by default; changes no byte.")]
 Master = Annotated[str | None, typer.Option(help="Spark master, e.g. yarn; local[workers] by default.")]
@@ -60,7 +86,7 @@ def inject(
     ] = None,
     sources: Annotated[str | None, typer.Option(help="auto, xdf, mock, or a GalSim RealGalaxyCatalog file.")] = None,
     n_pairs: Annotated[int | None, typer.Option(min=1, help="Accepted pairs over all splits.")] = None,
-    seed: Annotated[int | None, typer.Option(min=0)] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Of every random stream. The profile's by default.")] = None,
     profile: Profile = "demo",
     engine: Engine = "processes",
     workers: Workers = None,
@@ -103,9 +129,10 @@ def preflight(
     data_path: DataPath,
     out: Annotated[str, typer.Option(help="Folder for preflight.json.")],
     profile: Profile = "demo",
+    workers: Workers = None,
 ):
     """Run the gates; exit 0 (GO), 10 (CONDITIONAL-GO) or 20 (NO-GO)."""
-    report = dhs.preflight(data_path, out, profile=profile)
+    report = dhs.preflight(data_path, out, profile=profile, workers=workers)
     typer.echo(str(report))
     raise typer.Exit(DECISION_CODES[report.decision])
 
@@ -114,20 +141,36 @@ def preflight(
 def train(
     data_path: DataPath,
     output_dir: Annotated[str, typer.Option(help="Folder for history.csv, config.yaml, checkpoints/.")],
-    epochs: Annotated[int | None, typer.Option(min=1)] = None,
-    batch_size: Annotated[int | None, typer.Option(min=2)] = None,
-    lr: Annotated[float | None, typer.Option()] = None,
-    weight_decay: Annotated[float | None, typer.Option()] = None,
-    hard_negative_ratio: Annotated[float | None, typer.Option(min=0, max=1)] = None,
-    core_dropout_prob: Annotated[float | None, typer.Option(min=0, max=1)] = None,
-    wandb_project: Annotated[str | None, typer.Option()] = None,
-    wandb_run: Annotated[str | None, typer.Option()] = None,
+    epochs: Annotated[
+        int | None, typer.Option(min=1, help="Passes over the training pairs. The profile's by default.")
+    ] = None,
+    batch_size: Annotated[int | None, typer.Option(min=2, help="Stamps a step. The profile's by default.")] = None,
+    lr: Annotated[float | None, typer.Option(help="AdamW's greatest learning rate. The profile's by default.")] = None,
+    weight_decay: Annotated[float | None, typer.Option(help="AdamW's. The profile's by default.")] = None,
+    hard_negative_ratio: Annotated[
+        float | None,
+        typer.Option(min=0, max=1, help="Share of negatives that are look-alikes. The profile's by default."),
+    ] = None,
+    core_dropout_prob: Annotated[
+        float | None, typer.Option(min=0, max=1, help="Chance that a stamp's core is filled. The profile's by default.")
+    ] = None,
+    wandb_project: Annotated[str | None, typer.Option(help="Log to this Weights & Biases project.")] = None,
+    wandb_run: Annotated[str | None, typer.Option(help="The run's name there.")] = None,
     profile: Profile = "demo",
-    seed: Annotated[int | None, typer.Option(min=0)] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Of every random stream. The profile's by default.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue from checkpoints/last.pt.")] = False,
-    arch: Annotated[str | None, typer.Option(help="resnet18 or deeplens.")] = None,
+    arch: Annotated[
+        str | None, typer.Option(help="resnet18, deeplens, small, or a network of another package.")
+    ] = None,
     channels: Annotated[str | None, typer.Option(help="raw or raw+residual.")] = None,
     pretrained: Annotated[str | None, typer.Option(help="auto, never, or a .pth file.")] = None,
+    survey_negative_ratio: Annotated[
+        float | None, typer.Option(min=0, max=1, help="Negatives that are survey-like galaxies of seeds of their own.")
+    ] = None,
+    nonlenses: Annotated[str | None, typer.Option(help="Cutouts known not to be lenses: half of those.")] = None,
+    mine: Annotated[
+        str | None, typer.Option(help="A checkpoint: half of them are those it takes most for lenses.")
+    ] = None,
     option: Annotated[
         list[str] | None, typer.Option("--set", help="Any key of the profile's train section, as KEY=VALUE.")
     ] = None,
@@ -145,6 +188,9 @@ def train(
         "arch": arch,
         "channels": channels,
         "pretrained": pretrained,
+        "survey_negative_ratio": survey_negative_ratio,
+        "nonlenses": nonlenses,
+        "mine": mine,
     }
     options = {k: v for k, v in flags.items() if v is not None} | _options(option or [])
     result = dhs.train(data_path, output_dir, profile=profile, seed=seed, resume=resume, **options)
@@ -177,8 +223,8 @@ def ablate(
 
 @app.command()
 def score(
-    checkpoint: Checkpoint,
     out: Annotated[str, typer.Option(help="Parquet file of candidates; the rest is written beside it.")],
+    checkpoint: Checkpoint = "finder",
     data_path: Annotated[str | None, typer.Option(help="A pairs data set.")] = None,
     cutouts: Annotated[
         str | None, typer.Option(help="A folder of cutouts, one cutout, or a folder that holds the survey's coadd/.")
@@ -294,9 +340,15 @@ def fetch(
 
 
 @app.command()
+def selftest():
+    """Check in about a minute that this installation is sound; needs no data and no network."""
+    dhs.selftest()
+
+
+@app.command()
 def book(
     profile: Annotated[str, typer.Option(help="smoke, demo, paper, or a YAML file.")] = "demo",
-    seed: Annotated[int | None, typer.Option(min=0)] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Of every random stream. The profile's by default.")] = None,
 ):
     """Execute the notebooks and build the book; unchanged steps are not run again."""
     from dhs.book.build import build

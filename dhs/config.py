@@ -143,7 +143,7 @@ class PreflightConfig(Section):
 class TrainConfig(Section):
     """Training: the seed's plan is the default where its review kept it; what it corrected is an option beside it."""
 
-    arch: Literal["resnet18", "deeplens"] = "resnet18"
+    arch: str = Field("resnet18", description="a registered network: resnet18, deeplens, small, or another package's")
     channels: Literal["raw", "raw+residual"] = "raw"
     residual: Literal["azimuthal", "elliptical"] = Field(
         "azimuthal", description="median of round rings, or of elliptical isophotes fitted to the stamp"
@@ -155,10 +155,29 @@ class TrainConfig(Section):
     freeze_batchnorm: bool = False
     epochs: int = Field(50, ge=1)
     batch_size: int = Field(128, ge=2, description="stamps a step over all processes")
+    lanes: int = Field(
+        2, ge=1, le=16, description="parts of a batch that go through the network side by side, on a processor"
+    )
     lr: float = Field(1e-4, gt=0)
     weight_decay: float = Field(1e-4, ge=0)
     warmup_epochs: float = Field(0.0, ge=0)
     hard_negative_ratio: float = Field(0.3, ge=0, le=1, description="fraction of negatives that are hard")
+    survey_negative_ratio: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="fraction of negatives that are survey-like galaxies, of seeds no rate is measured on",
+    )
+    n_survey_negatives: int = Field(4000, ge=0, description="mock ones to draw from, each met before one is met again")
+    n_survey_validation: int = Field(600, ge=0, description="mock ones that help to choose the epoch")
+    nonlenses: str | None = Field(
+        None,
+        description="cutouts known not to be lenses: half of the survey-like negatives, one in five for validation",
+    )
+    mine: str | None = Field(
+        None, description="a checkpoint: half of the survey-like negatives are those it takes most for lenses"
+    )
+    mine_factor: int = Field(4, ge=2, description="galaxies it looks at for each that is used")
     negatives_per_positive: float = Field(1.0, ge=1, description="class ratio of an epoch")
     controls: Literal["paired", "unpaired"] = Field(
         "paired", description="unpaired: one half of the hosts gives positives, the other half negatives"
@@ -183,12 +202,22 @@ class TrainConfig(Section):
     rotation: Literal["quarter", "any"] = Field(
         "quarter", description="any: RandomRotation(90), nearest neighbour and empty corners, as the seed's plan"
     )
+    label_smoothing: float = Field(0.0, ge=0, lt=1, description="share of each label that is spread over both classes")
+    weight_average: float = Field(
+        0.0, ge=0, lt=1, description="decay a step of the averaged weights, which are scored; 0: the last step's"
+    )
+    symmetry: Literal[1, 4, 8] = Field(
+        1, description="orientations a stamp is scored in, their logits averaged: quarter turns, and mirrored ones"
+    )
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     compile: bool = Field(False, description="torch.compile the network")
     deterministic: bool = Field(False, description="refuse operations that do not repeat to the bit")
     memory_gb: float = Field(2.0, ge=0, description="decoded stamps up to which splits are held in memory")
     core_masked_every: int = Field(10, ge=0, description="epochs between core-masked and core-swap monitors")
-    monitor: Literal["auroc_val", "loss_val"] = Field("auroc_val", description="chooses the best epoch")
+    monitor: Literal["auroc_val", "loss_val", "auroc_finder"] = Field(
+        "auroc_val",
+        description="chooses the best epoch; auroc_finder: mean AUROC against survey-like negatives and look-alikes",
+    )
     patience: int | None = Field(None, ge=1, description="epochs without a better monitor before the run ends")
     grad_norm_limit: float = Field(1e4, gt=0, description="a larger gradient norm stops the run")
     stall_seconds: float = Field(600.0, gt=0, description="a loader silent for so long stops the run")
@@ -196,6 +225,16 @@ class TrainConfig(Section):
     wandb_project: str | None = None
     wandb_run: str | None = None
     wandb_mode: Literal["online", "offline", "disabled"] | None = Field(None, description="None: WANDB_MODE decides")
+
+    @model_validator(mode="after")
+    def _negatives(self):
+        if self.hard_negative_ratio + self.survey_negative_ratio > 1:
+            raise ValueError("hard_negative_ratio + survey_negative_ratio must not exceed 1: they share the negatives")
+        if self.survey_negative_ratio and not (self.n_survey_negatives or self.nonlenses):
+            raise ValueError("survey_negative_ratio asks for negatives: give n_survey_negatives or nonlenses")
+        if not self.survey_negative_ratio and (self.nonlenses or self.mine):
+            raise ValueError("nonlenses and mine are for survey_negative_ratio, which is 0")
+        return self
 
 
 class EvaluateConfig(Section):

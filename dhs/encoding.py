@@ -8,6 +8,11 @@ then sits in the first plane and the compressor finds the others nearly empty. A
 
 computed in float64 and rounded to float32; it differs from the original by at most half a step (plus one float32
 rounding). A blob is the 28-byte `HEADER`, then the planes, each C * side * side bytes, band by band and row by row.
+
+**Dither.** Values on a lattice of a 32nd of the sky noise tell a stored stamp from one that has had light added, or
+was never stored. So an image with noise is read with a dither: a uniform number within half a step is added to each
+pixel, from a counter-based hash keyed by the blob. The same blob gives the same pixels everywhere, encoding them again
+gives the same blob, and a pixel whose neighbours all hold its own value (no noise: a filled or dead patch) stays.
 """
 
 from __future__ import annotations
@@ -23,12 +28,13 @@ FORMAT = 1
 HEADER = np.dtype(
     [("format", "u1"), ("planes", "u1"), ("side", "<u2"), ("step", "<f4", (BANDS,)), ("zero", "<i4", (BANDS,))]
 )
+HEADER_BYTES = HEADER.itemsize
 LIMIT = 2.0**31 - 1024.0
 SKY_LEVELS = 32  # steps a sky sigma, of a stamp with its noise: the error stays below 1/64 sigma
 
 
 def quantise(image: np.ndarray, step: np.ndarray) -> np.ndarray:
-    """What `encode` then `decode` make of an image.
+    """What `encode` then `decode` make of an image, without dither.
 
     Parameters
     ----------
@@ -42,6 +48,11 @@ def quantise(image: np.ndarray, step: np.ndarray) -> np.ndarray:
     """
     step = np.asarray(step, np.float32).astype(np.float64)[:, None, None]
     return (np.rint(np.asarray(image, np.float64) / step) * step).astype(np.float32)
+
+
+def served(image: np.ndarray, step: np.ndarray) -> np.ndarray:
+    """What an image with noise is once it has been stored and read again: `encode`, then `decode` with dither."""
+    return decode(pa.array([encode(image, step)]), dither=True)[0]
 
 
 def encode(image: np.ndarray, step: np.ndarray) -> bytes:
@@ -78,13 +89,15 @@ def encode(image: np.ndarray, step: np.ndarray) -> bytes:
     return header.tobytes() + out.tobytes()
 
 
-def decode(blobs: pa.Array) -> np.ndarray:
+def decode(blobs: pa.Array, dither: bool = False) -> np.ndarray:
     """Images of a binary column.
 
     Parameters
     ----------
     blobs : pyarrow.BinaryArray
         n blobs of one image size; an entry may be null.
+    dither : bool
+        For images with noise: take them off the lattice of their steps, keyed by the blob.
 
     Returns
     -------
@@ -111,6 +124,10 @@ def decode(blobs: pa.Array) -> np.ndarray:
         filled,
         images.reshape(n, BANDS, -1),
     )
+    if dither:
+        lengths = headers["planes"].astype(np.int64) * (BANDS * side * side)
+        steps = headers["step"].astype(np.float64)
+        _dither(data, starts - HEADER.itemsize, HEADER.itemsize + lengths, steps, filled, images)
     return images
 
 
@@ -123,12 +140,15 @@ class Integers(NamedTuple):
     high : ndarray of uint8, (n, 3, side, side)
     zero : ndarray of int32, (n, 3)
     step : ndarray of float32, (n, 3)
+    key : ndarray of uint64, (n,)
+        Of the dither.
     """
 
     low: np.ndarray
     high: np.ndarray
     zero: np.ndarray
     step: np.ndarray
+    key: np.ndarray
 
 
 def integers(blobs: pa.Array) -> Integers:
@@ -152,8 +172,9 @@ def integers(blobs: pa.Array) -> Integers:
     side = int(headers["side"][0]) if len(headers) else 0
     low = np.empty((len(blobs), BANDS, side, side), np.uint16)
     high = np.empty(low.shape, np.uint8)
-    _planes(data, starts, headers["planes"], low.reshape(len(blobs), -1), high.reshape(len(blobs), -1))
-    return Integers(low, high, headers["zero"].astype(np.int32), headers["step"].astype(np.float32))
+    key = np.empty(len(blobs), np.uint64)
+    _planes(data, starts, headers["planes"], low.reshape(len(blobs), -1), high.reshape(len(blobs), -1), key)
+    return Integers(low, high, headers["zero"].astype(np.int32), headers["step"].astype(np.float32), key)
 
 
 def _opened(blobs: pa.Array) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
@@ -225,11 +246,62 @@ def _join(data, starts, planes, step, zero, filled, images):
                 into[k] = (v + zero[row, b]) * step[row, b]
 
 
+GOLDEN = np.uint64(0x9E3779B97F4A7C15)
+ROOM = 0.998  # of a step: a dithered value still rounds to its own multiple, in float32 too
+_S30, _S27, _S31, _S32 = (np.uint64(n) for n in (30, 27, 31, 32))
+M1, M2, _PRIME = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB), np.uint64(0x100000001B3)
+
+
+@njit(inline="always")
+def _mixed(x):
+    """SplitMix64 (Steele, Lea & Flood 2014): 64 even bits of a counter."""
+    x = (x ^ (x >> _S30)) * M1
+    x = (x ^ (x >> _S27)) * M2
+    return x ^ (x >> _S31)
+
+
+@njit(cache=True, error_model="numpy")
+def _key(data, start, length):
+    """64-bit hash of a blob: FNV-1a over four interleaved lanes of bytes, mixed together."""
+    a, b, c, d = GOLDEN, M1, M2, _PRIME
+    for k in range(start, start + length - 3, 4):
+        a = (a ^ np.uint64(data[k])) * _PRIME
+        b = (b ^ np.uint64(data[k + 1])) * _PRIME
+        c = (c ^ np.uint64(data[k + 2])) * _PRIME
+        d = (d ^ np.uint64(data[k + 3])) * _PRIME
+    return _mixed(_mixed(_mixed(_mixed(a) ^ b) ^ c) ^ d)
+
+
+@njit(cache=True, error_model="numpy")
+def _dither(data, starts, lengths, step, filled, images):
+    bands, side = images.shape[1], images.shape[2]
+    above, row = np.empty(side, np.float32), np.empty(side, np.float32)
+    for i in range(len(filled)):
+        counter = _key(data, starts[i], lengths[i])
+        for b in range(bands):
+            image, scale = images[filled[i], b], step[i, b] * ROOM / 4294967296.0
+            for y in range(side):
+                row[:] = image[y]
+                for x in range(0, side, 2):
+                    counter += GOLDEN
+                    bits = _mixed(counter)
+                    for h in range(min(2, side - x)):
+                        v = row[x + h]
+                        same = x + h == 0 or row[x + h - 1] == v
+                        same = same and (x + h == side - 1 or row[x + h + 1] == v)
+                        if same and (y == 0 or above[x + h] == v) and (y == side - 1 or image[y + 1, x + h] == v):
+                            continue
+                        half = (bits >> _S32) if h == 0 else (bits & np.uint64(0xFFFFFFFF))
+                        image[y, x + h] = np.float32(v + (np.float64(half) - 2147483647.5) * scale)
+                above[:] = row
+
+
 @njit(cache=True, error_model="numpy", nogil=True)
-def _planes(data, starts, planes, low, high):
+def _planes(data, starts, planes, low, high, key):
     pixels = low.shape[1]
     for row in range(len(starts)):
         first = starts[row]
+        key[row] = _key(data, first - HEADER_BYTES, HEADER_BYTES + planes[row] * pixels)
         for k in range(pixels):
             low[row, k] = data[first + k]
             high[row, k] = 0

@@ -1,14 +1,17 @@
 """What a step depends on, as one hash: the code it imports, its configuration, the files it reads.
 
 The code of a step is the closure of ``dhs`` imports from the module that holds its verb, functions' own imports
-included, so a change in a module re-runs exactly the steps that use it.
+included, so a change in a module re-runs exactly the steps that use it. A registry (`dhs.registry`) stands for every
+module of its folder, and for the packages that add to it.
 """
 
 from __future__ import annotations
 
 import ast
 import hashlib
+import importlib.util
 from functools import cache
+from importlib import metadata
 from pathlib import Path
 
 PACKAGE = Path(__file__).resolve().parent
@@ -28,7 +31,10 @@ def _file(module: str) -> Path | None:
 
 
 def imported(source: str) -> frozenset[str]:
-    """``dhs`` modules that a script or module imports, anywhere in it; ``import dhs`` itself brings none."""
+    """``dhs`` modules that a script or module imports, anywhere in it; ``import dhs`` itself brings none.
+
+    A registry brings the modules that register themselves in it.
+    """
     found = set()
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
@@ -36,7 +42,27 @@ def imported(source: str) -> frozenset[str]:
         elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
             found.add(node.module)
             found.update(f"{node.module}.{alias.name}" for alias in node.names)
+    for _, folder in registries(source):
+        inside = PACKAGE.joinpath(*folder.split(".")[1:])
+        found.update(f"{folder}.{path.stem}" for path in inside.glob("*.py") if path.stem != "__init__")
     return frozenset(name for name in found if name.startswith("dhs.") and is_module(name))
+
+
+def registries(source: str) -> list[tuple[str, str]]:
+    """Entry-point group and folder of each registry that a module makes."""
+    calls = (n for n in ast.walk(ast.parse(source)) if isinstance(n, ast.Call) and len(n.args) == 3)
+    named = (n for n in calls if isinstance(n.func, ast.Name) and n.func.id == "Registry")
+    return [(n.args[1].value, n.args[2].value) for n in named if all(isinstance(a, ast.Constant) for a in n.args)]
+
+
+def _added(group: str) -> list[bytes]:
+    """Packages that add to a registry, and the source of what they add."""
+    out = []
+    for point in sorted(metadata.entry_points(group=group), key=lambda p: (p.dist.name, p.name)):
+        found = importlib.util.find_spec(point.module)
+        source = Path(found.origin).read_bytes() if found and found.origin else b""
+        out.append(f"{point.dist.name} {point.dist.version} {point.value}".encode() + source)
+    return out
 
 
 @cache
@@ -61,6 +87,8 @@ def code(*starts: str) -> str:
     for module in sorted({m for s in starts for m in modules(s)}):
         source = _file(module)
         total.update(module.encode() + source.read_bytes())
+        for group, _ in registries(source.read_text()) if b"Registry(" in source.read_bytes() else ():
+            total.update(b"".join(_added(group)))
         for data in sorted(p for p in source.parent.iterdir() if p.suffix in (".json", ".yaml", ".mplstyle", ".csv")):
             total.update(data.name.encode() + data.read_bytes())
     return total.hexdigest()

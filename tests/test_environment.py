@@ -60,7 +60,17 @@ def test_what_they_bring_with_them_is_pinned_too():
 
 def test_the_tests_have_the_extras_whose_behaviour_they_hold():
     extras = project()["optional-dependencies"]
-    assert names(extras["test"]) >= names(extras["spark"]) | names(extras["wandb"])
+    assert names(extras["test"]) >= names(extras["spark"] + extras["wandb"] + extras["book"] + extras["attribution"])
+
+
+def test_the_oldest_set_is_the_lower_bounds():
+    lines = (ROOT / "constraints-oldest.txt").read_text().splitlines()
+    oldest = dict(line.split("==") for line in lines if "==" in line)
+    bounds = {r.name: r.specifier for r in map(Requirement, project()["dependencies"])}
+    assert set(oldest) == set(bounds)
+    for name, specifier in bounds.items():
+        (bound,) = (s.version for s in specifier if s.operator == ">=")
+        assert oldest[name] == bound or oldest[name].startswith(f"{bound}."), name
 
 
 def test_conda_users_get_the_same_versions():

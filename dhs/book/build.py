@@ -210,12 +210,13 @@ def _build_pages(root: Path, run: Run, source: Path, html: Path) -> None:
     if index.exists() and record.exists() and storage.read_json(record) == depends:
         print("pages: unchanged")
         return
-    shutil.rmtree(source / "book", ignore_errors=True)
+    for folder in (source / "book", html):
+        _remove(folder, record)
     shutil.copytree(root / "book", source / "book")
     for name in ("_config.yml", "_toc.yml"):
         shutil.copy(root / name, source / name)
     _front_picture(run, source / "book" / "_static" / "pair.png")
-    shutil.rmtree(html, ignore_errors=True)
+    storage.write_json(record, {})
     start = "from jupyter_book.cli.main import main; main()"  # the module itself does nothing when run with -m
     command = [sys.executable, "-c", start, "build", str(source), "--path-output", str(html)]
     print("pages: building ...", flush=True)
@@ -229,6 +230,13 @@ def _build_pages(root: Path, run: Run, source: Path, html: Path) -> None:
     if done.returncode != 0 or not index.exists():
         raise DhsError(f"jupyter-book failed ({done.returncode}):\n{done.stdout[-4000:]}\n{done.stderr[-6000:]}")
     storage.write_json(record, depends)
+
+
+def _remove(folder: Path, record: Path) -> None:
+    """Remove what an earlier build left in a folder; one that no build is on record for is refused."""
+    if folder.exists() and not record.exists():
+        raise DhsError(f"{folder}: would be replaced by the book's pages, but no build made it. Move it away.")
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def _front_picture(run: Run, target: Path) -> None:

@@ -25,9 +25,9 @@ from dhs.datasets.reader import Pairs, open_pairs
 from dhs.datasets.schema import NEGATIVE_SCHEMA, PAIR_SCHEMA, SCHEMA_VERSION, SPLITS, stored
 from dhs.encoding import encode
 from dhs.errors import DhsError, InputRefused, Refusal
-from dhs.injection.noise import rng_key
 from dhs.injection.pair import ARC_LEVELS, Pair, make_pair, noise_variance
 from dhs.injection.sources.open import open_sources
+from dhs.random import HOST_ORDER, Stream, keyed, rng_key
 from dhs.survey.hosts.open import open_hosts
 from dhs.survey.hosts.stamp import HostStamp
 
@@ -71,7 +71,7 @@ def plan(context: Context) -> list[Part]:
     profile, refs = context.profile, context.hosts.refs
     cells = splits.cells([r.brick_ra for r in refs], [r.brick_dec for r in refs], profile.splits.nside)
     split = [splits.split_of_cell(int(c), profile.seed, profile.splits) for c in cells]
-    order = np.random.Generator(np.random.Philox(key=[profile.seed, 2**63])).permutation(len(refs))
+    order = keyed(profile.seed, Stream.DRAW, HOST_ORDER).permutation(len(refs))
     slots: dict[str, list[tuple[int, int]]] = {name: [] for name in SPLITS}
     for pair_id in range(profile.injection.n_pairs):
         host = int(order[pair_id % len(refs)])

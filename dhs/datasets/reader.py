@@ -20,6 +20,7 @@ from dhs.datasets.schema import (
     IMAGE,
     IMAGE_COLUMNS,
     NEGATIVE_SCHEMA,
+    NOISY_COLUMNS,
     PAIR_SCHEMA,
     PSF_IMAGE,
     SCALARS,
@@ -29,16 +30,20 @@ from dhs.datasets.schema import (
 )
 from dhs.encoding import decode
 from dhs.errors import DhsError, UsageError
-from dhs.injection.noise import Stream, generator, shot_noise, updated_invvar
+from dhs.injection.noise import shot_noise, updated_invvar
+from dhs.random import Stream, generator, keyed
 
 
-def images(column: pa.ChunkedArray | pa.Array) -> np.ndarray:
-    """(n, 3, 64, 64) float32 of an image column, encoded or tensor; 0 where an encoded image is null."""
+def images(column: pa.ChunkedArray | pa.Array, noisy: bool = False) -> np.ndarray:
+    """(n, 3, 64, 64) float32 of an image column, encoded or tensor; 0 where an encoded image is null.
+
+    ``noisy`` is for stamps with noise (`NOISY_COLUMNS`): encoded ones are read with their dither (`dhs.encoding`).
+    """
     chunk = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
     if isinstance(chunk, pa.ChunkedArray):
         chunk = pa.concat_arrays(chunk.chunks)
     if pa.types.is_binary(chunk.type):
-        return decode(chunk) if len(chunk) else np.empty((0, *STAMP_SHAPE), np.float32)
+        return decode(chunk, noisy) if len(chunk) else np.empty((0, *STAMP_SHAPE), np.float32)
     return chunk.to_numpy_ndarray() if len(chunk) else np.empty((0, *chunk.type.shape), np.float32)
 
 
@@ -48,7 +53,7 @@ def decoded(table: pa.Table) -> pa.Table:
         column = table.column(index)
         if name in IMAGE_COLUMNS and pa.types.is_binary(column.type):
             kind = PSF_IMAGE if name == "psf" else IMAGE
-            pixels = images(column)
+            pixels = images(column, name in NOISY_COLUMNS)
             size = int(np.prod(kind.shape))
             flat = pa.array(pixels.reshape(-1) if pixels.size else np.zeros(len(column) * size, np.float32))
             mask = column.is_null().combine_chunks() if column.null_count else None
@@ -240,7 +245,7 @@ class Pairs:
             groups += fragment.split_by_row_group()
         order = np.arange(len(groups))
         if seed is not None:
-            order = np.random.Generator(np.random.Philox(key=[seed, epoch])).permutation(len(groups))
+            order = keyed(seed, Stream.READ_ORDER, epoch).permutation(len(groups))
         for index in order[shard::n_shards]:
             table = groups[index].to_table(columns=columns)
             for start in range(0, table.num_rows, batch_size):
@@ -267,7 +272,7 @@ class Pairs:
 
     def _repr_html_(self) -> str:
         table = self.table(columns=["control", "arc"], limit=6)
-        controls, arcs = images(table["control"]), images(table["arc"])
+        controls, arcs = images(table["control"], True), images(table["arc"], False)
         rows_ = [np.concatenate(list(x), axis=2) for x in (controls, arcs, controls + arcs)]
         picture = base64.b64encode(png(np.concatenate(rows_, axis=1))).decode()
         return (
@@ -281,7 +286,7 @@ def rows(table: pa.Table) -> list[dict]:
     pictures = {}
     for name in IMAGE_COLUMNS:
         if name in table.column_names and table[name].null_count == 0:
-            pictures[name] = images(table[name])
+            pictures[name] = images(table[name], name in NOISY_COLUMNS)
     scalars = table.drop_columns([n for n in IMAGE_COLUMNS if n in table.column_names]).to_pylist()
     return [row | {name: picture[i] for name, picture in pictures.items()} for i, row in enumerate(scalars)]
 

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 from collections.abc import Iterable
 from importlib.metadata import version
+from pathlib import Path
 
 from dhs import __version__, fingerprint, storage
 from dhs.errors import DhsError, Refusal
@@ -12,6 +15,11 @@ from dhs.survey.hosts.open import Hosts, index_table
 
 PACKAGES = ("numpy", "scipy", "pyarrow", "lenstronomy", "astropy", "photutils", "galsim")
 REFUSALS_KEY = b"dhs_refusals"
+OWN_FILES = re.compile(
+    r"(manifest|run|plan|test_read)\.json|(quarantine|hosts)\.parquet"
+    r"|(negatives/)?split=(train|val|test)/part-\d+\.parquet|survey/seed=\d+/part-\d+\.parquet|(.*/)?\.tmp-[^/]*"
+)
+"""Names that a data set's own files have, relative to its folder."""
 
 
 def made_by(module: str = "dhs.datasets.inject") -> dict:
@@ -43,6 +51,37 @@ def already_done(out: str, identity: str, maker: dict, resume: bool) -> bool:
             "that version, or choose another --out; nothing was changed."
         )
     return False
+
+
+def identity_of(out: str | Path) -> str | None:
+    """Digest of the configuration that the data set in a folder was begun with; None where there is none."""
+    path = storage.join(out, "run.json")
+    return storage.read_json(path).get("identity") if storage.exists(path) else None
+
+
+def clear(out: str | Path) -> None:
+    """Delete a local data set's own files, the manifest first.
+
+    Raises
+    ------
+    DhsError
+        Something else lies among them, or ``out`` is no folder; then nothing is deleted.
+    """
+    out = Path(out)
+    if out.is_symlink() or not out.is_dir():
+        raise DhsError(f"{out}: a link or a file, not a folder of pairs, so it is left as it is. Move it away.")
+    paths = [Path(folder) / name for folder, inner, files in os.walk(out) for name in [*files, *inner]]
+    paths = [p for p in paths if p.is_symlink() or not p.is_dir()]
+    names = {p.relative_to(out).as_posix(): p for p in paths}
+    foreign = sorted(n for n, p in names.items() if not OWN_FILES.fullmatch(n) or p.is_symlink())
+    if foreign:
+        more = f" and {len(foreign) - 3} more" if len(foreign) > 3 else ""
+        raise DhsError(
+            f"{out}: has to be made anew, but {', '.join(foreign[:3])}{more} in it are no files of the data set. Move "
+            "them out of it, or choose another run_dir; nothing was deleted."
+        )
+    for name in sorted(names, key=lambda n: (n != "manifest.json", n == "run.json", n)):
+        names[name].unlink()
 
 
 def keep_hosts(hosts: Hosts, out: str) -> str | None:

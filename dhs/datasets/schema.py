@@ -90,6 +90,7 @@ NEGATIVE_SCHEMA = pa.schema(
 ``control + light + shot noise`` of the light."""
 
 IMAGE_COLUMNS = ("control", "arc", "invvar", "psf", "light")
+NOISY_COLUMNS = ("control",)  # stored in steps that show, so read with a dither
 SCALARS = tuple(f.name for f in PAIR_SCHEMA if f.name not in IMAGE_COLUMNS)
 
 

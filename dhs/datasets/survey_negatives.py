@@ -85,12 +85,6 @@ def _make_part(place: tuple[str, int], number: int) -> int:
     return number
 
 
-def table(path: str, seed: int, number: int) -> pa.Table:
-    """Part ``number`` of a data set's survey negatives as it is stored, columns of `SCHEMA`; made where it is not."""
-    made = make(path, seed, number)
-    return storage.read_table(_file(path, seed, number)) if made is None else made
-
-
 def _is_there(file: str) -> bool:
     """Whether a part is whole, and made by this code."""
     if not storage.exists(file):
@@ -107,6 +101,17 @@ def _is_there(file: str) -> bool:
 def n_parts(n: int) -> int:
     """Parts that hold the first n survey negatives."""
     return -(-n // PART)
+
+
+def rows(path: str, seed: int, span: tuple[int, int]) -> pa.Table:
+    """Survey negatives of a data set as they are stored (`SCHEMA`), from the first to one past the last."""
+    start, stop = span
+    tables = []
+    for number in range(start // PART, n_parts(stop)):
+        table, first = make(path, seed, number), number * PART
+        table = storage.read_table(_file(path, seed, number)) if table is None else table
+        tables.append(table.slice(max(start - first, 0), min(stop - first, PART) - max(start - first, 0)))
+    return pa.concat_tables(tables) if tables else SCHEMA.empty_table()
 
 
 def read(path: str, seed: int, span: tuple[int, int]) -> dict:
@@ -126,16 +131,11 @@ def read(path: str, seed: int, span: tuple[int, int]) -> dict:
         ``images`` (n, 3, 64, 64) float32 nanomaggies, ``host_id`` and ``kind`` lists of str, ``psf_fwhm`` (n, 3)
         arcsec and ``sky_sigma`` (n, 3) nanomaggies, float32.
     """
-    start, stop = span
-    tables = []
-    for number in range(start // PART, n_parts(stop)):
-        part, first = table(path, seed, number), number * PART
-        tables.append(part.slice(max(start - first, 0), min(stop - first, PART) - max(start - first, 0)))
-    whole = pa.concat_tables(tables) if tables else SCHEMA.empty_table()
+    table = rows(path, seed, span)
     return {
-        "images": images(whole["image"]),
-        "host_id": whole["host_id"].to_pylist(),
-        "kind": whole["kind"].to_pylist(),
-        "psf_fwhm": per_band(whole, "psf_fwhm", "_arcsec").astype(np.float32),
-        "sky_sigma": per_band(whole, "sky_sigma").astype(np.float32),
+        "images": images(table["image"], noisy=True),
+        "host_id": table["host_id"].to_pylist(),
+        "kind": table["kind"].to_pylist(),
+        "psf_fwhm": per_band(table, "psf_fwhm", "_arcsec").astype(np.float32),
+        "sky_sigma": per_band(table, "sky_sigma").astype(np.float32),
     }

@@ -7,7 +7,6 @@ mean Lyman-series blanketing of Madau 1995 (ApJ 441, 18), eq. 15, and nothing is
 
 from __future__ import annotations
 
-import hashlib
 from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
@@ -17,6 +16,7 @@ import numpy as np
 from speclite.filters import load_filter
 
 from dhs.errors import UsageError
+from dhs.random import of_text
 from dhs.survey.facts import BANDS, flux_from_mag
 
 TEMPLATES: tuple[str, ...] = ("E", "Sbc", "Scd", "Im")
@@ -179,15 +179,10 @@ def drawn_fluxes(key: str, z: float, r: float | None = None, f814w: float | None
     """
     if (r is None) == (f814w is None):
         raise UsageError("give one magnitude to normalise to: r or f814w")
-    rng = np.random.Generator(np.random.Philox(key=stable_key(key)))
+    rng = of_text(key)
     template = list(TEMPLATE_WEIGHTS)[int(rng.choice(len(TEMPLATE_WEIGHTS), p=list(TEMPLATE_WEIGHTS.values())))]
     g_r, r_z = rng.normal(0.0, COLOUR_SCATTER, 2)
     colour = colours(template, z)
     if r is None:
         r = f814w - float(colour.i_r)
     return flux_from_mag([r + float(colour.g_r) + g_r, r, r - float(colour.r_z) - r_z])
-
-
-def stable_key(text: str) -> int:
-    """64-bit integer of a text, the same in every process."""
-    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8])

@@ -13,11 +13,11 @@ from dhs.injection.colours import north_over_south
 from dhs.injection.hard_negatives.draw import NoNegative, hard_negative
 from dhs.injection.lens import n_images
 from dhs.injection.light import half_light_radius
-from dhs.injection.noise import Stream, generator
 from dhs.injection.priors import Draw, Rejected, draw
 from dhs.injection.render.render import METHODS
 from dhs.injection.snr import R_BAND, snr_matched, snr_maxpix
 from dhs.injection.sources.source import Source
+from dhs.random import Stream, generator
 from dhs.survey.facts import PIXEL_SCALE, is_north
 from dhs.survey.hosts.stamp import HostStamp
 

@@ -98,15 +98,23 @@ BERNARDI_2010 = VelocityDispersionFunction(
 
 
 def distance_ratio(z_lens, z_source, cosmology: FLRW = COSMOLOGY) -> np.ndarray:
-    """D_ls / D_s of angular-diameter distances; 0 where the source is not behind the lens, NaN where a z is NaN."""
+    """D_ls / D_s of angular-diameter distances; 0 where the source is not behind the lens, NaN where a z is NaN.
+
+    Raises
+    ------
+    ValueError
+        The cosmology is curved.
+    """
+    if cosmology.Ok0:
+        raise ValueError("distance_ratio is for flat cosmologies; this one is curved")
     z_lens, z_source = np.broadcast_arrays(np.asarray(z_lens, dtype=float), np.asarray(z_source, dtype=float))
     out = np.full(z_lens.shape, np.nan)
     known = np.isfinite(z_lens) & np.isfinite(z_source)
     behind = known & (z_source > z_lens) & (z_lens >= 0)
     out[known] = 0.0
     if behind.any():
-        between = cosmology.angular_diameter_distance(z_lens[behind], z_source[behind])
-        out[behind] = (between / cosmology.angular_diameter_distance(z_source[behind])).to_value(u.one)
+        near, far = (cosmology.comoving_transverse_distance(z[behind]).value for z in (z_lens, z_source))
+        out[behind] = 1.0 - near / far  # Hogg 1999, astro-ph/9905116, eq. 19 without curvature
     return out
 
 

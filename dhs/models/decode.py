@@ -20,7 +20,7 @@ from dhs import storage
 from dhs.datasets import reader
 from dhs.datasets.schema import STAMP_SHAPE
 from dhs.errors import DhsError
-from dhs.injection.noise import Stream
+from dhs.random import Stream
 
 READ_PAIRS = 256
 SIGMAS = tuple(f"sky_sigma_{band}" for band in "grz")
@@ -189,7 +189,7 @@ def _join(
     for table in pairs:
         if not table.num_rows:
             continue
-        control, gain = np.array(reader.images(table["control"])), reader.per_band(table, "gain")
+        control, gain = np.array(reader.images(table["control"], noisy=True)), reader.per_band(table, "gain")
         index = {pair_id: i for i, pair_id in enumerate(table["pair_id"].to_pylist())}
         hard_row, lights, found = [], [], []
         while waiting is not None and waiting[0]["pair_id"] in index:
@@ -201,7 +201,7 @@ def _join(
             scalars=table.select(list(columns)),
             hard_scalars=pa.table({name: [row[name] for row in found] for name in more}),
             control=control,
-            arc=reader.images(table["arc"]),
+            arc=reader.images(table["arc"], noisy=False),
             hard_light=stack(lights),
             gain=gain,
             keys=table["rng_key"].to_pylist(),
@@ -218,7 +218,7 @@ def _join(
 def _rows(negatives: Iterable[pa.Table]) -> Iterator[tuple[dict, np.ndarray]]:
     """Scalars and light of each hard negative."""
     for table in negatives:
-        yield from zip(table.drop_columns(["light"]).to_pylist(), reader.images(table["light"]))
+        yield from zip(table.drop_columns(["light"]).to_pylist(), reader.images(table["light"], noisy=False))
 
 
 def _names(columns: Sequence[str], needed: Sequence[str]) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +22,6 @@ from dhs.survey.facts import mag_from_flux
 
 APERTURE_PX = 12.0  # 3.1 arcsec
 STEP = 8  # stamps in a batch: a multiple of it, since a processor prepares every layer anew for each other number
-BLOCKS = {"layer1": 64, "layer2": 128, "layer3": 256, "layer4": 512}
 NOT_FINITE_REMEDY = (
     "Its weights are not finite or overflow: take an earlier checkpoint, or train again with a smaller learning rate."
 )
@@ -80,11 +79,9 @@ class Scorer:
 
     def _until_last(self) -> torch.nn.Module:
         """The network without its last layer, as this processor runs it fastest."""
-        if isinstance(self.network, registry.DeepLens):
-            n = self.network
-            return torch.nn.Sequential(n.conv1, n.start, n.stages, n.pool)
-        body = torch.nn.Sequential(*list(self.network.children())[:-1], torch.nn.Flatten())
-        if self.device.type != "cpu" or self.precision != "float32" or not torch.backends.mkldnn.is_available():
+        body = self.network.body
+        slow = self.device.type != "cpu" or self.precision != "float32" or not torch.backends.mkldnn.is_available()
+        if slow or not self.network.fuses:
             return body
         fused, shape = Fused(body), (2, self.preprocess.n_channels, 64, 64)
         probe = 4.0 * torch.randn(shape, generator=torch.Generator().manual_seed(0))
@@ -115,8 +112,12 @@ class Scorer:
                 images = self.preprocess(batch, core_mask_px, sky_sigma=sigma)
                 images = torch.nn.functional.pad(images, (0, 0, 0, 0, 0, 0, 0, -len(images) % STEP))
                 with low:
-                    found = network(images.contiguous(memory_format=torch.channels_last))
-                out.append(found[: len(batch)].float().cpu().numpy())
+                    found = [
+                        network(x.contiguous(memory_format=torch.channels_last)).float()
+                        for x in orientations(images, self.config.symmetry)
+                    ]
+                found = found[0] if len(found) == 1 else torch.stack(found).mean(0)
+                out.append(found[: len(batch)].cpu().numpy())
         return np.concatenate(out) if out else np.empty((0, 1), np.float32)
 
     def logits(
@@ -143,12 +144,12 @@ class Scorer:
         DhsError
             Another shape, or NaN or Inf in a stamp.
         """
-        return self._run(lambda x: self.network.fc(self._body(x)), stamps, core_mask_px, sky_sigma)[:, 0]
+        return self._run(lambda x: self.network.head(self._body(x)), stamps, core_mask_px, sky_sigma)[:, 0]
 
     def features(
         self, stamps: np.ndarray, core_mask_px: float | None = None, sky_sigma: np.ndarray | None = None
     ) -> np.ndarray:
-        """(n, 512) float32 penultimate features, the input of the last layer.
+        """(n, k) float32 penultimate features, the input of the last layer; 512 of a ResNet-18.
 
         Raises
         ------
@@ -156,18 +157,35 @@ class Scorer:
             As `logits`, and where a feature is NaN or infinite.
         """
         out = _finite(self._run(self._body, stamps, core_mask_px, sky_sigma))
-        return out if len(out) else np.empty((0, self.network.fc.in_features), np.float32)
+        return out if len(out) else np.empty((0, self.network.head.in_features), np.float32)
 
     def blocks(self, stamps: np.ndarray) -> dict[str, np.ndarray]:
-        """Features of each residual block averaged over pixels: ``layer1`` (n, 64) to ``layer4`` (n, 512).
+        """Features at several depths, empty for a network that names none (`Network.blocks`).
 
-        Empty for a network that is no ResNet-18.
+        Of a ResNet-18 each stage averaged over pixels, ``layer1`` (n, 64) to ``layer4`` (n, 512).
         """
-        if self.config.arch != "resnet18":
-            return {}
-        out = _finite(self._run(_pooled(self.network), stamps, None, None))
-        ends = np.cumsum([0, *BLOCKS.values()])
-        return {name: out[:, a:b] for name, a, b in zip(BLOCKS, ends, ends[1:])}
+        widths: dict[str, int] = {}
+        if type(self.network).blocks is registry.Network.blocks:
+            return widths
+
+        def side_by_side(images: torch.Tensor) -> torch.Tensor:
+            found = self.network.blocks(images)
+            widths.update({name: block.shape[1] for name, block in found.items()})
+            return torch.cat(list(found.values()), dim=1) if found else images.new_zeros((len(images), 0))
+
+        out = _finite(self._run(side_by_side, stamps, None, None))
+        ends = np.cumsum([0, *widths.values()])
+        return {name: out[:, a:b] for name, a, b in zip(widths, ends, ends[1:])}
+
+
+def orientations(images: torch.Tensor, n: int) -> Iterator[torch.Tensor]:
+    """Images as they are, then turned by quarters (n 4), and those mirrored (n 8).
+
+    The last layer is linear: the mean of the features is the input of the mean logit.
+    """
+    for k in range(n):
+        turned = torch.rot90(images, k % 4, (-2, -1))
+        yield turned.flip(-1) if k >= 4 else turned
 
 
 def _digest(weights: dict[str, torch.Tensor]) -> str:
@@ -212,21 +230,6 @@ def refuse_other_network(scorer, evaluated: dict, where) -> None:
             f"{where}: was made with another checkpoint ({'; '.join(other)}), whose logits mean something else. "
             "Run dhs evaluate with this checkpoint, or give the evaluation of this one."
         )
-
-
-def _pooled(network: torch.nn.Module) -> torch.nn.Module:
-    """A module that gives the mean over pixels of each residual block's output, side by side."""
-
-    class Pooled(torch.nn.Module):
-        def forward(self, x):
-            x = network.maxpool(network.relu(network.bn1(network.conv1(x))))
-            out = []
-            for name in BLOCKS:
-                x = getattr(network, name)(x)
-                out.append(x.mean(dim=(2, 3)))
-            return torch.cat(out, dim=1)
-
-    return Pooled()
 
 
 def host_mag_r(stamps: np.ndarray) -> np.ndarray:

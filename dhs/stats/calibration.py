@@ -183,8 +183,8 @@ def reliability(probabilities, labels, hosts=None, sources=None, *, n_bins: int 
 def _independent(y: np.ndarray, clusters: Clusters) -> float:
     """Independent rows whose mean would be known as well; hosts, where no spread can be taken."""
     p = y.mean()
-    spread = clusters.spread((y - p) / len(y)) if 0 < p < 1 else None
-    return clusters.n_hosts if spread is None else min(len(y), p * (1 - p) / max(spread**2, 1e-30))
+    found = clusters.error((y - p) / len(y)) if 0 < p < 1 else None
+    return clusters.n_hosts if found is None else min(len(y), p * (1 - p) / max(found[0] ** 2, 1e-30))
 
 
 def _bin(p: np.ndarray, n_bins: int) -> np.ndarray:

@@ -1,13 +1,15 @@
 """What a number with an interval is, and how the interval is made.
 
-Everything drawn from pairs is grouped by host, and by source as well where sources are few. A bootstrap draw is
+Everything drawn from pairs is grouped by host, and by source wherever a source serves more than one row, however many
+sources there are: two thousand that serve a hundred rows each tie those rows as forty would. A bootstrap draw is
 a set of weights: each cluster's weight is how often it was drawn. Weighted statistics are computed for all draws at
 once. Where hosts and sources both cluster the rows the variance is that of the host bootstrap plus that of the source
 bootstrap minus that of a bootstrap over (host, source) cells (Cameron, Gelbach & Miller 2011, Journal of Business &
-Economic Statistics 29, 238, eq. 2.11). The interval is a t interval with as many degrees of freedom as the smaller
-axis has clusters, less one; a statistic between 0 and 1 is taken on the logit scale. How often it covers, with many
-clusters and with few, is measured by `dhs.stats.coverage`. A statistic that is a smooth function of row sums
-needs no bootstrap: `Clusters.linear` takes the variance from its influence values.
+Economic Statistics 29, 238, eq. 2.11). A t interval follows, its degrees of freedom after Satterthwaite (1946,
+Biometrics Bulletin 2, 110): an axis counts by its share of the variance, so ten sources that hardly matter do not
+widen what three thousand hosts say. A statistic between 0 and 1 is taken on the logit scale. How often the intervals
+cover, with many clusters and with few, is measured by `dhs.stats.coverage`. A statistic that is a smooth function of
+row sums needs no bootstrap: `Clusters.linear` takes the variance from its influence values.
 
 Intervals are 95 % unless a function takes ``level``.
 """
@@ -16,6 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from scipy import stats
@@ -23,7 +26,6 @@ from scipy.special import expit, logit
 
 MIN_CLUSTERS = 8  # below: no interval at all
 FEW_CLUSTERS = 30  # below: a flag
-TWO_WAY_BELOW = 300  # with fewer sources than this, sources are resampled together with hosts
 CHUNK_VALUES = 1_000_000  # bootstrap weights held at once
 
 
@@ -82,8 +84,9 @@ class Clusters:
     hosts : array_like, (n,)
         Host identifiers: names, or integers that stand for them.
     sources : array_like, (n,), optional
-        Source identifiers; an empty string, or a negative integer, where no source's light is in the row (controls,
-        survey negatives): such a row is resampled by its host alone.
+        Source identifiers; an empty string, or a negative integer, for a row that no source has a part in (survey
+        negatives): it is resampled by its host alone. A control takes the source of its pair: what it shares with the
+        positive then cancels on every axis.
     n_bootstrap : int
     seed : int
     row_weights : array_like, (n,), optional
@@ -104,7 +107,7 @@ class Clusters:
             of_class = [np.bincount(self.hosts[classes == c]) for c in np.unique(classes)]
             self.fewest_hosts = min((int(np.count_nonzero(n)) for n in of_class), default=0)
         self.n, self.n_bootstrap, self.seed = len(self.hosts), n_bootstrap, seed
-        self.two_way = self.n_sources is not None and 0 < self.n_sources < TWO_WAY_BELOW
+        self.two_way = bool(self.n_sources) and int((self.sources >= 0).sum()) > self.n_sources
         self.weighted = row_weights is not None
         self.unit = np.asarray(row_weights, dtype=float)[None, :] if self.weighted else np.ones((1, self.n))
 
@@ -119,13 +122,21 @@ class Clusters:
 
     def _axis(self, axis: str) -> np.ndarray:
         """Cluster of each row on one axis; -1 for rows that it does not resample."""
-        if axis == "host":
-            return self.hosts
-        known = self.sources >= 0
-        joint = self.sources if axis == "source" else self.hosts * self.n_sources + self.sources
-        codes = np.full(self.n, -1)
-        codes[known] = np.unique(joint[known], return_inverse=True)[1]
+        return {"host": self.hosts, "source": self.sources}[axis] if axis != "cell" else self._cells
+
+    @cached_property
+    def _cells(self) -> np.ndarray:
+        known, codes = self.sources >= 0, np.full(self.n, -1)
+        joint = self.hosts[known].astype(np.int64) * self.n_sources + self.sources[known]
+        codes[known] = np.unique(joint, return_inverse=True)[1]
         return codes
+
+    @cached_property
+    def _sizes(self) -> tuple[int, ...]:
+        """Clusters on each axis; hosts are those of the class that has fewest."""
+        return (
+            (self.fewest_hosts, self.n_sources, int(self._cells.max()) + 1) if self.n_sources else (self.fewest_hosts,)
+        )
 
     def weights(self, axis: str = "host") -> Iterator[np.ndarray]:
         """Bootstrap weights over one axis, in chunks of (draws, n) float64; the same on every call.
@@ -163,26 +174,41 @@ class Clusters:
         """
         return self.metrics([value], lambda w: statistic(w)[None], [bounds])[0]
 
-    def metrics(self, values, statistic: Callable[[np.ndarray], np.ndarray], bounds) -> list[Metric]:
-        """Several statistics of the same draws: ``statistic`` maps (draws, n) to (statistics, draws)."""
-        draws = [np.concatenate([statistic(w) for w in self.weights(axis)], axis=1) for axis in self._axes]
-        names = ("draws", "of_sources", "of_cells")[: len(draws)]
-        return [
-            self.attach(v, bounds=b, **{name: d[i] for name, d in zip(names, draws)})
-            for i, (v, b) in enumerate(zip(values, bounds))
-        ]
+    def metrics(self, values, statistic: Callable[[np.ndarray], np.ndarray], bounds, of_sources=None) -> list[Metric]:
+        """Several statistics of the same draws: ``statistic`` maps (draws, n) to (statistics, draws).
+
+        ``of_sources``, (statistics, n), is the influence of each row where hosts stay as they are: it saves the draws
+        over sources and cells.
+        """
+        axes = self._axes if of_sources is None else ("host",)
+        drawn = [np.concatenate([statistic(w) for w in self.weights(axis)], axis=1) for axis in axes]
+        out = []
+        for i, (value, bound) in enumerate(zip(values, bounds)):
+            variances = [_variance(d[i]) for d in drawn]
+            if of_sources is not None:
+                variances += self._variances(of_sources[i])[1:]
+            out.append(self._finish(value, variances, bound))
+        return out
 
     def attach(self, value: float, draws: np.ndarray, bounds=(0.0, 1.0), *, of_sources=None, of_cells=None) -> Metric:
         """Interval from the statistic's bootstrap draws over hosts and, two-way, over sources and cells.
 
         None below `MIN_CLUSTERS`; flagged below `FEW_CLUSTERS`.
-        """
-        return self._finish(value, [_spread(d) for d in (draws, of_sources, of_cells) if d is not None], bounds)
 
-    def linear(self, value: float, influence: np.ndarray, bounds=(0.0, 1.0)) -> Metric:
+        Raises
+        ------
+        ValueError
+            Draws over hosts alone where sources cluster the rows too: the interval would be too narrow.
+        """
+        drawn = [d for d in (draws, of_sources, of_cells) if d is not None]
+        if len(drawn) != len(self._axes):
+            raise ValueError(f"draws over {len(drawn)} of the axes {self._axes}: give all of them")
+        return self._finish(value, [_variance(d) for d in drawn], bounds)
+
+    def linear(self, value: float, influence: np.ndarray, bounds=(0.0, 1.0), over: Clusters | None = None) -> Metric:
         """Interval from the first-order influence of each row on a statistic: no draw is needed.
 
-        The spread on an axis is the root of the sum, over its clusters, of the squared deviation of a cluster's summed
+        The variance on an axis is the sum, over its clusters, of the squared deviation of a cluster's summed
         influence from the mean of all clusters.
 
         Parameters
@@ -191,22 +217,62 @@ class Clusters:
         influence : ndarray, (n,)
             Change of the statistic for a small change of the row's weight, times the weight; sums to 0.
         bounds : pair of float
+        over : Clusters, optional
+            Of the rows that the statistic is taken over, where others have influence too: those are counted.
         """
-        return self._finish(value, self._spreads(influence), bounds)
+        return (over or self)._finish(value, self._variances(influence), bounds)
 
-    def spread(self, influence: np.ndarray) -> float | None:
-        """Standard error of a statistic from its rows' influence; None below `MIN_CLUSTERS`."""
-        return None if self.smallest < MIN_CLUSTERS else _combined(self._spreads(influence))
+    def error(self, influence: np.ndarray, over: Clusters | None = None) -> tuple[float, float] | None:
+        """Standard error of a statistic from its rows' influence, and its degrees of freedom.
 
-    def _spreads(self, influence: np.ndarray) -> list[float]:
+        None below `MIN_CLUSTERS`.
+        """
+        over = over or self
+        return None if over.smallest < MIN_CLUSTERS else over._error(self._variances(influence))
+
+    def covariance(self, influence: np.ndarray) -> np.ndarray:
+        """(k, k) covariance of k statistics from the influence of each row on each, (n, k); no negative variance."""
+        parts = []
+        for axis, size in zip(self._axes, self._sizes):
+            codes = self._axis(axis)
+            sums = np.zeros((int(codes.max()) + 1, influence.shape[1]))
+            np.add.at(sums, codes[codes >= 0], influence[codes >= 0])
+            sums -= sums.mean(axis=0)
+            parts.append(sums.T @ sums * size / max(size - 1, 1))
+        if len(parts) == 1:
+            return parts[0]
+        values, vectors = np.linalg.eigh(parts[0] + parts[1] - parts[2])
+        return vectors * np.clip(values, 0, None) @ vectors.T
+
+    def _variances(self, influence: np.ndarray) -> list[float]:
         out = []
         for axis in self._axes:
             codes = self._axis(axis)
             sums = np.bincount(codes[codes >= 0], influence[codes >= 0])
-            out.append(float(np.sqrt(((sums - sums.mean()) ** 2).sum())))
+            out.append(float(((sums - sums.mean()) ** 2).sum()))
         return out
 
-    def _finish(self, value: float, spreads: list[float], bounds) -> Metric:
+    def _error(self, variances: list[float]) -> tuple[float, float]:
+        """Standard error and degrees of freedom: variance of hosts and sources less that of cells, at least the hosts'.
+
+        The source's alone is no bound: where the members of a pair share what their host adds and differ in having a
+        source, rows of a source scatter by more than pairs do. Half of the cells' variance is taken for known: as the
+        sources' variance holds it too, an axis without an effect of its own would otherwise cost degrees of freedom.
+        """
+        if not np.isfinite(variances).all():
+            return np.nan, 1.0
+        sizes = [max(n, 2) for n in self._sizes[: len(variances)]]
+        sizes += sizes[:1] * (len(variances) - len(sizes))
+        v = [x * n / (n - 1) for x, n in zip(variances, sizes)]
+        if len(v) == 1:
+            return float(np.sqrt(v[0])), float(sizes[0] - 1)
+        host, source, cell = v
+        total = max(host + source - cell, host)
+        shares = max(host - cell / 2, 0.0), max(source - cell / 2, 0.0), cell / 2
+        noise = sum(x**2 / (n - 1) for x, n in zip(shares, sizes))
+        return float(np.sqrt(total)), float(max(total**2 / noise if noise > 0 else 0.0, min(sizes) - 1))
+
+    def _finish(self, value: float, variances: list[float], bounds) -> Metric:
         flags = ("two_way",) if self.two_way else ()
         low = high = None
         if not np.isfinite(value):
@@ -214,39 +280,31 @@ class Clusters:
         if self.smallest < MIN_CLUSTERS:
             flags = (*flags, "few_clusters", "no_interval")
         else:
-            low, high, more = _interval(value, _combined(spreads), self.smallest, bounds)
+            low, high, more = _interval(value, *self._error(variances), self.smallest, bounds)
             flags = (*flags, *more)
         return Metric(float(value), low, high, self.n, self.n_hosts, self.n_sources, flags)
 
 
-def _combined(spreads: list[float]) -> float:
-    """Host and source variance less that of their cells, never below either."""
-    if len(spreads) == 1:
-        return spreads[0]
-    host, source, cell = np.square(spreads)
-    return float(np.sqrt(max(host + source - cell, host, source)))
-
-
-def _spread(draws: np.ndarray) -> float:
-    """Standard deviation of bootstrap draws; NaN where fewer than 20 are defined."""
+def _variance(draws: np.ndarray) -> float:
+    """Variance of bootstrap draws; NaN where fewer than 20 are defined."""
     draws = draws[np.isfinite(draws)]
-    return float(np.std(draws, ddof=1)) if len(draws) >= 20 else np.nan
+    return float(np.var(draws, ddof=1)) if len(draws) >= 20 else np.nan
 
 
-def _interval(value, spread, clusters, bounds) -> tuple[float | None, float | None, tuple[str, ...]]:
-    if not np.isfinite(spread):
+def _interval(value, error, degrees, clusters, bounds) -> tuple[float | None, float | None, tuple[str, ...]]:
+    if not np.isfinite(error):
         return None, None, ("no_interval",)
     few = ("few_clusters",) if clusters < FEW_CLUSTERS else ()
     # The bound of zero exceptions among so many clusters, where none disagrees or the value is at the end of its range.
     least = (1 - 0.025 ** (1 / clusters)) * (bounds[1] - bounds[0]) if np.all(np.isfinite(bounds)) else 0.0
-    if spread < 1e-12:
+    if error < 1e-12:
         return float(max(bounds[0], value - least)), float(min(bounds[1], value + least)), ("degenerate", *few)
-    error = spread * np.sqrt(clusters / (clusters - 1)) * stats.t.ppf(0.975, clusters - 1)
-    error = max(error, least) if value in bounds else error
+    reach = error * stats.t.ppf(0.975, degrees)
+    reach = max(reach, least) if value in bounds else reach
     if tuple(bounds) == (0.0, 1.0) and 0 < value < 1:
-        reach = error / (value * (1 - value))
+        reach /= value * (1 - value)
         return float(expit(logit(value) - reach)), float(expit(logit(value) + reach)), few
-    return float(max(bounds[0], value - error)), float(min(bounds[1], value + error)), few
+    return float(max(bounds[0], value - reach)), float(min(bounds[1], value + reach)), few
 
 
 def _codes(labels, blank: bool = False) -> tuple[np.ndarray, int]:

@@ -156,8 +156,19 @@ def recall_curve(
     statistic = recall_statistics(scores, labels, fprs)
     clusters = Clusters(_each(scores) if hosts is None else hosts, sources, n_bootstrap, seed, row_weights, labels)
     bounds = ((0.0, 1.0), (-np.inf, np.inf)) * len(fprs)
-    found = clusters.metrics(statistic(clusters.unit)[:, 0], statistic, bounds)
+    values = statistic(clusters.unit)[:, 0]
+    found = clusters.metrics(values, statistic, bounds, _of_positives(scores, labels, values, clusters))
     return list(zip(found[::2], found[1::2]))
+
+
+def _of_positives(scores: np.ndarray, labels: np.ndarray, values: np.ndarray, clusters: Clusters) -> np.ndarray | None:
+    """Influence of rows on recall and threshold where only positives have sources: the threshold stays where it is."""
+    if not clusters.two_way or (clusters.sources[~labels] >= 0).any():
+        return None
+    share = np.where(labels, clusters.unit[0], 0.0) / clusters.unit[0, labels].sum()
+    influence = np.zeros((len(values), len(scores)))
+    influence[::2] = share * ((scores > values[1::2, None]) - values[::2, None])
+    return influence
 
 
 def tpr_at_fpr(scores, labels, fpr: float, hosts=None, sources=None, **options) -> tuple[Metric, Metric]:

@@ -11,7 +11,7 @@ aligned to whole pixels S is 1; for Lanczos-3 at half a pixel in both axes it is
 from __future__ import annotations
 
 import numpy as np
-from scipy.ndimage import maximum_filter, uniform_filter
+from numba import njit
 
 from dhs.survey.facts import PIXEL_SCALE, STAMP
 from dhs.survey.psf import MOFFAT_BETA, moffat_alpha
@@ -28,16 +28,89 @@ _OFFSET = np.arange(STAMP) - (STAMP - 1) / 2
 _RADIUS = np.hypot(*np.meshgrid(_OFFSET, _OFFSET))
 
 
-def _median(values: np.ndarray) -> float:
-    """Upper median; numpy's own costs several times as much on a few thousand values."""
-    middle = values.size // 2
-    return float(np.partition(values, middle)[middle])
+@njit(cache=True, nogil=True, error_model="numpy")
+def _median(values):
+    """Upper median; ``values`` is reordered (Hoare's selection)."""
+    low, high, wanted = 0, len(values) - 1, len(values) // 2
+    while low < high:
+        pivot = values[(low + high) // 2]
+        i, j = low, high
+        while i <= j:
+            while values[i] < pivot:
+                i += 1
+            while values[j] > pivot:
+                j -= 1
+            if i <= j:
+                values[i], values[j] = values[j], values[i]
+                i += 1
+                j -= 1
+        if wanted <= j:
+            high = j
+        elif wanted >= i:
+            low = i
+        else:
+            break
+    return values[wanted]
 
 
-def _mad(values: np.ndarray) -> tuple[float, float]:
-    """Median, and 1.4826 x the median absolute deviation."""
+@njit(cache=True, nogil=True, error_model="numpy")
+def _mad(values):
+    """Median, and 1.4826 x the median absolute deviation; ``values`` is reordered."""
     centre = _median(values)
     return centre, 1.4826 * _median(np.abs(values - centre))
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _where(values, mask):
+    """Values of an image where a mask holds, row by row."""
+    out = np.empty(mask.sum(), values.dtype)
+    n = 0
+    for j in range(mask.shape[0]):
+        for i in range(mask.shape[1]):
+            if mask[j, i]:
+                out[n] = values[j, i]
+                n += 1
+    return out
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _box(image, reach):
+    """Mean over a square of 2 reach + 1 pixels, mirrored at the edges."""
+    size = image.shape[0]
+    along, out = np.empty(image.shape), np.empty(image.shape)
+    for j in range(size):
+        for i in range(size):
+            total = 0.0
+            for k in range(i - reach, i + reach + 1):
+                total += image[j, -1 - k if k < 0 else (2 * size - 1 - k if k >= size else k)]
+            along[j, i] = total
+    for j in range(size):
+        out[j] = 0.0
+        for k in range(j - reach, j + reach + 1):
+            out[j] += along[-1 - k if k < 0 else (2 * size - 1 - k if k >= size else k)]
+    return out / (2 * reach + 1) ** 2
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _blank(image, annulus):
+    """Sky pixels of `sky_mask` within an annulus."""
+    size = image.shape[1]
+    detection = np.zeros((size, size))
+    for band in range(len(image)):
+        # Every second pixel: a level and a scale are all it takes.
+        centre, sigma = _mad(_where(image[band], annulus)[::2].astype(np.float64))
+        detection += (image[band] - centre) / max(sigma, 1e-30)
+    smooth = _box(detection, 2)
+    centre, sigma = _mad(_where(smooth, annulus))
+    limit = centre + 2.5 * sigma
+    sky = annulus.copy()
+    for j in range(size):
+        for i in range(size):
+            if smooth[j, i] > limit:
+                for v in range(max(j - 3, 0), min(j + 4, size)):
+                    for u in range(max(i - 3, 0), min(i + 4, size)):
+                        sky[v, u] = False
+    return sky
 
 
 def sky_mask(image: np.ndarray, invvar: np.ndarray | None = None) -> np.ndarray:
@@ -60,14 +133,7 @@ def sky_mask(image: np.ndarray, invvar: np.ndarray | None = None) -> np.ndarray:
         annulus &= (invvar > 0).all(axis=0)
     if annulus.sum() < MIN_SKY_PIXELS:
         annulus = _RADIUS > ANNULUS_PX
-    detection = np.zeros(image.shape[1:], np.float32)
-    # Every second pixel: a level and a scale are all it takes.
-    for values, band in zip(image[:, annulus][:, ::2], image):
-        centre, sigma = _mad(values)
-        detection += (band - centre) / max(sigma, np.finfo(np.float32).tiny)
-    smooth = uniform_filter(detection, 5)
-    centre, sigma = _mad(smooth[annulus])
-    sky = annulus & ~maximum_filter(smooth > centre + 2.5 * sigma, 7)
+    sky = _blank(np.ascontiguousarray(image), annulus)
     return sky if sky.sum() >= MIN_SKY_PIXELS else annulus
 
 
@@ -95,24 +161,42 @@ def sky_sigma_invvar(invvar: np.ndarray, mask: np.ndarray) -> np.ndarray:
     return np.array(out)
 
 
-def _deviations(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
+@njit(cache=True, nogil=True, error_model="numpy")
+def _deviations(image, mask):
     """(bands, y, x) sky deviations of unit variance; 0 outside the sky and beyond 4 sigma."""
     out = np.zeros(image.shape, np.float32)
-    for z, band in zip(out, image):
-        values = band[mask]
-        centre, sigma = _mad(values)
-        values = values - centre
-        values[np.abs(values) > 4.0 * sigma] = 0.0
-        values -= values.mean()
-        z[mask] = values / max(float(values.std()), np.finfo(np.float32).tiny)
+    for band in range(len(image)):
+        centre, sigma = _mad(_where(image[band], mask).astype(np.float64))
+        n, total, squares = 0, 0.0, 0.0
+        for j in range(mask.shape[0]):
+            for i in range(mask.shape[1]):
+                if mask[j, i]:
+                    n += 1
+                    value = image[band, j, i] - centre
+                    if abs(value) <= 4.0 * sigma:
+                        total += value
+                        squares += value * value
+        mean = total / n
+        scale = max(np.sqrt(squares / n - mean * mean), 1e-30)
+        for j in range(mask.shape[0]):
+            for i in range(mask.shape[1]):
+                if mask[j, i]:
+                    value = image[band, j, i] - centre
+                    out[band, j, i] = ((value if abs(value) <= 4.0 * sigma else 0.0) - mean) / scale
     return out
 
 
-def _correlation(z: np.ndarray, mask: np.ndarray, dy: int, dx: int) -> float:
-    n_y, n_x = mask.shape
-    pairs = np.count_nonzero(mask[: n_y - dy, : n_x - dx] & mask[dy:, dx:])
-    products = np.einsum("bij,bij->", z[:, : n_y - dy, : n_x - dx], z[:, dy:, dx:])
-    return float(products) / (len(z) * max(pairs, 1))
+@njit(cache=True, nogil=True, error_model="numpy")
+def _correlation(z, mask, dy, dx):
+    """Mean product of pixels a lag apart that are both sky, over bands."""
+    pairs, total = 0, 0.0
+    for j in range(mask.shape[0] - dy):
+        for i in range(mask.shape[1] - dx):
+            if mask[j, i] and mask[j + dy, i + dx]:
+                pairs += 1
+                for band in range(len(z)):
+                    total += z[band, j, i] * z[band, j + dy, i + dx]
+    return total / (len(z) * max(pairs, 1))
 
 
 def lag_correlation(image: np.ndarray, mask: np.ndarray, dy: int, dx: int) -> float:
@@ -125,7 +209,7 @@ def lag_correlation(image: np.ndarray, mask: np.ndarray, dy: int, dx: int) -> fl
     dy, dx : int
         Lag in pixels, not negative. Pixels beyond 4 sigma are left out.
     """
-    return _correlation(_deviations(image, mask), mask, dy, dx)
+    return float(_correlation(_deviations(np.ascontiguousarray(image), mask), mask, dy, dx))
 
 
 def noise_correlation(image: np.ndarray, mask: np.ndarray) -> tuple[float, float]:
@@ -144,7 +228,7 @@ def noise_correlation(image: np.ndarray, mask: np.ndarray) -> tuple[float, float
         Between 1 and 1.83, the range that two Lanczos-3 resamplings can give; faint sources would push it beyond.
         Low by up to 10 % near the upper end, where the cap and the masking of upward fluctuations tell.
     """
-    z = _deviations(image, mask)
+    z = _deviations(np.ascontiguousarray(image), mask)
     lags = [lag for k in range(1, MAX_LAG + 1) for lag in ((0, k), (k, 0))]
     # Beyond the kernel only the wings of galaxies correlate: what is left at lags 6 and 8 is theirs, and comes off.
     far = [lag for k in (6, 8) for lag in ((0, k), (k, 0), (k, k))]

@@ -4,6 +4,7 @@ import json
 import os
 
 import pytest
+from third_party_package import installed
 
 from dhs import fingerprint
 from dhs.book.build import NOTEBOOKS, _code_of, execute, pages, project_root
@@ -72,8 +73,17 @@ def test_closures_follow_imports_in_functions_and_stop_at_the_right_room():
     inject = fingerprint.modules("dhs.datasets.inject")
     assert {"dhs.injection.render.render", "dhs.survey.hosts.open", "dhs.storage"} <= set(inject)
     assert not any(m.startswith(("dhs.models", "dhs.figures", "dhs.validation")) for m in inject)
-    assert "dhs.models.networks.registry" in fingerprint.modules("dhs.models.training.train")
+    assert "dhs.survey.hosts.readers.bricks" in inject, "a registry stands for all that register in it"
+    assert "dhs.models.networks.resnet18" in fingerprint.modules("dhs.models.training.train")
     assert "dhs.validation.signoff.signoff" not in fingerprint.modules("dhs.validation.preflight.preflight")
+
+
+def test_a_package_that_adds_to_a_registry_counts_as_code():
+    before = fingerprint.code("dhs.survey.hosts.open")
+    with installed():
+        assert fingerprint.code("dhs.survey.hosts.open") != before
+        assert fingerprint.code("dhs.survey.sky") == fingerprint.code("dhs.survey.sky")
+    assert fingerprint.code("dhs.survey.hosts.open") == before
 
 
 def test_steps_name_modules_and_rooms_that_exist():

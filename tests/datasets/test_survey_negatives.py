@@ -41,10 +41,10 @@ def test_a_damaged_part_or_one_of_other_code_is_made_again(tmp_path, monkeypatch
     assert isinstance(whole, pa.Table)
 
 
-def test_noise_is_rounded_by_less_than_a_64th_of_the_sky(monkeypatch):
+def test_noise_is_rounded_and_dithered_by_less_than_a_32nd_of_the_sky(monkeypatch):
     from dhs.survey.mock import negatives
 
     rounded = SurveyNegatives(5, 8).read(4)
-    monkeypatch.setattr(negatives, "quantise", lambda image, step: image)
+    monkeypatch.setattr(negatives, "served", lambda image, step: image)
     error = SurveyNegatives(5, 8).read(4).image - rounded.image
-    assert 0 < np.abs(error / rounded.sky_sigma[:, None, None]).max() <= 1 / 64 + 1e-5
+    assert 0 < np.abs(error / rounded.sky_sigma[:, None, None]).max() <= 1 / 32 + 1e-5

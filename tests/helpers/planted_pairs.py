@@ -18,9 +18,9 @@ from dhs.datasets.reader import open_pairs
 from dhs.datasets.schema import IMAGE, NEGATIVE_SCHEMA, PAIR_SCHEMA, SCHEMA_VERSION, SPLITS
 from dhs.injection.hard_negatives.azimuthal import MIN_CONTRAST, azimuthal_blocks, contrast
 from dhs.injection.lens import Lens
-from dhs.injection.noise import Stream, generator, rng_key
 from dhs.injection.render.reference import convolve_and_bin, lensed_light, moffat_kernel
 from dhs.injection.sources.open import open_sources
+from dhs.random import Stream, generator, rng_key
 from dhs.survey.facts import PIXEL_SCALE
 from dhs.validation.evaluation import evaluate as evaluation
 

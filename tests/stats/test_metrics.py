@@ -2,6 +2,7 @@
 
 import os
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -214,3 +215,53 @@ def test_five_hundred_bootstraps_of_ten_thousand_scores_take_seconds():
     metrics.auroc(scores, labels, np.arange(10_000))
     metrics.tpr_at_fpr(scores, labels, 0.01, np.arange(10_000))
     assert time.perf_counter() - start < 6  # about 1 s on an idle machine
+
+
+@pytest.mark.parametrize("n_sources", (40, 300, 2000))
+def test_a_source_that_recurs_is_resampled_however_many_there_are(n_sources):
+    """Additive effects: the variance of a mean is that of hosts, of sources by their share of rows, and of rows."""
+    rng, n = np.random.default_rng(n_sources), 20_000
+    source, host = rng.integers(0, n_sources, n), np.arange(n)
+    values = 0.5 * rng.normal(size=n_sources)[source] + rng.normal(size=n)
+    metric = metrics.mean(values, host, source)
+    shares = np.bincount(source, minlength=n_sources) / n
+    error = (metric.ci_high - metric.ci_low) / 2 / stats.t.ppf(0.975, n_sources - 1)
+    assert metric.flags == ("two_way",)
+    assert error**2 == pytest.approx(0.25 * (shares**2).sum() + 1 / n, rel=0.45 if n_sources == 40 else 0.2)
+
+
+def test_sources_that_serve_one_row_each_are_left_to_their_hosts():
+    rng = np.random.default_rng(0)
+    values = rng.normal(size=500)
+    assert metrics.mean(values, np.arange(500) // 5, np.arange(500)) == replace(
+        metrics.mean(values, np.arange(500) // 5), n_sources=500
+    )
+
+
+def test_draws_over_hosts_alone_are_refused_where_sources_recur():
+    clusters = metrics.Clusters(np.arange(100), np.arange(100) % 20)
+    with pytest.raises(ValueError, match="give all of them"):
+        clusters.attach(0.5, np.linspace(0, 1, 50))
+
+
+def test_a_control_with_its_pairs_source_cancels_what_the_pair_shares():
+    """Hosts scatter by ten times the noise; positives and controls of a pair share that on every axis."""
+    rng, n = np.random.default_rng(3), 2000
+    host, source = rng.normal(size=n), rng.integers(0, 100, n)
+    values = np.r_[host + 1 + 0.1 * rng.normal(size=n), -host - 0.1 * rng.normal(size=n)]
+    metric = metrics.mean(values, np.tile(np.arange(n), 2), np.tile(source, 2))
+    assert metric.ci_high - metric.ci_low < 0.01
+
+
+def test_recall_knows_its_sources_as_the_bootstrap_over_them_does():
+    rng, n = np.random.default_rng(4), 1500
+    source = rng.integers(0, 60, n)
+    scores = np.r_[rng.normal(size=60)[source] + rng.normal(size=n) + 1, rng.normal(size=4000)]
+    labels, hosts = np.arange(n + 4000) < n, np.arange(n + 4000)
+    sources = np.r_[source, np.full(4000, -1)]
+    fast, _ = metrics.tpr_at_fpr(scores, labels, 0.05, hosts, sources, n_bootstrap=400)
+    clusters = metrics.Clusters(hosts, sources, 400, 0, classes=labels)
+    drawn = clusters.metric(fast.value, lambda w: metrics.recall_statistic(scores, labels, 0.05)(w)[0])
+    alone, _ = metrics.tpr_at_fpr(scores, labels, 0.05, hosts, n_bootstrap=400)
+    width, wanted, narrow = (m.ci_high - m.ci_low for m in (fast, drawn, alone))
+    assert width == pytest.approx(wanted, rel=0.05) and width > 2 * narrow

@@ -5,7 +5,7 @@ from cutout_samples import DATA, needs_data
 
 from dhs.survey import facts, psf, sky
 from dhs.survey.hosts.cutouts import read_cutout
-from dhs.survey.mock.hosts import _resampling
+from dhs.survey.mock.hosts import _kernel
 
 
 @pytest.mark.parametrize("fwhm", [0.8, 1.1, 1.6])
@@ -74,7 +74,9 @@ def test_mad_sigma_is_unbiased_on_average():
 def test_correlation_of_white_noise_is_none_and_of_resampled_noise_is_the_kernel_s():
     white_lag = np.mean([sky.lag_correlation(i := white(k), sky.sky_mask(i), 0, 1) for k in range(20)])
     assert white_lag == pytest.approx(0.0, abs=0.01)
-    matrix = _resampling(0.5, 64)
+    matrix = np.zeros((64, 76))
+    for row in range(64):
+        matrix[row, row : row + 13] = _kernel(32)
     kernel = matrix[30]
     expected = {k: float((kernel[:-k] * kernel[k:]).sum() / (kernel**2).sum()) for k in (1, 2, 3)}
     measured = {k: [] for k in expected}
@@ -131,3 +133,26 @@ def test_real_stamps_have_resampled_noise_and_coadd_gains():
         lags.append(host.lag1)
         assert ((host.gain > 5e3) & (host.gain < 1e5)).all()
     assert 0.07 < np.mean(lags) < 0.16
+
+
+def test_blank_sky_is_scipy_s_mask():
+    """The compiled mask against filters of scipy and medians of numpy."""
+    from scipy.ndimage import maximum_filter, uniform_filter
+
+    rng = np.random.default_rng(3)
+    image = rng.normal(0.0, 0.003, (3, 64, 64)).astype(np.float32)
+    y, x = np.indices((64, 64))
+    for cx, cy in ((60, 5), (2, 40), (31, 31)):
+        image += 0.05 * np.exp(-((x - cx) ** 2 + (y - cy) ** 2) / 6.0).astype(np.float32)
+    annulus = np.hypot(x - 31.5, y - 31.5) > sky.ANNULUS_PX
+
+    def level(values):
+        centre = np.sort(values)[values.size // 2]
+        apart = np.sort(np.abs(values - centre))
+        return centre, 1.4826 * apart[values.size // 2]
+
+    levels = [level(band[annulus][::2]) for band in image]
+    smooth = uniform_filter(sum((band - c) / s for band, (c, s) in zip(image.astype(float), levels)), 5)
+    centre, sigma = level(smooth[annulus])
+    expected = annulus & ~maximum_filter(smooth > centre + 2.5 * sigma, 7)
+    assert (sky.sky_mask(image) == expected).all() and expected.sum() < annulus.sum()

@@ -14,9 +14,10 @@ from dhs.datasets.schema import BANDS
 from dhs.encoding import encode, quantise
 from dhs.errors import InputRefused, Refusal
 from dhs.injection.lens import ISOTHERMAL
-from dhs.injection.noise import INFINITE_GAIN, rng_key
+from dhs.injection.noise import INFINITE_GAIN
 from dhs.injection.pair import ARC_LEVELS, noise_variance
 from dhs.injection.snr import R_BAND, snr_matched
+from dhs.random import rng_key
 from dhs.survey import facts
 from dhs.survey.hosts.cutouts import PLAUSIBLE_FWHM, stamp_of
 from dhs.survey.hosts.stamp import HostStamp

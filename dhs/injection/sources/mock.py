@@ -10,6 +10,7 @@ from dhs.injection.colours import drawn_fluxes
 from dhs.injection.sources.base import Loaded
 from dhs.injection.sources.cleaning import cut_out
 from dhs.injection.sources.source import Source
+from dhs.random import Stream, keyed
 
 N_MOCK = 40
 SIZE, PIXEL_SCALE = 61, 0.05  # pixels, arcsec
@@ -23,7 +24,7 @@ def mock_source(index: int, seed: int, z_min: float = 0.6, mag_max: float = 24.8
     4-10 % of the light each follow the disc. Redshift uniform from ``z_min`` to 3 (or 0.1 above it), r magnitude
     uniform over the 1.5 mag brighter than ``mag_max``.
     """
-    rng = np.random.Generator(np.random.Philox(key=[seed, index]))
+    rng = keyed(seed, Stream.MOCK_SOURCE, index)
     y, x = np.indices((SIZE, SIZE)) - SIZE // 2
     r_eff = rng.uniform(0.1, 0.35) / PIXEL_SCALE
     theta, ellipticity = rng.uniform(0.0, np.pi), 1.0 - rng.uniform(0.4, 1.0)

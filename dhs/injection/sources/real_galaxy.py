@@ -17,11 +17,12 @@ from astropy.io import fits
 
 from dhs.config import SourcesConfig
 from dhs.errors import Refusal
-from dhs.injection.colours import Z_MAX, drawn_fluxes, stable_key
+from dhs.injection.colours import Z_MAX, drawn_fluxes
 from dhs.injection.sources.base import Loaded, Unusable
 from dhs.injection.sources.cleaning import central_source, scale_sigmas
 from dhs.injection.sources.galsim_catalogue import CatalogueTable
 from dhs.injection.sources.source import Source
+from dhs.random import stable_key
 from dhs.survey.facts import flux_from_mag
 
 LIMITS = (

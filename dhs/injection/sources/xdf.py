@@ -20,10 +20,11 @@ from skimage import data
 
 from dhs.config import SourcesConfig
 from dhs.errors import Refusal
-from dhs.injection.colours import drawn_fluxes, stable_key
+from dhs.injection.colours import drawn_fluxes
 from dhs.injection.sources.base import Loaded, Unusable
 from dhs.injection.sources.cleaning import cut_out, denoise, split_neighbours, starlet
 from dhs.injection.sources.source import Source
+from dhs.random import of_text
 
 PICTURE = "skimage.data.hubble_deep_field"
 PIXEL_SCALE = 0.14  # arcsec, approximately: the 2.3 arcmin of the field over 1000 pixels
@@ -107,7 +108,7 @@ def _judge(light, level, own, parts, snr: float, min_snr: float, cut: bool) -> N
 
 def _draw(source_id: str, z_min: float, mag_max: float) -> tuple[float, np.ndarray]:
     """Redshift and flux in g, r, z of one galaxy, from its identifier alone."""
-    rng = np.random.Generator(np.random.Philox(key=stable_key(f"redshift:{source_id}")))
+    rng = of_text(f"redshift:{source_id}")
     z_grid = np.linspace(max(z_min, Z_RANGE[0]), Z_RANGE[1], 512)
     cumulative = np.cumsum(z_grid**2 * np.exp(-((z_grid / Z_SCALE) ** 1.5)))
     z = float(np.interp(rng.uniform(), (cumulative - cumulative[0]) / (cumulative[-1] - cumulative[0]), z_grid))

@@ -17,64 +17,12 @@ from dhs.encoding import Integers, integers
 from dhs.errors import DhsError
 from dhs.injection.noise import INFINITE_GAIN
 from dhs.models.decode import SIGMAS, part_files
+from dhs.models.on_device.images import Images
 
-PIXELS = int(np.prod(STAMP_SHAPE))
 AHEAD = 32  # files read at a time, before their images go to the device
 FWHM = "psf_fwhm_r_arcsec"
 SCALARS = ("pair_id", "host_id", "theta_e_arcsec", FWHM, *SIGMAS, "gain_g", "gain_r", "gain_z")
 HARD_SCALARS = ("pair_id", "kind")
-
-
-class Images:
-    """Encoded images on a device: value = (low + 65536 high + zero) * step.
-
-    Parameters
-    ----------
-    n : int
-    device : torch.device
-    """
-
-    def __init__(self, n: int, device: torch.device):
-        self.low = torch.empty((n, PIXELS), dtype=torch.int16, device=device)  # the bits of unsigned ones
-        self.high = torch.empty((n, PIXELS), dtype=torch.uint8, device=device)
-        self.zero = torch.empty((n, 3), dtype=torch.int32, device=device)
-        self.step = torch.empty((n, 3), dtype=torch.float32, device=device)
-
-    def __len__(self) -> int:
-        return len(self.low)
-
-    def put(self, start: int, images: Integers) -> None:
-        """Store images from row ``start`` on."""
-        rows = slice(start, start + len(images.low))
-        self.low[rows].copy_(torch.from_numpy(images.low.view(np.int16).reshape(-1, PIXELS)))
-        self.high[rows].copy_(torch.from_numpy(images.high.reshape(-1, PIXELS)))
-        self.zero[rows].copy_(torch.from_numpy(images.zero))
-        self.step[rows].copy_(torch.from_numpy(images.step))
-
-    def followed_by(self, more: Images) -> Images:
-        """These images and then others."""
-        out = Images(0, self.low.device)
-        for name in ("low", "high", "zero", "step"):
-            setattr(out, name, torch.cat([getattr(self, name), getattr(more, name)]))
-        return out
-
-    def take(self, rows: torch.Tensor) -> torch.Tensor:
-        """Decoded images of some rows: what `dhs.encoding.decode` gives, to the bit.
-
-        Parameters
-        ----------
-        rows : Tensor of int64, (n,)
-
-        Returns
-        -------
-        Tensor, (n, 3, 64, 64) float32
-        """
-        whole = self.low.index_select(0, rows).to(torch.int32) & 0xFFFF
-        whole += self.high.index_select(0, rows).to(torch.int32) << 16
-        whole = whole.view(-1, STAMP_SHAPE[0], PIXELS // STAMP_SHAPE[0])
-        whole += self.zero.index_select(0, rows)[..., None]
-        step = self.step.index_select(0, rows).double()[..., None]
-        return (whole.double() * step).float().view(-1, *STAMP_SHAPE)
 
 
 @dataclass
@@ -95,6 +43,8 @@ class Bank:
         Arcsec; NaN for survey negatives.
     hard_first, hard_count : Tensor of int64, (n,)
         Rows of each pair's hard negatives in ``light``.
+    survey_seed : int or None
+    survey_kinds : tuple of str, s
     """
 
     scalars: pa.Table
@@ -107,6 +57,8 @@ class Bank:
     psf_fwhm: torch.Tensor
     hard_first: torch.Tensor
     hard_count: torch.Tensor
+    survey_seed: int | None = None
+    survey_kinds: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         """Pairs."""
@@ -142,7 +94,7 @@ class Bank:
         Tensor, (k, 3, 64, 64) float32
             Nanomaggies.
         """
-        control = self.base.take(base)
+        control = self.base.take(base, noisy=True)
         added = self.light.take(light.clamp_min(0)) * (light >= 0)[:, None, None, None]
         if generator is None:
             return control + added
@@ -225,12 +177,13 @@ def with_survey(bank: Bank, path: str, survey: tuple[int, int], workers: int = 8
         Threads.
     """
     n = survey[1]
-    more, sigma = Images(n, bank.device), [np.empty((0, 3), np.float32)]
+    more, sigma, kinds = Images(n, bank.device), [np.empty((0, 3), np.float32)], []
     parts = range(survey_negatives.n_parts(n))
     with ThreadPoolExecutor(workers) as pool:
-        for number, (images, its) in enumerate(_ahead(pool, lambda k: _survey(path, survey, k), parts)):
+        for number, (images, its, theirs) in enumerate(_ahead(pool, lambda k: _survey(path, survey, k), parts)):
             more.put(number * survey_negatives.PART, images)
             sigma.append(its)
+            kinds += theirs
 
     def beside(mine: torch.Tensor, value: float) -> torch.Tensor:
         return torch.cat([mine, mine.new_full((n, *mine.shape[1:]), value)])
@@ -242,6 +195,8 @@ def with_survey(bank: Bank, path: str, survey: tuple[int, int], workers: int = 8
         sky_sigma=torch.cat([bank.sky_sigma, torch.from_numpy(np.concatenate(sigma)).to(bank.device)]),
         theta_e=beside(bank.theta_e, float("nan")),
         psf_fwhm=beside(bank.psf_fwhm, float("nan")),
+        survey_seed=survey[0],
+        survey_kinds=tuple(kinds),
     )
 
 
@@ -271,9 +226,8 @@ def _read(files: tuple[str, str | None], columns: Sequence[str]):
 
 def _none() -> Integers:
     shape = (0, *STAMP_SHAPE)
-    return Integers(
-        np.empty(shape, np.uint16), np.empty(shape, np.uint8), np.empty((0, 3), np.int32), np.empty((0, 3), np.float32)
-    )
+    planes = (np.empty(shape, np.uint16), np.empty(shape, np.uint8))
+    return Integers(*planes, np.empty((0, 3), np.int32), np.empty((0, 3), np.float32), np.empty(0, np.uint64))
 
 
 def _integers(column: pa.ChunkedArray, file: str) -> Integers:
@@ -288,12 +242,13 @@ def _integers(column: pa.ChunkedArray, file: str) -> Integers:
         raise DhsError(f"{file}: {error}. Make the data set again.") from None
 
 
-def _survey(path: str, survey: tuple[int, int], number: int) -> tuple[Integers, np.ndarray]:
-    """One stored part of the survey negatives, no more than were asked for, and their sky sigma."""
+def _survey(path: str, survey: tuple[int, int], number: int) -> tuple[Integers, np.ndarray, list[str]]:
+    """One stored part of the survey negatives, no more than were asked for, and their sky sigma and kinds."""
     seed, n = survey
-    table = survey_negatives.table(path, seed, number).slice(0, n - number * survey_negatives.PART)
+    first = number * survey_negatives.PART
+    table = survey_negatives.rows(path, seed, (first, min(first + survey_negatives.PART, n)))
     sigma = reader.per_band(table, "sky_sigma").astype(np.float32)
-    return _integers(table["image"], f"{path}, survey negatives {number}"), sigma
+    return _integers(table["image"], f"{path}, survey negatives {number}"), sigma, table["kind"].to_pylist()
 
 
 def _bank(scalars: pa.Table, hard_scalars: pa.Table, base: Images, light: Images) -> Bank:

@@ -52,10 +52,9 @@ class Batches:
     ----------
     bank : Bank
     config : TrainConfig
-        ``batch_size``, ``hard_negative_ratio``, and what augmentation and preprocessing take.
+        ``batch_size``, ``hard_negative_ratio``, ``survey_negative_ratio``, ``label_smoothing``, and what augmentation
+        and preprocessing take.
     seed : int
-    survey_share : float
-        Fraction of the negatives that are survey negatives.
     steps_together : int
         Made in one go.
 
@@ -75,9 +74,9 @@ class Batches:
         with_hard = float((bank.hard_count > 0).float().mean())
         self._p_hard = min(1.0, config.hard_negative_ratio / with_hard) if with_hard else 0.0
         self.hard_share = self._p_hard * with_hard
-        if survey_share and not bank.n_survey:
+        if config.survey_negative_ratio and not bank.n_survey:
             raise ValueError("a share of survey negatives, and none in the bank")
-        self._p_survey = min(1.0, survey_share / max(1e-9, 1 - self.hard_share))
+        self._p_survey = min(1.0, config.survey_negative_ratio / max(1e-9, 1 - self.hard_share))
         inside = radius_map(64) < config.core_dropout_radius_px
         self._core = int(inside.sum()) if config.core_fill == "noise" else 0
 
@@ -87,7 +86,10 @@ class Batches:
         return 2 * self.pairs_a_step
 
     def epoch(self, epoch: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        """Network input and labels, some steps at a time: (steps, batch, 3 or 6, 64, 64) float32, (steps, batch)."""
+        """Network input and labels, some steps at a time: (steps, batch, 3 or 6, 64, 64) float32, (steps, batch).
+
+        Labels are smoothed.
+        """
         order = torch.randperm(
             len(self.bank), generator=generator(self.bank.device, self.seed, epoch), device=self.bank.device
         )
@@ -96,7 +98,8 @@ class Batches:
             random = generator(self.bank.device, self.seed, epoch, chunk, MADE)
             chosen = self.choose(order[start : start + self.together], random)
             images = self.images(chosen, random)
-            yield images.view(*chosen.label.shape, *images.shape[1:]), chosen.label
+            label = chosen.label.lerp(torch.full_like(chosen.label, 0.5), self.config.label_smoothing)
+            yield images.view(*label.shape, *images.shape[1:]), label
 
     def choose(self, pairs: torch.Tensor, random: torch.Generator) -> Chosen:
         """Positives of some pairs, and a negative of each: hard, of the survey, or the control.
@@ -121,7 +124,7 @@ class Batches:
         """(n, 3 or 6, 64, 64) float32 network input of all chosen stamps, in one row."""
         bank, base = self.bank, chosen.base.flatten()
         stamps = bank.stamps(base, chosen.light.flatten(), random)
-        control = bank.base.take(base) if self.config.core_fill == "control" else None
+        control = bank.base.take(base, noisy=True) if self.config.core_fill == "control" else None
         given = Stamps(stamps, control, bank.theta_e[base], bank.psf_fwhm[base], bank.sky_sigma[base])
         return augmented(given, self.draws(len(base), random), self.config, self.preprocess)
 

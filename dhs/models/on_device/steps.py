@@ -41,6 +41,8 @@ class State:
         Of the mean, a step.
     totals : Tensor, (4,) float64
         Sum of losses, steps, sum and greatest of gradient norms, since they were last set to 0.
+    n_averaged : Tensor, ()
+        Steps in the mean; the first ones count for more, as in `dhs.models.training.schedule.averaged`.
     """
 
     network: torch.nn.Module
@@ -48,9 +50,12 @@ class State:
     average: torch.nn.Module | None = None
     decay: float = 0.0
     totals: torch.Tensor = field(init=False)
+    n_averaged: torch.Tensor = field(init=False)
 
     def __post_init__(self):
-        self.totals = torch.zeros(4, dtype=torch.float64, device=next(self.network.parameters()).device)
+        device = next(self.network.parameters()).device
+        self.totals = torch.zeros(4, dtype=torch.float64, device=device)
+        self.n_averaged = torch.zeros((), device=device)
 
     @classmethod
     def of(cls, network: torch.nn.Module, weight_decay: float, decay: float = 0.0) -> State:
@@ -77,7 +82,7 @@ class State:
         """All that a step changes, by name; empty moments where no step was taken yet."""
         out = {f"network.{k}": v for k, v in self.network.state_dict().items()}
         if self.average is not None:
-            out |= {f"average.{k}": v for k, v in self.average.state_dict().items()}
+            out |= {f"average.{k}": v for k, v in self.average.state_dict().items()} | {"averaged": self.n_averaged}
         for i, p in enumerate(self.network.parameters()):
             out |= {f"optimizer.{i}.{k}": v for k, v in self.optimizer.state.get(p, {}).items()}
         return out
@@ -103,8 +108,13 @@ def _update(state: State, logit: torch.Tensor, label: torch.Tensor) -> None:
     state.optimizer.step()
     with torch.no_grad():
         if state.average is not None:
+            n = state.n_averaged
+            weight = torch.where(n > 0, 1 - ((1 + n) / (10 + n)).clamp(max=state.decay), 1.0)
             for mine, theirs in zip(_floats(state.average), _floats(state.network), strict=True):
-                torch._foreach_lerp_(mine, theirs, 1 - state.decay)
+                change = torch._foreach_sub(theirs, mine)
+                torch._foreach_mul_(change, weight)
+                torch._foreach_add_(mine, change)
+            n += 1
         state.totals[:3] += torch.stack([loss.double(), torch.ones_like(loss, dtype=torch.float64), norm.double()])
         state.totals[3] = torch.maximum(state.totals[3], norm.double())
 

@@ -22,7 +22,9 @@ from dhs.models.on_device.batches import MADE, Batches, generator
 from dhs.models.on_device.steps import State, Steps, fastest
 from dhs.models.preprocess import Preprocess
 from dhs.models.training.monitors import validation_monitors
-from dhs.models.training.trainer import lr_factor
+from dhs.models.training.schedule import lr_factor
+from dhs.models.training.validation import survey_monitors
+from dhs.random import Stream, keyed
 
 TIMED_STEPS = 200
 SAVE_S = 45.0  # between two times that a run's state is written
@@ -40,10 +42,6 @@ class Recipe:
     config : TrainConfig
         ``epochs`` is the most; ``precision`` ``float32`` or ``bfloat16``.
     seed : int
-    survey_share : float
-        Fraction of the negatives that are survey negatives.
-    decay : float
-        Of a mean of the weights, a step; 0 for none.
     teacher : str, optional
         Checkpoint whose probabilities are mixed into the labels.
     teacher_weight : float
@@ -51,8 +49,6 @@ class Recipe:
 
     config: TrainConfig
     seed: int
-    survey_share: float = 0.0
-    decay: float = 0.0
     teacher: str | None = None
     teacher_weight: float = 0.5
 
@@ -75,7 +71,7 @@ def prepare(recipe: Recipe, device: torch.device, batch: int) -> Prepared:
     channels = Preprocess.from_config(config).n_channels
     network, weights = registry.make(config, channels, recipe.seed)
     network = network.to(device, memory_format=torch.channels_last).train()
-    state = State.of(network, config.weight_decay, recipe.decay)
+    state = State.of(network, config.weight_decay, config.weight_average)
     dtype = torch.float32 if config.precision == "float32" else torch.bfloat16
     first = {k: v.clone() for k, v in state.tensors().items()}
     steps, times = fastest(state, (batch, channels, 64, 64), dtype)
@@ -107,7 +103,7 @@ class Validation:
 
     def __init__(self, bank: Bank, config: TrainConfig, seed: int, dtype: torch.dtype):
         self.dtype, device = dtype, bank.device
-        order = np.random.Generator(np.random.Philox(key=[seed, VAL_EPOCH])).permutation(len(bank))
+        order = keyed(seed, Stream.SAMPLE, VAL_EPOCH).permutation(len(bank))
         rows = torch.from_numpy(np.sort(order[:VALIDATED])).to(device)
         with_hard = rows[bank.hard_count[rows] > 0]
         hard = bank.hard_first[with_hard]
@@ -122,6 +118,9 @@ class Validation:
             return torch.cat(parts) if parts else torch.empty((0, preprocess.n_channels, 64, 64), device=device)
 
         self.images = {"positive": held(rows, rows), "control": held(rows, none), "hard": held(with_hard, hard)}
+        galaxies = torch.arange(len(bank), len(bank.base), device=device)
+        self.images["survey"] = held(galaxies, torch.full_like(galaxies, -1))
+        self.survey_kind = np.array(bank.survey_kinds, dtype=str)
         index, at = rows.cpu().numpy(), hard.cpu().numpy() - len(bank)
         self.host = np.array(bank.scalars["host_id"].to_pylist(), dtype=str)[index]
         self.theta_e = bank.scalars["theta_e_arcsec"].to_numpy()[index]
@@ -136,6 +135,8 @@ class Validation:
         scores = {"hard": none, "positive_masked": none, "control_masked": none, "positive_swapped": none} | scores
         scores |= {"host": self.host, "theta_e": self.theta_e, "kind": self.kind}
         row = validation_monitors(scores, EvaluateConfig())
+        if "survey" in scores:
+            row |= survey_monitors(scores, scores | {"survey_kind": self.survey_kind}, EvaluateConfig())
         low, middle, high = np.quantile(scores["positive"], (0.1, 0.5, 0.9))
         return row | {"positive_logit_q10": low, "positive_logit_median": middle, "positive_logit_q90": high}
 
@@ -173,8 +174,10 @@ class Run:
         prepared: Prepared | None = None,
     ):
         self.recipe, self.config, self.folder, self.content_hash = recipe, recipe.config, folder, content_hash
-        self.batches = Batches(train, self.config, recipe.seed, recipe.survey_share)
+        self.batches = Batches(train, self.config, recipe.seed)
         self.prepared = prepared or prepare(recipe, train.device, self.batches.batch)
+        seeds = {b.survey_seed for b in (train, val) if b.survey_seed is not None}
+        self.negatives = {"seeds": sorted(seeds), "pixels": [], "hosts": []}
         self.state, self.steps = self.prepared.state, self.prepared.steps
         self.validation = Validation(val, self.config, recipe.seed, self.steps.dtype)
         self.teacher = None
@@ -191,8 +194,7 @@ class Run:
             "batch": self.batches.batch,
             "steps_an_epoch": self.batches.n_steps,
             "hard_share": self.batches.hard_share,
-            "survey_share": recipe.survey_share,
-            "decay": recipe.decay,
+            "survey_share": self.config.survey_negative_ratio,
             "teacher": recipe.teacher is not None,
             "parameters": sum(p.numel() for p in self.state.network.parameters()),
             "precision": str(self.steps.dtype).removeprefix("torch."),
@@ -256,10 +258,6 @@ class Run:
             self.about["seconds_a_step"] = seconds / n
         if not math.isfinite(loss) or not math.isfinite(norm):
             raise DhsError(f"the training loss is not finite in epoch {epoch}. Lower the learning rate.")
-        if epoch == 1 and state.average is not None:
-            with torch.no_grad():
-                for name, value in state.average.state_dict().items():
-                    value.copy_(state.network.state_dict()[name])
         row = {
             "epoch": epoch,
             "loss_train": loss / n,
@@ -318,6 +316,7 @@ class Run:
             "weights": self.prepared.weights,
             "epoch": epoch,
             "history": self.history,
+            "negatives": self.negatives,
             "model": {k: v.cpu().contiguous().clone() for k, v in model.items()},
         }
 

@@ -7,6 +7,7 @@ import logging
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import yaml
 
@@ -17,6 +18,7 @@ from dhs.datasets.reader import open_pairs
 from dhs.errors import DhsError
 from dhs.models.decode import PairSource, refuse_candidates
 from dhs.models.training.distributed import group_of_environment
+from dhs.models.training.negatives import refuse_hosts
 from dhs.models.training.trackers import CsvTracker, Tracker, WandbTracker
 from dhs.models.training.trainer import Trainer, deterministic
 
@@ -61,9 +63,11 @@ class TrainResult:
 
     def __repr__(self) -> str:
         row = self.best_row
+        low, high = row["auroc_val_low"], row["auroc_val_high"]
+        interval = f"{low:.3f}-{high:.3f}" if np.isfinite([low, high]).all() else "no interval: too few hosts"
         return (
             f"TrainResult({len(self.history)} epochs; best: epoch {row['epoch']:.0f}, val AUROC {row['auroc_val']:.3f} "
-            f"({row['auroc_val_low']:.3f}-{row['auroc_val_high']:.3f}); {self.output_dir!r})"
+            f"({interval}); {self.output_dir!r})"
         )
 
     def _repr_html_(self) -> str:
@@ -121,16 +125,13 @@ def train(
     config, folder = profile.train, str(output_dir).rstrip("/")
     last = storage.join(folder, "checkpoints", "last.pt")
     earlier = storage.exists(last)
-    if earlier and not (resume or overwrite):
-        raise DhsError(
-            f"{folder}: holds the checkpoints of an earlier run. Take it up with --resume (resume=True), "
-            "replace it with overwrite=True, or choose another --output-dir."
-        )
+    refuse_earlier(folder, profile, resume, overwrite)
     pairs = open_pairs(data_path) if isinstance(data_path, str | Path) else data_path
     refuse_candidates(pairs, ("train", "val"))
     with group_of_environment() as group, deterministic(config.deterministic):
         fresh = FreshPairs.like(pairs) if config.fresh_arcs else None
         trainer = Trainer(pairs, folder, profile, group, fresh)
+        refuse_hosts(trainer.negatives, pairs)
         if earlier and resume:
             trainer.restore(last)
         trackers: list[Tracker] = []
@@ -156,3 +157,27 @@ def train(
                 tracker.finish()
     history = pd.DataFrame(trainer.history)
     return TrainResult(history, trainer.checkpoint_path("best"), last, folder, config.monitor)
+
+
+def refuse_earlier(folder: str, profile: Profile, resume: bool, overwrite: bool) -> None:
+    """Refuse to write over what another run left, whole or in part."""
+    names = ("checkpoints/last.pt", "checkpoints/best.pt", "history.csv", "config.yaml")
+    there = [name for name in names if storage.exists(storage.join(folder, name))]
+    if not there or overwrite or (resume and (names[0] in there or _begun_by(folder, profile))):
+        return
+    holds = f"{folder}: holds {', '.join(there)} of an earlier run"
+    if resume:
+        raise DhsError(
+            f"{holds} but no {names[0]}, so it can't be taken up. Put that back, or choose another --output-dir."
+        )
+    raise DhsError(
+        f"{holds}. Take it up with --resume (resume=True), or choose another --output-dir; from Python, "
+        "overwrite=True replaces it."
+    )
+
+
+def _begun_by(folder: str, profile: Profile) -> bool:
+    """Whether a run of this very profile was begun in a folder: ``config.yaml`` is written before the first step."""
+    path = storage.join(folder, "config.yaml")
+    data = yaml.safe_load(storage.read_bytes(path)) if storage.exists(path) else None
+    return isinstance(data, dict) and data.get("profile") == profile.model_dump(mode="json")

@@ -13,28 +13,28 @@ from functools import cached_property
 
 import numpy as np
 
-from dhs.encoding import SKY_LEVELS, quantise
+from dhs.encoding import SKY_LEVELS, served
+from dhs.random import Stream, keyed
 from dhs.survey import facts
-from dhs.survey.hosts.cutouts import stamp_of
 from dhs.survey.hosts.record import HostRef
 from dhs.survey.hosts.stamp import HostStamp
 from dhs.survey.mock.hosts import (
     MARGIN,
-    NEGATIVE_STREAM,
     SIZE,
     add_field,
     add_lrg,
-    conditions,
     fluxes,
-    generator,
+    mock_ref,
     mock_refs,
+    mock_stamp,
     observe,
-    position,
 )
+from dhs.survey.mock.population import population
 from dhs.survey.mock.scene import Scene, map_grid
 
 PROPORTIONS = {"lrg": 0.55, "spiral": 0.20, "ring": 0.03, "merger": 0.07, "blend": 0.15}
 BLUE_COMPANION_FRACTION = 0.25
+_KINDS, _SHARES = tuple(PROPORTIONS), np.cumsum(list(PROPORTIONS.values()))
 
 
 def negative_id(seed: int, index: int) -> str:
@@ -45,7 +45,7 @@ def _px(arcsec: float) -> float:
     return arcsec / facts.PIXEL_SCALE
 
 
-def _blue(rng: np.random.Generator, mag: float) -> np.ndarray:
+def _blue(rng: np.random.Generator, mag: float) -> tuple:
     """Fluxes of a star-forming galaxy, of the colours of lensed sources: g - r about 0.35, r - z about 0.25."""
     return fluxes(mag, rng.normal(0.35, 0.18), rng.normal(0.25, 0.2))
 
@@ -80,8 +80,9 @@ def _spiral(scene: Scene, rng: np.random.Generator) -> dict:
     arms, pitch = int(rng.integers(2, 5)), np.tan(np.radians(rng.uniform(12.0, 28.0))) * rng.choice([-1.0, 1.0])
     phase = arms * (azimuth - np.log(r + 0.5 * scale) / pitch) + rng.uniform(0.0, 2.0 * np.pi)
     share = rng.uniform(0.25, 0.5)
-    scene.map(fluxes(mag, rng.normal(0.75, 0.1), rng.normal(0.5, 0.1)) * (1.0 - share), disc)
-    scene.map(_blue(rng, mag) * share, disc * np.exp(3.0 * (np.cos(phase) - 1.0)) * r / (r + scale))
+    dimmer = -2.5 * np.log10([1.0 - share, share])
+    scene.map(fluxes(mag + dimmer[0], rng.normal(0.75, 0.1), rng.normal(0.5, 0.1)), disc)
+    scene.map(_blue(rng, mag + dimmer[1]), disc * np.exp(3.0 * (np.cos(phase) - 1.0)) * r / (r + scale))
     bulge = fluxes(mag - 2.5 * np.log10(rng.uniform(0.1, 0.5)), rng.normal(1.1, 0.15), rng.normal(0.75, 0.1))
     scene.sersic(bulge, 0.0, 0.0, _px(rng.uniform(0.3, 0.7)), rng.uniform(1.0, 3.0), max(q, 0.6), phi)
     return {"mag_r": mag, "g_r": 0.8, "r_z": 0.5, "z_phot": float(rng.uniform(0.05, 0.3)), "re_arcsec": 1.0}
@@ -90,15 +91,16 @@ def _spiral(scene: Scene, rng: np.random.Generator) -> dict:
 def _ring(scene: Scene, rng: np.random.Generator) -> dict:
     """A face-on ring galaxy: a blue, clumpy ring around a red bulge, no lens."""
     mag = rng.uniform(18.0, 20.5)
-    radius, q, phi = _px(rng.uniform(1.3, 3.2)), rng.uniform(0.75, 1.0), rng.uniform(0.0, np.pi)
+    radius, q, phi = _px(rng.uniform(1.6, 3.6)), rng.uniform(0.75, 1.0), rng.uniform(0.0, np.pi)
     width = radius * rng.uniform(0.10, 0.25)
     x, y = map_grid()
     r, azimuth = _elliptical_radius(x, y, q, phi)
     clumps = 1.0 + rng.uniform(0.1, 0.6) * np.cos(rng.integers(1, 5) * azimuth + rng.uniform(0.0, 2.0 * np.pi))
     share = rng.uniform(0.3, 0.7)
-    scene.map(_blue(rng, mag) * share, np.exp(-0.5 * ((r - radius) / width) ** 2) * clumps)
+    dimmer = -2.5 * np.log10([share, 1.0 - share])
+    scene.map(_blue(rng, mag + dimmer[0]), np.exp(-0.5 * ((r - radius) / width) ** 2) * clumps)
     g_r, r_z = rng.normal(1.0, 0.15), rng.normal(0.7, 0.1)
-    core = fluxes(mag, g_r, r_z) * (1.0 - share)
+    core = fluxes(mag + dimmer[1], g_r, r_z)
     scene.sersic(core, 0.0, 0.0, _px(rng.uniform(0.3, 0.8)), rng.uniform(1.5, 4.0), rng.uniform(0.7, 1.0), phi)
     return {"mag_r": mag, "g_r": g_r, "r_z": r_z, "z_phot": float(rng.uniform(0.03, 0.3)), "re_arcsec": 1.0}
 
@@ -175,20 +177,18 @@ class SurveyNegatives:
     def read(self, i: int) -> HostStamp:
         """Negative i, checked and measured as a real cutout is, but for its shape: no arc is put on it.
 
-        Its pixels are rounded as a data set's are, so a stored one is the same.
+        Its pixels are rounded and dithered as a data set's are, so a stored one is the same.
         """
         if not 0 <= i < self.n:
             raise IndexError(f"negative {i} of {self.n}")
-        name, (ra, dec) = negative_id(self.seed, i), position(self.seed, i)
-        rng = generator(self.seed, i, NEGATIVE_STREAM)
-        kind = str(rng.choice(list(PROPORTIONS), p=list(PROPORTIONS.values())))
-        fwhm, sigma, phase = conditions(rng)
+        rng = keyed(self.seed, Stream.MOCK_NEGATIVE, i)
+        kind = _KINDS[min(int(np.searchsorted(_SHARES, rng.random() * _SHARES[-1])), len(_KINDS) - 1)]
+        fwhm, nominal = population().conditions(rng)
         scene = Scene(fwhm)
         galaxy = _MAKERS[kind](scene, rng)
         add_field(scene, rng, galaxy, blends=False)
-        image, invvar = observe(rng, scene.image(SIZE + 2 * MARGIN), sigma, phase)
-        content = {"image": image, "invvar": invvar, "psf_fwhm": fwhm, "ra": ra, "dec": dec, "host_id": name}
-        content |= {"bands": list(facts.BAND_NAMES), "pixel_scale": facts.PIXEL_SCALE, "flags": ["mock"]}
-        stamp = stamp_of(content | {"z_phot": galaxy["z_phot"]}, name, shape=False)
+        image, invvar = observe(rng, scene.image(SIZE + 2 * MARGIN), nominal, rng.random(2).tolist())
+        content = {"image": image, "invvar": invvar, "psf_fwhm": fwhm, "z_phot": galaxy["z_phot"]}
+        stamp = mock_stamp(content, mock_ref(self.seed, i, negative_id), shape=False)
         stamp.meta.update(kind=kind, blue_companions=galaxy.get("blue_companions", 0))
-        return replace(stamp, image=quantise(stamp.image, stamp.sky_sigma / SKY_LEVELS))
+        return replace(stamp, image=served(stamp.image, stamp.sky_sigma / SKY_LEVELS))

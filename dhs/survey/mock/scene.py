@@ -1,57 +1,32 @@
-"""Rendering of mock scenes in Fourier space: Sérsic profiles, exponential discs, points and maps through a Moffat PSF.
+"""A mock scene: galaxies, stars and maps of brightness, seen through a Moffat PSF.
 
 Everything is summed as Fourier modes of a 96 x 96 px torus, so a cuspy centre needs no oversampling: the pixel's
 response and the PSF multiply the modes. The light that wraps around the torus comes from more than 12.5 arcsec away.
-Sérsic transforms come from a table made once with galsim.
 """
 
 from __future__ import annotations
 
+import json
 from functools import cache
+from importlib import resources
 
 import numpy as np
 from scipy import fft
 
 from dhs.survey.facts import PIXEL_SCALE
-from dhs.survey.psf import intrinsic_fwhm, moffat_transform
+from dhs.survey.mock.gaussians import SIGMAS, SIZE, add_galaxies, through_psf
+from dhs.survey.psf import intrinsic_fwhm, moffat_alpha
 
-SIZE = 96
-_N = np.arange(0.5, 6.01, 0.25)  # Sérsic indices of the table
-_LOG_K = np.linspace(np.log(1e-2), np.log(300.0), 384)  # k R_e of the table
-
-# Single precision throughout: 1e-7 of the flux is far below the noise.
-_KX = (2.0 * np.pi * np.fft.rfftfreq(SIZE)[None, :]).astype(np.float32)
-_KY = (2.0 * np.pi * np.fft.fftfreq(SIZE)[:, None]).astype(np.float32)
-_K = np.hypot(_KX, _KY)
-_PIXEL = np.sinc(_KX / (2.0 * np.pi)) * np.sinc(_KY / (2.0 * np.pi))
+_PIXEL = np.sinc(np.fft.rfftfreq(SIZE))[None, :] * np.sinc(np.fft.fftfreq(SIZE))[:, None]
+# A map is sampled at pixel centres; without the pixel's response it would be blurred by it twice.
+_UNPIXEL = (1.0 / np.maximum(_PIXEL, 0.4)).astype(np.float32)
+ROUND = (0.0, 0.0, 0.0, 0.0, 0.0)  # no gradients, no twist, elliptical isophotes
 
 
 @cache
-def _sersic_table() -> np.ndarray:
-    """(n_index, n_k) Fourier transform of a unit-flux Sérsic profile with R_e = 1, along a radius."""
-    import galsim
-
-    k = np.exp(_LOG_K)
-    profiles = [galsim.Sersic(n, half_light_radius=1.0) for n in _N]
-    return np.array([[p.kValue(v, 0.0).real for v in k] for p in profiles], dtype=np.float32)
-
-
-def sersic_transform(k_re: np.ndarray, n: float) -> np.ndarray:
-    """Fourier transform of a unit-flux Sérsic profile at k R_e, interpolated in n and log k."""
-    i = min(int((n - _N[0]) / 0.25), len(_N) - 2)
-    weight = float(n - _N[i]) / 0.25
-    row = (1.0 - weight) * _sersic_table()[i] + weight * _sersic_table()[i + 1]
-    step = float(_LOG_K[1] - _LOG_K[0])
-    position = np.clip((np.log(np.maximum(k_re, 1e-9)) - float(_LOG_K[0])) / step, 0.0, len(_LOG_K) - 1.01)
-    j = position.astype(np.intp)
-    return row[j] + (position - j) * (row[j + 1] - row[j])
-
-
-def _elliptical_k(q, phi):
-    """|k| in units where the ellipse of axis ratio q (semi-axes sqrt(q), 1/sqrt(q)) is a circle."""
-    q, c, s = float(q), float(np.cos(phi)), float(np.sin(phi))
-    along, across = c * _KX + s * _KY, -s * _KX + c * _KY
-    return np.sqrt(along**2 / q + across**2 * q)
+def sersic_table() -> np.ndarray:
+    """`dhs.survey.mock.gaussians.sersic_mixture` as it ships (``sersic.json``)."""
+    return np.array(json.loads((resources.files("dhs.survey.mock") / "sersic.json").read_text())["weights"])
 
 
 class Scene:
@@ -67,45 +42,43 @@ class Scene:
     """
 
     def __init__(self, psf_fwhm: np.ndarray):
-        fwhm_px = intrinsic_fwhm(psf_fwhm) / PIXEL_SCALE
-        self._psf = np.stack([moffat_transform(_K, float(fwhm)) * _PIXEL for fwhm in fwhm_px])
-        self._modes = np.zeros((3, *_K.shape), dtype=np.complex64)
+        self._alpha = np.asarray(moffat_alpha(intrinsic_fwhm(psf_fwhm) / PIXEL_SCALE))
+        self._rows: list[tuple] = []
+        self._maps: list[tuple] = []
 
-    def _add(self, flux, x: float, y: float, transform) -> None:
-        modes = np.exp(np.complex64(-1j) * _KY * float(y)) * np.exp(np.complex64(-1j) * _KX * float(x)) * transform
-        for total, value in zip(self._modes, flux):
-            total += np.float32(value) * modes
-
-    def sersic(self, flux, x: float, y: float, re: float, n: float, q: float = 1.0, phi: float = 0.0) -> None:
-        """Add a Sérsic profile with index n from 0.5 to 6."""
-        self._add(flux, x, y, sersic_transform(_elliptical_k(q, phi) * float(re), n))
+    def sersic(self, flux, x, y, re, n, q=1.0, phi=0.0, structure=ROUND) -> None:
+        """Add a Sérsic profile with index n from 1 to 6; ``structure`` as in the last `COLUMNS` of a galaxy's row."""
+        self._rows.append((*flux, x, y, re, n, q, phi, *structure))
 
     def exponential(self, flux, x: float, y: float, re: float, q: float = 1.0, phi: float = 0.0) -> None:
-        """Add an exponential disc; its transform is (1 + (k h)^2)^-3/2 with R_e = 1.678 h."""
-        self._add(flux, x, y, (1.0 + (_elliptical_k(q, phi) * float(re / 1.67835)) ** 2) ** -1.5)
+        """Add an exponential disc."""
+        self.sersic(flux, x, y, re, 1.0, q, phi)
 
     def point(self, flux, x: float, y: float) -> None:
         """Add a star."""
-        self._add(flux, x, y, 1.0)
+        self.sersic(flux, x, y, 0.0, 1.0)
 
     def map(self, flux, brightness: np.ndarray) -> None:
         """Add a (96, 96) map of surface brightness, its centre on pixel (48, 48), scaled to the flux."""
-        modes = fft.rfft2(fft.ifftshift(brightness / brightness.sum()).astype(np.float32))
-        # The map is sampled at pixel centres; without the pixel's response it would be blurred by it twice.
-        modes = modes / np.maximum(_PIXEL, 0.4)
-        for total, value in zip(self._modes, flux):
-            total += np.float32(value) * modes
+        self._maps.append((np.asarray(flux, np.float32), brightness))
 
     def image(self, size: int) -> np.ndarray:
         """(3, size, size) light, nanomaggies a pixel, the centre pixel at index size // 2."""
-        full = fft.fftshift(fft.irfft2(self._modes * self._psf, (SIZE, SIZE)), axes=(1, 2))
+        modes = np.zeros((3, SIZE, SIZE // 2 + 1), dtype=np.complex64)
+        if self._rows:
+            add_galaxies(np.array(self._rows, dtype=np.float64), sersic_table(), SIGMAS, modes)
+        for flux, brightness in self._maps:
+            seen = fft.rfft2(fft.ifftshift(brightness / brightness.sum()).astype(np.float32)) * _UNPIXEL
+            modes += flux[:, None, None] * seen
+        through_psf(modes, self._alpha)
+        full = fft.irfft2(modes, (SIZE, SIZE), overwrite_x=True)
         start = SIZE // 2 - size // 2
-        return full[:, start : start + size, start : start + size]
+        return np.ascontiguousarray(full[:, start : start + size, start : start + size])
 
 
 @cache
 def map_grid() -> tuple[np.ndarray, np.ndarray]:
     """x and y in pixels from the centre of a map of `Scene.map`, both (96, 96)."""
-    axis = np.arange(SIZE) - SIZE // 2
+    axis = np.arange(SIZE, dtype=np.float32) - SIZE // 2
     x, y = np.meshgrid(axis, axis)
-    return x.astype(float), y.astype(float)
+    return x, y

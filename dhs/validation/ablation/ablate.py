@@ -30,7 +30,7 @@ from dhs.errors import DhsError, UsageError
 from dhs.models import checkpoints
 from dhs.models.baselines import fit_baselines
 from dhs.models.decode import refuse_candidates
-from dhs.models.networks import registry
+from dhs.models.networks.registry import network
 from dhs.models.score import Scorer
 from dhs.models.training.train import train
 from dhs.validation.ablation.compare import compare, scores_of
@@ -153,7 +153,7 @@ class Ablation:
 
 def _obstacle(pairs: Pairs, variant: Variant) -> str:
     """Why a variant can't be run on this data set, or nothing."""
-    if variant.needs_weights and registry.cached_weights() is None:
+    if variant.needs_weights and network[variant.train.get("arch", "resnet18")].cached_weights() is None:
         folder = os.path.join(torch.hub.get_dir(), "checkpoints").replace(os.path.expanduser("~"), "~")
         return f"no pretrained weights in {folder}"
     if variant.inject and "config" not in pairs.manifest:
@@ -272,16 +272,15 @@ def ablate(
 
 
 def _baseline_rows(pairs: Pairs, profile: Profile, plan: Plan, scores: dict, negatives: dict | None) -> list[dict]:
-    """The baselines without a network, against the reference."""
+    """The baselines without a network, against every seed of the reference."""
     config = TrainConfig.model_validate(profile.train.model_dump() | plan.train)
     name = plan.variants[0].name
-    seed = next(iter(scores[name]))
     rows = []
     for baseline, model in fit_baselines(pairs, config).items():
         about = {"variant": baseline, "against": name, "status": "done", "reason": "", "minutes": np.nan}
         about["question"] = "What does a logistic regression without an image of the arc reach?"
         found = scores_of(model, pairs, negatives, profile.evaluate.core_radius_px).to_pandas()
-        rows += [about | row for row in compare([found], [scores[name][seed]], profile.evaluate, profile.seed)]
+        rows += [about | row for row in compare([found], list(scores[name].values()), profile.evaluate, profile.seed)]
     return rows
 
 

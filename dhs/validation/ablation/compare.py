@@ -122,7 +122,8 @@ def compare(
     Parameters
     ----------
     runs, reference : list of DataFrame
-        Scores of each seed; rows in the same order everywhere.
+        Scores of each seed; rows in the same order everywhere. One run without a seed of its own, as a baseline's,
+        is paired with every run of the reference.
     config : EvaluateConfig
     seed : int
         Of the bootstrap.
@@ -140,6 +141,7 @@ def compare(
     clusters = metrics.Clusters(first["host_id"], first["source_id"], config.n_bootstrap, seed, classes=lensed)
     ours = [measures(run, config) for run in runs]
     theirs = [measures(run, config) for run in reference or []]
+    pairs = list(zip(ours * len(theirs) if len(ours) == 1 else ours, theirs, strict=bool(theirs)))
     one = np.ones((1, len(first)))
     out = []
     for i, measure in enumerate(ours[0]):
@@ -153,10 +155,9 @@ def compare(
         }
         row |= {"difference": np.nan, "ci_low": np.nan, "ci_high": np.nan, "difference_by_seed": [], "flags": []}
         if theirs:
-            pairs = list(zip(ours, theirs))
             apart = np.array([a[i].of(one)[0] - b[i].of(one)[0] for a, b in pairs])
 
-            def difference(w, pairs=pairs, i=i):
+            def difference(w, i=i):
                 return np.mean([a[i].of(w) - b[i].of(w) for a, b in pairs], axis=0)
 
             metric = clusters.metric(float(apart.mean()), difference, (-1.0, 1.0))

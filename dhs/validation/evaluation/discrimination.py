@@ -210,12 +210,11 @@ def p_differs(scores: Scores, chosen: np.ndarray) -> float | None:
         values.append(metrics.auroc_statistic(part["logit"][mask], labels[mask])(np.ones((1, mask.sum())))[0])
         ones = np.ones(mask.sum())
         influence[mask] = sign * metrics.auroc_influence(part["logit"][mask], labels[mask], ones, values[-1])
-    spread = Clusters(*part.clusters).spread(influence)
+    found = Clusters(*part.clusters).error(influence)
     fewest = min(Clusters(*part.where(mask).clusters).smallest for mask in (inside, ~inside))
-    if fewest < metrics.MIN_CLUSTERS or not spread:
+    if fewest < metrics.MIN_CLUSTERS or not found or not found[0]:
         return None
-    spread *= np.sqrt(fewest / (fewest - 1))
-    return float(2 * stats.t.sf(abs(values[0] - values[1]) / spread, fewest - 1))
+    return float(2 * stats.t.sf(abs(values[0] - values[1]) / found[0], min(found[1], fewest - 1)))
 
 
 def _by_pair(scores: Scores, column: str) -> dict:

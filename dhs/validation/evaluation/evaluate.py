@@ -160,6 +160,7 @@ def evaluate(
     """
     from dhs.models.decode import refuse_candidates
     from dhs.models.score import Scorer
+    from dhs.models.training.negatives import refuse_trained_on
 
     clock = Clock()
     profile = load_profile(profile)
@@ -169,6 +170,7 @@ def evaluate(
     registered = preregistration.open_test(pairs, profile)
     refuse_candidates(pairs, ("val", "test"))
     scorer = scorer or Scorer(checkpoint)
+    refuse_trained_on(getattr(scorer, "state", None) or {}, seed=profile.seed)
     clock.lap("open")
     fit = (lambda: _fit_baselines(pairs, profile)) if baselines is None else (lambda: baselines)
     found = forward.run(scorer, pairs, profile, baselines=fit, survey=survey, real=real, workers=workers)

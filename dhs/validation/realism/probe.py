@@ -22,6 +22,7 @@ from dhs import storage
 from dhs.datasets.reader import Pairs
 from dhs.datasets.stamp_sets import StampSet, as_display, describe, of_folder, of_pairs
 from dhs.errors import DhsError
+from dhs.random import Stream, keyed
 from dhs.stats import metrics
 from dhs.stats.frechet import distances
 from dhs.stats.metrics import MIN_CLUSTERS, Clusters, Metric
@@ -129,7 +130,7 @@ def probe(x_first, x_second, group_first, group_second, *, seed: int = 0, n_perm
     out["p_above"] = _p_above(auc.value - 0.5, spread, clusters.smallest)
     if not n_permutations:
         return out
-    rng = np.random.Generator(np.random.Philox(seed))
+    rng = keyed(seed, Stream.PERMUTATION)
     null = []
     for _ in range(n_permutations):
         shuffled, dealt = _permuted(labels, folds, group, rng)
@@ -172,7 +173,7 @@ def _permuted(labels: np.ndarray, folds: np.ndarray, group: np.ndarray, rng: np.
 def _halves(stamps: StampSet, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Masks of two halves of a set that share no host."""
     names, codes = np.unique(stamps.group, return_inverse=True)
-    chosen = np.random.Generator(np.random.Philox(key=[seed, 1])).permutation(len(names)) < len(names) // 2
+    chosen = keyed(seed, Stream.HALVES).permutation(len(names)) < len(names) // 2
     return chosen[codes], ~chosen[codes]
 
 

@@ -2,11 +2,13 @@ import shutil
 
 import pytest
 import torch
+from third_party_package import installed
 from torchvision.models import ResNet18_Weights, resnet18
 
 from dhs.config import TrainConfig
-from dhs.errors import DhsError
+from dhs.errors import DhsError, UsageError
 from dhs.models.networks import registry
+from dhs.models.networks.deeplens import Bottleneck
 
 
 @pytest.fixture(scope="module")
@@ -109,7 +111,7 @@ def test_deeplens_has_the_layers_of_its_paper():
 
 
 def test_deeplens_passes_its_input_on_where_a_block_is_silent():
-    block = registry.Bottleneck(32, 32)
+    block = Bottleneck(32, 32)
     torch.nn.init.zeros_(block.body[-1].weight)
     torch.nn.init.zeros_(block.body[-1].bias)
     image = torch.randn(2, 32, 8, 8)
@@ -137,3 +139,37 @@ def test_missing_weights_are_said_so(tmp_path, monkeypatch, caplog):
     caplog.clear()
     registry.make(TrainConfig(pretrained="never"), 3, seed=0)
     assert not caplog.text
+
+
+@pytest.mark.parametrize("arch", ["resnet18", "deeplens"])
+@pytest.mark.parametrize("channels", [3, 6])
+def test_head_of_body_is_the_network(arch, channels):
+    torch.manual_seed(3)
+    network, x = registry.build(channels, arch).eval(), torch.randn(4, channels, 64, 64)
+    features = network.body(x)
+    assert features.ndim == 2 and features.shape[1] == network.head.in_features
+    torch.testing.assert_close(network.head(features), network(x), rtol=1e-4, atol=1e-5)
+    for block in network.blocks(x).values():
+        assert block.ndim == 2 and len(block) == 4
+
+
+def test_resnet18_starts_from_what_torchvision_would_draw():
+    torch.manual_seed(4)
+    theirs = resnet18(num_classes=1).state_dict()
+    torch.manual_seed(4)
+    ours = registry.build(3).state_dict()
+    assert list(ours) == list(theirs) and all(torch.equal(ours[k], theirs[k]) for k in theirs)
+
+
+def test_an_unknown_network_is_refused_with_those_there_are():
+    with pytest.raises(UsageError, match=r"no network 'vgg': choose one of .*'deeplens'.*'resnet18'"):
+        registry.make(TrainConfig(arch="vgg"), 3, seed=0)
+
+
+def test_a_package_adds_a_network_that_trains_and_scores():
+    with installed(registry.network):
+        network, word = registry.make(TrainConfig(arch="tiny"), 6, seed=0)
+        assert word == "random" and network(torch.zeros(2, 6, 64, 64)).shape == (2, 1) and network.blocks(None) == {}
+        with pytest.raises(UsageError, match="no weights fit arch tiny"):
+            registry.make(TrainConfig(arch="tiny", pretrained="x.pth"), 3, seed=0)
+    assert "tiny" not in registry.network

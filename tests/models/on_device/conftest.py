@@ -30,6 +30,6 @@ def bank(small, plain_bank):
 
 @pytest.fixture(scope="session")
 def val_bank(small):
-    from dhs.models.on_device.bank import load
+    from dhs.models.on_device.bank import load, with_survey
 
-    return load(small, "val", CPU, workers=1)
+    return with_survey(load(small, "val", CPU, workers=1), small.path, (SURVEY_SEED + 1, 10))

@@ -1,16 +1,19 @@
 """What lies on the device is what is stored, to the bit; its shot noise is Poisson's."""
 
 import numpy as np
+import pyarrow as pa
 import pytest
 import torch
 from scipy import stats
 from synthetic import write_synthetic_pairs
 
 from dhs.datasets import survey_negatives
+from dhs.encoding import decode, encode, integers
 from dhs.errors import DhsError
 from dhs.injection.noise import INFINITE_GAIN
 from dhs.models.decode import read_parts
 from dhs.models.on_device.bank import load, shot_noise
+from dhs.models.on_device.images import Images
 
 CPU = torch.device("cpu")
 
@@ -19,9 +22,10 @@ def test_images_are_those_of_the_reader_to_the_bit(small, bank):
     parts = list(read_parts(small, "train"))
     control, arc = (np.concatenate([getattr(p, name) for p in parts]) for name in ("control", "arc"))
     n = len(bank)
-    assert n == len(control) and np.array_equal(bank.base.take(torch.arange(n)).numpy(), control)
+    assert n == len(control) and np.array_equal(bank.base.take(torch.arange(n), noisy=True).numpy(), control)
     assert np.array_equal(bank.light.take(torch.arange(n)).numpy(), arc)
-    assert (bank.base.high.sum() > 0) or int(bank.base.low.min()) < 0  # some need more than 15 bits
+    off = bank.base.take(torch.arange(n)) - torch.from_numpy(control)
+    assert 0.9 < (off != 0).float().mean() and (off.abs() <= 0.5 * bank.base.step[:, :, None, None]).all()
     np.testing.assert_array_equal(bank.sky_sigma[:n].numpy(), np.concatenate([p.sky_sigma for p in parts]))
 
 
@@ -41,7 +45,7 @@ def test_survey_negatives_follow_the_controls(small, plain_bank, bank):
     stored = survey_negatives.read(small.path, 77, (0, 12))
     n = len(plain_bank)
     assert bank.n_survey == 12 and plain_bank.n_survey == 0
-    assert np.array_equal(bank.base.take(torch.arange(n, n + 12)).numpy(), stored["images"])
+    assert np.array_equal(bank.base.take(torch.arange(n, n + 12), noisy=True).numpy(), stored["images"])
     assert np.array_equal(bank.sky_sigma[n:].numpy(), stored["sky_sigma"])
     assert torch.equal(bank.base.take(torch.arange(n)), plain_bank.base.take(torch.arange(n)))
 
@@ -49,8 +53,10 @@ def test_survey_negatives_follow_the_controls(small, plain_bank, bank):
 def test_a_stamp_is_base_and_light_and_their_noise(bank):
     rows, light = torch.tensor([3, 3, 5, len(bank) + 1]), torch.tensor([3, -1, int(bank.hard_first[5]), -1])
     plain = bank.stamps(rows, light)
-    expected = bank.base.take(rows) + bank.light.take(light.clamp_min(0)) * (light >= 0)[:, None, None, None]
-    assert torch.equal(plain, expected) and torch.equal(plain[1], bank.base.take(rows)[1])
+    expected = (
+        bank.base.take(rows, noisy=True) + bank.light.take(light.clamp_min(0)) * (light >= 0)[:, None, None, None]
+    )
+    assert torch.equal(plain, expected) and torch.equal(plain[1], bank.base.take(rows, noisy=True)[1])
     noisy = bank.stamps(rows, light, torch.Generator().manual_seed(1))
     assert torch.equal(noisy[[1, 3]], plain[[1, 3]])  # nothing was added, so nothing is noisy
     lit = bank.light.take(torch.tensor([3]))[0] > 0
@@ -70,6 +76,18 @@ def test_shot_noise_has_the_moments_of_photons(electrons):
         assert abs(counted.mean() - electrons) < 5 * np.sqrt(electrons / n)
         assert abs(counted.var() / electrons - 1) < 5 * np.sqrt((2 + 1 / electrons) / n)
         assert abs(stats.skew(counted) - electrons**-0.5) < 5 * np.sqrt(6 / n) * (1 + 3 * electrons**-0.5)
+
+
+def test_a_patch_without_noise_stays_as_it_is():
+    image = np.random.default_rng(3).normal(0, 0.01, (3, 64, 64)).astype(np.float32)
+    image[:, 10:20, 5:9] = 0.25
+    image[1, :, 63] = 0.5
+    blobs = pa.array([encode(image, [0.001] * 3)])
+    held = Images(1, CPU)
+    held.put(0, integers(blobs))
+    got = held.take(torch.tensor([0]), noisy=True).numpy()
+    assert np.array_equal(got, decode(blobs, dither=True))
+    assert (got[0, 0, 11:19, 6:8] == got[0, 0, 12, 6]).all() and len(np.unique(got[0, 0, 10:20, 5])) > 1
 
 
 def test_what_can_not_be_held_is_refused(tmp_path):

@@ -24,7 +24,7 @@ def noiseless(bank):
 def batch_of(bank, chosen):
     """The stamps of some choices as the training loop on a processor gets them."""
     base, light = chosen.base.flatten(), chosen.light.flatten()
-    stamps, control = bank.stamps(base, light).numpy(), bank.base.take(base).numpy()
+    stamps, control = bank.stamps(base, light).numpy(), bank.base.take(base, noisy=True).numpy()
     columns = [bank.theta_e[base].numpy(), bank.psf_fwhm[base].numpy(), bank.sky_sigma[base].numpy()]
     n = len(base)
     label = chosen.label.flatten().numpy()
@@ -33,11 +33,10 @@ def batch_of(bank, chosen):
 
 @pytest.mark.parametrize("options", [{}, {"core_fill": "control"}, {"rotation": "any", "stretch": "clip"}])
 def test_input_is_that_of_the_training_loop(noiseless, options):
-    config = TrainConfig(batch_size=24, **options)
-    batches = Batches(noiseless, config, 1, survey_share=0.2)
+    config = TrainConfig(batch_size=24, survey_negative_ratio=0.2, **options)
+    batches = Batches(noiseless, config, 1)
     chosen = batches.choose(torch.arange(24).view(2, 12), generator(CPU, 1, 1))
     ours = batches.images(chosen, generator(CPU, 1, 2))
-    drawn = batches.draws(48, generator(CPU, 1, 2))
     # the shot noise of light with infinite gain takes draws all the same, so the generator stands elsewhere
     after = generator(CPU, 1, 2)
     noiseless.stamps(chosen.base.flatten(), chosen.light.flatten(), after)
@@ -66,8 +65,8 @@ def test_a_dropped_core_is_sky(noiseless):
 
 
 def test_an_epoch_meets_each_pair_once_with_a_negative_of_its_own(bank):
-    config = TrainConfig(batch_size=8, hard_negative_ratio=0.3)
-    batches = Batches(bank, config, 5, survey_share=0.25)
+    config = TrainConfig(batch_size=8, hard_negative_ratio=0.3, survey_negative_ratio=0.25)
+    batches = Batches(bank, config, 5)
     n = batches.n_steps * batches.pairs_a_step
     assert n == len(bank) // 4 * 4
     pairs = torch.arange(n).view(batches.n_steps, 4)
@@ -105,4 +104,4 @@ def test_an_epoch_is_keyed_by_seed_and_epoch(bank):
 
 def test_survey_negatives_that_are_not_there_are_missed(plain_bank):
     with pytest.raises(ValueError, match="none in the bank"):
-        Batches(plain_bank, TrainConfig(batch_size=8), 1, survey_share=0.2)
+        Batches(plain_bank, TrainConfig(batch_size=8, survey_negative_ratio=0.2), 1)

@@ -13,13 +13,24 @@ from dhs.models.on_device.train import Recipe, Run, forward
 from dhs.models.preprocess import Preprocess
 from dhs.models.score import Scorer
 
-CONFIG = TrainConfig(batch_size=16, epochs=2, lr=1e-3, precision="float32", pretrained="never")
+CONFIG = TrainConfig(
+    batch_size=16,
+    epochs=2,
+    lr=1e-3,
+    precision="float32",
+    pretrained="never",
+    arch="small",
+    survey_negative_ratio=0.2,
+    weight_average=0.5,
+    label_smoothing=0.05,
+    monitor="auroc_finder",
+)
 
 
 @pytest.fixture(scope="module")
 def make(bank, val_bank):
     def run(folder, config=CONFIG, **options):
-        return Run(Recipe(config, 3, survey_share=0.2, decay=0.5, **options), bank, val_bank, str(folder), "abc")
+        return Run(Recipe(config, 3, **options), bank, val_bank, str(folder), "abc")
 
     return run
 
@@ -49,6 +60,7 @@ def test_its_checkpoint_is_read_by_the_scorer(whole, bank):
     scorer, rows = Scorer(whole.path("best")), torch.arange(5)
     stamps, sigma = bank.base.take(rows), bank.sky_sigma[rows]
     logits = scorer.logits(stamps.numpy(), sky_sigma=sigma.numpy())
+    assert scorer.state["negatives"]["seeds"] == [77, 78]
     assert scorer.state["epoch"] == whole.best_epoch and scorer.state["content_hash"] == "abc"
     network = whole.state.judged
     network.load_state_dict(whole.best)
@@ -59,7 +71,7 @@ def test_its_checkpoint_is_read_by_the_scorer(whole, bank):
 def test_history_says_where_the_positives_lie(whole):
     row = whole.history[-1]
     assert row["positive_logit_q10"] < row["positive_logit_median"] < row["positive_logit_q90"]
-    assert row["lr"] < CONFIG.lr and 0 <= row["auroc_val"] <= 1 and row["samples_per_s"] > 0
+    assert row["lr"] < CONFIG.lr and 0 <= row["auroc_finder"] <= 1 and row["samples_per_s"] > 0
 
 
 def test_epochs_are_those_that_fit(make, tmp_path, monkeypatch):
@@ -87,7 +99,7 @@ def test_a_teacher_is_mixed_into_the_labels(make, whole, tmp_path):
 def test_a_loss_that_is_not_finite_stops_the_run(make, tmp_path):
     run = make(tmp_path)
     with torch.no_grad():
-        run.state.network.conv1.weight.fill_(math.nan)
+        run.state.network.head.weight.fill_(math.nan)
     with pytest.raises(DhsError, match="not finite in epoch 1"):
         run.run()
 

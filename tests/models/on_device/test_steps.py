@@ -1,12 +1,11 @@
 """A step is AdamW's; what it changes can be put back; captured it is the same."""
 
-import copy
-
 import pytest
 import torch
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from dhs.models.on_device.steps import State, Steps, fastest
+from dhs.models.training.schedule import averaged
 
 SHAPE = (6, 3, 64, 64)
 RATES = (1e-2, 3e-3, 1e-3)
@@ -38,7 +37,7 @@ def test_a_step_is_that_of_a_plain_loop():
     state = State.of(ours, 0.1, decay=0.9)
     take(state)
     optimizer = torch.optim.AdamW(plain.parameters(), weight_decay=0.1, foreach=False)
-    average, losses = copy.deepcopy(plain), []
+    average, losses = averaged(plain, 0.9), []
     for images, label, rate in zip(*samples(), RATES):
         optimizer.param_groups[0]["lr"] = rate
         loss = binary_cross_entropy_with_logits(plain(images)[:, 0], label)
@@ -46,13 +45,11 @@ def test_a_step_is_that_of_a_plain_loop():
         loss.backward()
         optimizer.step()
         losses.append(loss.item())
-        for mine, theirs in zip(average.state_dict().values(), plain.state_dict().values()):
-            if mine.is_floating_point():
-                mine.mul_(0.9).add_(theirs, alpha=0.1)
-    for got, expected in ((ours, plain), (state.average, average)):
+        average.update_parameters(plain)
+    for got, expected in ((ours, plain), (state.average, average.module)):
         for a, b in zip(got.parameters(), expected.parameters()):
             torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-6)
-    torch.testing.assert_close(state.average[1].running_var, average[1].running_var)
+    torch.testing.assert_close(state.average[1].running_var, average.module[1].running_var)
     assert state.totals[0].item() == pytest.approx(sum(losses), rel=1e-6) and state.totals[1] == 3
     assert 0 < state.totals[3] <= state.totals[2]
 

@@ -1,4 +1,5 @@
 import shutil
+from contextlib import nullcontext
 
 import numpy as np
 import pyarrow as pa
@@ -85,8 +86,11 @@ def test_hosts_that_are_candidates_are_refused(tmp_path):
         refuse_candidates(pairs, ("val",))
 
 
-def test_mock_hosts_are_fine(tiny):
-    refuse_candidates(tiny, ("train", "val", "test"))
+@pytest.mark.parametrize(("flag", "refused"), [("mock", False), ("psf_assumed", False), ("host_is_candidate", True)])
+def test_only_candidates_are_refused(tmp_path, flag, refused):
+    pairs = write_synthetic_pairs(tmp_path, {"train": 2, "val": 1, "test": 1}, flags=["gain_assumed", flag])
+    with pytest.raises(DhsError, match="1 pairs of split 'test'") if refused else nullcontext():
+        refuse_candidates(pairs, ("test",))
 
 
 @pytest.fixture

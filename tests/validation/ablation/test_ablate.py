@@ -71,6 +71,19 @@ def test_values_and_differences_are_those_of_scikit_learn(runs):
     assert row["n"] == 2 * N and row["n_hosts"] == N and row["n_sources"] == 60
 
 
+def test_a_baseline_is_compared_with_every_seed_whatever_their_order(runs):
+    good, poor = runs
+    low, high = sorted([good[0], poor[0]], key=sklearn_auroc)
+    baseline = poor[1]
+    expected = sklearn_auroc(baseline) - np.mean([sklearn_auroc(low), sklearn_auroc(high)])
+    first, second = (of(compare([baseline], reference, CONFIG, 1), "auroc") for reference in ([low, high], [high, low]))
+    assert first["difference"] == pytest.approx(expected) == second["difference"]
+    assert first["ci_low"] == pytest.approx(second["ci_low"]) and first["ci_low"] < expected < first["ci_high"]
+    assert len(first["difference_by_seed"]) == 2 and len(first["value_by_seed"]) == 1
+    with pytest.raises(ValueError, match="zip"):
+        compare(good, [good[0], *poor], CONFIG, seed=1)
+
+
 def test_a_paired_interval_is_narrower_than_the_two_runs_own(runs):
     good, poor = runs
     row = of(compare(good, poor, CONFIG, seed=1), "auroc")
@@ -201,6 +214,12 @@ def test_smoke_plan_from_end_to_end_and_again(tmp_path, monkeypatch):
     auroc = table[table["metric"] == "auroc"].set_index("variant")
     assert auroc.loc["no_hard_negatives", "against"] == "reference"
     assert len(auroc.loc["no_hard_negatives", "difference_by_seed"]) == 2 and auroc.loc["reference", "against"] == ""
+    for baseline in ("radial_profile", "core_only"):
+        row, reference = auroc.loc[baseline], auroc.loc["reference"]
+        assert row["difference"] == pytest.approx(row["value"] - reference["value"]), (
+            "of the means over seeds, as shown"
+        )
+        assert len(row["difference_by_seed"]) == len(reference["value_by_seed"]) == 2
     assert (table[table["status"] == "done"].groupby("variant")["metric"].nunique() >= 4).all()
     assert "skipped" in str(found) and "<li>" in found._repr_html_()
     scores = storage.read_table(tmp_path / "out/runs/reference/seed-1/scores.parquet").to_pandas()

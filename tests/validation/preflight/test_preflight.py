@@ -180,7 +180,8 @@ def test_units_out_by_a_thousand_and_an_assumed_gain_of_150_fail(rows, check):
     pairs, _negatives = rows
     images = {"control", "arc"}
     scaled = [{k: v * np.float32(1000) if k in images or "sigma" in k else v for k, v in r.items()} for r in pairs[:40]]
-    assert "sky noise in r" in check((scaled, []), "data_integrity")["data_integrity"].explanation
+    got = check((scaled, []), "data_integrity")["data_integrity"]
+    assert got.status == "fail" and "sky noise in r" in got.explanation
 
 
 def test_gain_of_150_and_wrong_arc_flux_fail(rows, check):

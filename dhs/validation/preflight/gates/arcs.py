@@ -58,10 +58,10 @@ def arc_core_fraction(data) -> Gate:
         if members.sum() < MIN_BIN:
             entry["reason"] = f"{members.sum()} arcs, {MIN_BIN} are needed"
             continue
-        clusters = Clusters(data.hosts[members], data.sources[members], config.n_bootstrap, data.profile.seed)
-        draws = np.concatenate([(w @ off[members]) / w.sum(axis=1) for w in clusters.weights()])
-        delta = clusters.attach(off[members].mean(), draws, (-np.inf, np.inf))
-        test = equivalence(delta, draws, clusters.smallest, config.core_fraction_margin, int(members.sum()))
+        clusters, mean = Clusters(data.hosts[members], data.sources[members]), off[members].mean()
+        influence = (off[members] - mean) / members.sum()
+        test = equivalence(mean, influence, clusters, config.core_fraction_margin, bounds=(-np.inf, np.inf))
+        delta = test["delta"]
         tests[f"mean, {name}"] = test["p"]
         undecided += [name] if name == "all" and test["status"] != "pass" else []
         entry |= {"stored": stored[members].mean(), "expected": expected[members].mean(), **delta.as_dict()}

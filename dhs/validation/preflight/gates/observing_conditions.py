@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from dhs.datasets.schema import BANDS
-from dhs.injection.noise import Stream, generator
+from dhs.random import Stream, generator, keyed
 from dhs.stats import metrics
 from dhs.stats.crossfit import against_chance
 from dhs.survey.facts import mag_from_flux
@@ -80,7 +80,7 @@ def _comparisons(data) -> dict[str, tuple | str]:
     for kind in sorted({str(k) for k in kinds}):
         owners = data.negatives["pair_id"].to_numpy()[kinds == kind]
         out[f"pairs with {kind} against those without"] = (features, np.isin(ids, owners), hosts[known])
-    rng = np.random.Generator(np.random.Philox(data.profile.seed))
+    rng = keyed(data.profile.seed, Stream.SAMPLE, 1)
     survey = _survey(data)
     if survey is None:
         out["positives against survey negatives"] = f"preflight.n_survey is below {MIN_CLASS}"
