@@ -91,7 +91,7 @@ def dithered(values: torch.Tensor, step: torch.Tensor, key: torch.Tensor) -> tor
     step : Tensor, (n, 3, 1, 1) float64
     key : Tensor, (n,) int64
     """
-    n, bands, side, _ = values.shape
+    _, bands, side, _ = values.shape
     count = torch.arange(1, bands * side * side // 2 + 1, device=values.device)
     bits = _mixed(key[:, None] + count * _signed(GOLDEN))
     halves = torch.stack([(bits >> 32) & 0xFFFFFFFF, bits & 0xFFFFFFFF], dim=-1).view(values.shape)
