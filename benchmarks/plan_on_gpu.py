@@ -311,22 +311,31 @@ def begin_beside(args, profile, work: Path) -> subprocess.Popen:
     return subprocess.Popen(command)
 
 
-def await_beside(process: subprocess.Popen, args, profile, pairs, seconds: float):
+def await_survey(process: subprocess.Popen, profile, pairs, seconds: float):
     """The profile to evaluate with: with fewer survey negatives where they were not all made in time."""
     from dhs.datasets import preregistration, survey_negatives
 
-    end, done = time.monotonic() + max(seconds, 1.0), Path(args.work) / "preflight" / "preflight.json"
-    while not done.exists() and process.poll() is None and time.monotonic() < end:
+    end = time.monotonic() + max(seconds, 1.0)
+    wanted = profile.evaluate.n_survey_negatives + profile.evaluate.n_calibration_negatives
+    while survey_negatives.n_made(pairs.path, profile.seed) < wanted and time.monotonic() < end:
+        if process.poll() is not None:
+            break
         time.sleep(0.5)
-    if process.poll() is None:
-        process.terminate()
-        process.wait()
     made = survey_negatives.n_made(pairs.path, profile.seed) - profile.evaluate.n_calibration_negatives
     if made < profile.evaluate.n_survey_negatives:
+        process.terminate()
+        process.wait()
         print(f"only {max(made, 0)} survey negatives were made in time", flush=True)
         profile = profile.replace(evaluate__n_survey_negatives=max(made, 0))
     preregistration.register(pairs, profile)
     return profile
+
+
+def await_file(process: subprocess.Popen, path: Path, seconds: float) -> None:
+    """Wait until a file is there, its maker has ended, or the time is up."""
+    end = time.monotonic() + seconds
+    while not path.exists() and process.poll() is None and time.monotonic() < end:
+        time.sleep(0.5)
 
 
 def with_training_survey(banks: tuple, args, profile, pairs) -> tuple:
@@ -488,21 +497,22 @@ def main() -> int:
             run = None
         del banks
         left = args.deadline_s - results.spent - args.evaluate_s
-        profile = results.phase("survey negatives and gates", await_beside, aside, args, profile, pairs, left)
+        profile = results.phase("survey negatives", await_survey, aside, profile, pairs, left)
+        for name in (n for n in wanted if n in ("plan", "finder")):
+            if (work / name / "checkpoints" / "best.pt").exists():
+                entries = results.data["recipes"]
+                given = (name, profile, work, pairs, args)
+                found = results.phase(f"evaluate {name}", attempt, entries, name, evaluated, *given)
+                entries.setdefault(name, {})["evaluation"] = found
+                if found is not None:
+                    _few_columns(work / name / "evaluation" / "scores.parquet", out / f"scores-{name}.parquet")
+        report = work / "preflight" / "preflight.json"
+        results.phase("gates", await_file, aside, report, args.deadline_s - results.spent - 10.0)
+        if report.exists():
+            results.data["preflight"] = _gates(storage.read_json(report))
     finally:
         if aside.poll() is None:
             aside.terminate()
-    if storage.exists(work / "preflight" / "preflight.json"):
-        results.data["preflight"] = _gates(storage.read_json(work / "preflight" / "preflight.json"))
-    for name in (n for n in wanted if n in ("plan", "finder")):
-        entries = results.data["recipes"]
-        entry = entries.setdefault(name, {})
-        if (work / name / "checkpoints" / "best.pt").exists():
-            given = (name, profile, work, pairs, args)
-            entry["evaluation"] = results.phase(f"evaluate {name}", attempt, entries, name, evaluated, *given)
-            scores = work / name / "evaluation" / "scores.parquet"
-            if scores.exists():
-                _few_columns(scores, out / f"scores-{name}.parquet")
     return _finish(results, wanted)
 
 

@@ -55,8 +55,8 @@ class Batches:
         ``batch_size``, ``hard_negative_ratio``, ``survey_negative_ratio``, ``label_smoothing``, and what augmentation
         and preprocessing take.
     seed : int
-    steps_together : int
-        Made in one go.
+    stamps_together : int
+        Made in one go, in whole steps.
 
     Attributes
     ----------
@@ -66,11 +66,12 @@ class Batches:
         Expected fraction of the negatives that are hard: ``hard_negative_ratio`` where there are enough.
     """
 
-    def __init__(self, bank: Bank, config: TrainConfig, seed: int, survey_share: float = 0.0, steps_together: int = 32):
-        self.bank, self.config, self.seed, self.together = bank, config, seed, steps_together
+    def __init__(self, bank: Bank, config: TrainConfig, seed: int, stamps_together: int = 4096):
+        self.bank, self.config, self.seed = bank, config, seed
         self.preprocess = Preprocess.from_config(config)
         self.pairs_a_step = min(config.batch_size // 2, len(bank))
         self.n_steps = len(bank) // self.pairs_a_step
+        self.together = max(1, stamps_together // self.batch)
         with_hard = float((bank.hard_count > 0).float().mean())
         self._p_hard = min(1.0, config.hard_negative_ratio / with_hard) if with_hard else 0.0
         self.hard_share = self._p_hard * with_hard

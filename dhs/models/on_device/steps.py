@@ -151,8 +151,10 @@ class Steps:
     def _take(self) -> None:
         device = self.images.device.type
         with torch.autocast(device, dtype=self.dtype, enabled=self.dtype != torch.float32, cache_enabled=False):
-            self.logit = self._model(self.images)[:, 0].float()
-        _update(self.state, self.logit, self.label)
+            logit = self._model(self.images)[:, 0].float()
+        _update(self.state, logit, self.label)
+        # detached: a graph of operations that lives on would keep the stream it was made on
+        self.logit = logit.detach()
 
     def _capture(self) -> None:
         self.images.normal_()
@@ -192,7 +194,7 @@ class Steps:
         else:
             self.state.optimizer.zero_grad(set_to_none=True)
             self._take()
-        return self.logit.detach()
+        return self.logit
 
 
 def fastest(

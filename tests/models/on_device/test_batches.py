@@ -89,10 +89,10 @@ def test_an_epoch_meets_each_pair_once_with_a_negative_of_its_own(bank):
 
 
 def test_an_epoch_is_keyed_by_seed_and_epoch(bank):
-    batches = Batches(bank, TrainConfig(batch_size=8), 5, steps_together=3)
+    batches = Batches(bank, TrainConfig(batch_size=8), 5, stamps_together=24)
 
     def epoch(number, seed=5):
-        made = Batches(bank, TrainConfig(batch_size=8), seed, steps_together=3)
+        made = Batches(bank, TrainConfig(batch_size=8), seed, stamps_together=24)
         images, labels = zip(*made.epoch(number))
         return torch.cat(images), torch.cat(labels)
 
