@@ -65,9 +65,6 @@ class SourcesConfig(Section):
     )
 
 
-NegativeKind = Literal["azimuthal_shuffle", "companions", "lookalike", "scrambled_geometry"]
-
-
 class InjectionConfig(Section):
     """Paired injection: lens and source priors, rendering, acceptance."""
 
@@ -91,10 +88,10 @@ class InjectionConfig(Section):
     max_attempts: int = Field(100, ge=1)
     pairs_per_part: int = Field(128, ge=1)
     hard_negative_fraction: float = Field(0.6, ge=0, le=1, description="pairs for which a hard negative is tried")
-    hard_negative_kinds: dict[NegativeKind, NonNegativeFloat] = Field(
+    hard_negative_kinds: dict[str, NonNegativeFloat] = Field(
         {"azimuthal_shuffle": 0.4, "companions": 0.2, "lookalike": 0.2, "scrambled_geometry": 0.2},
         min_length=1,
-        description="relative weights of the kinds",
+        description="relative weights of registered kinds",
     )
 
 

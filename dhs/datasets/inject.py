@@ -25,6 +25,7 @@ from dhs.datasets.reader import Pairs, open_pairs
 from dhs.datasets.schema import NEGATIVE_SCHEMA, PAIR_SCHEMA, SCHEMA_VERSION, SPLITS, stored
 from dhs.encoding import encode
 from dhs.errors import DhsError, InputRefused, Refusal
+from dhs.injection.hard_negatives.base import kinds
 from dhs.injection.pair import ARC_LEVELS, Pair, make_pair, noise_variance
 from dhs.injection.sources.open import open_sources
 from dhs.random import HOST_ORDER, Stream, keyed, rng_key
@@ -61,6 +62,8 @@ class Context:
 def open_context(profile_data: dict, out: str, hosts_index: str | None = None) -> Context:
     """Open hosts and sources; ``hosts_index`` names the hosts as they were opened before."""
     profile = parse_profile(profile_data, "pairs configuration")
+    for kind in profile.injection.hard_negative_kinds:
+        kinds[kind]  # an unknown one is refused before anything is made
     sources = open_sources(profile.sources, profile.seed)
     index = splits.split_sources(sources.ids, profile.seed, profile.splits)
     return Context(profile, out, open_hosts(profile.hosts, profile.seed, hosts_index), sources, index)

@@ -10,7 +10,8 @@ import numpy as np
 from dhs.config import InjectionConfig
 from dhs.encoding import quantise
 from dhs.injection.colours import north_over_south
-from dhs.injection.hard_negatives.draw import NoNegative, hard_negative
+from dhs.injection.hard_negatives.base import NoNegative
+from dhs.injection.hard_negatives.draw import draw_hard_negative
 from dhs.injection.lens import n_images
 from dhs.injection.light import half_light_radius
 from dhs.injection.priors import Draw, Rejected, draw
@@ -140,7 +141,7 @@ def _accept(key, proposal, host, source, light, images, config, rejected, varian
     rng = generator(key, Stream.NEGATIVE) if config.hard_negative_fraction > 0 else None
     if rng is not None and rng.uniform() < config.hard_negative_fraction:
         try:
-            kind, other, contrast = hard_negative(light, unit[R_BAND], proposal, source, host, config, rng)
+            kind, other, contrast = draw_hard_negative(light, unit[R_BAND], proposal, source, host, config, rng)
             other = other * colour
             negative = quantise(other * (matched / snr_matched(other, variance, host.lag1)), step)
             negative_matched = snr_matched(negative, variance, host.lag1)

@@ -7,7 +7,7 @@ from astropy.modeling.models import Sersic2D
 
 from dhs.config import SourcesConfig
 from dhs.injection.colours import drawn_fluxes
-from dhs.injection.sources.base import Loaded
+from dhs.injection.sources.base import Loaded, source_catalogue
 from dhs.injection.sources.cleaning import cut_out
 from dhs.injection.sources.source import Source
 from dhs.random import Stream, keyed
@@ -41,6 +41,7 @@ def mock_source(index: int, seed: int, z_min: float = 0.6, mag_max: float = 24.8
     return Source(source_id, image, PIXEL_SCALE, flux, z, ("mock", "colours_drawn", "redshift_drawn"))
 
 
+@source_catalogue("mock", limits=LIMITS, mock=True)
 def load(config: SourcesConfig, seed: int) -> Loaded:
     """`N_MOCK` mock sources."""
     sources = [mock_source(i, seed, config.z_min, config.mag_max) for i in range(N_MOCK)]
