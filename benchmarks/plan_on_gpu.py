@@ -270,7 +270,7 @@ def make_pairs(args, profile, work: Path):
         n = n or affordable_hosts(profile, args.inject_s, args.workers, work)
         storage.write_json(noted, {"n": n})
         profile = profile.replace(hosts__n_mock=n)
-    return profile, inject(work / "pairs", profile=profile, workers=args.workers, resume=True)
+    return profile, inject(work / "pairs", profile=profile, workers=max(args.workers - 1, 1), resume=True)
 
 
 def survey_of_training(args, profile) -> dict[str, tuple[int, int]]:
