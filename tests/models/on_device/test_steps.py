@@ -13,7 +13,7 @@ RATES = (1e-2, 3e-3, 1e-3)
 
 def tiny():
     torch.manual_seed(2)
-    layers = [torch.nn.Conv2d(3, 4, 5, stride=4), torch.nn.BatchNorm2d(4), torch.nn.ReLU()]
+    layers = [torch.nn.Conv2d(3, 4, 5, stride=4, bias=False), torch.nn.BatchNorm2d(4), torch.nn.ReLU()]
     network = torch.nn.Sequential(*layers, torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten(), torch.nn.Linear(4, 1))
     return network.to(memory_format=torch.channels_last)
 
