@@ -82,7 +82,8 @@ DECISION_CODES = {"GO": EXIT_OK, "CONDITIONAL-GO": EXIT_CONDITIONAL, "NO-GO": EX
 def inject(
     out: Annotated[str, typer.Option(help="Where the data set is written.")],
     hosts: Annotated[
-        str | None, typer.Option(help="mock, a folder of cutouts, or a folder that holds the survey's coadd/.")
+        str | None,
+        typer.Option(help="mock, auto (real ones under DHS_DATA_DIR), a folder of cutouts, or one with coadd/."),
     ] = None,
     sources: Annotated[str | None, typer.Option(help="auto, xdf, mock, or a GalSim RealGalaxyCatalog file.")] = None,
     n_pairs: Annotated[int | None, typer.Option(min=1, help="Accepted pairs over all splits.")] = None,
@@ -121,6 +122,8 @@ def inject(
         known_lenses=known_lenses,
     )
     typer.echo(repr(pairs))
+    for line in pairs.assumptions:
+        typer.echo(line)
     typer.echo(f"content hash {pairs.manifest['content_hash']}")
 
 

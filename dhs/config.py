@@ -38,7 +38,11 @@ class Section(BaseModel):
 class HostsConfig(Section):
     """Host galaxies: where they come from and which are refused."""
 
-    spec: str = Field("mock", description="mock, a folder of cutouts, one cutout file, a folder that holds coadd/")
+    spec: str = Field(
+        "mock",
+        description="mock; auto (real galaxies under DHS_DATA_DIR, else mock); a folder of cutouts or with a cube of "
+        "them, one cutout file, a folder that holds coadd/",
+    )
     catalogue: str | None = Field(
         None, description="targets in coadds: a Tractor or sweep catalogue, a folder of them, a table; None: tractor/"
     )
@@ -69,15 +73,20 @@ class InjectionConfig(Section):
     """Paired injection: lens and source priors, rendering, acceptance."""
 
     n_pairs: int = Field(3000, ge=1, description="accepted pairs over all splits")
-    prior: Literal["response", "population"] = Field(
-        "response",
-        description="response: uniform theta_E, flux scaled to a drawn SNR; population: theta_E from "
-        "velocity dispersion and redshifts, catalogue flux kept",
+    prior: Literal["joint", "response_grid", "population"] = Field(
+        "joint",
+        description="joint: theta_E from the host's luminosity and the redshifts, shaped for coverage, source "
+        "magnitudes within counts; response_grid: uniform theta_E, SNR log-uniform, whatever the host; population: as "
+        "joint, by cross-section, catalogue flux kept",
     )
     renderer: Literal["fast", "lenstronomy"] = "fast"
     theta_e_arcsec: tuple[float, float] = (0.5, 3.0)
-    arc_snr_maxpix: tuple[float, float] = Field((3.0, 50.0), description="r-band maximum per-pixel SNR, log-uniform")
-    beta_max: float = Field(1.0, gt=0, description="source offset over theta_E, area-weighted from 0")
+    arc_snr_maxpix: tuple[float, float] = Field((3.0, 50.0), description="r-band maximum per-pixel SNR")
+    sigma_power: float = Field(8.0, ge=0, description="joint: lenses count as sigma_v to it; 4 is the cross-section")
+    counts_slope: float = Field(0.35, gt=0, lt=0.8, description="d log10 N / dm of faint sources: magnification bias")
+    source_mag_r: tuple[float, float] = Field((22.5, 27.0), description="joint: r of the unlensed source")
+    snr_slope: float = Field(0.5, ge=0, description="joint: arcs count as SNR to minus it; 2.5 counts_slope is nature")
+    beta_max: float = Field(1.0, gt=0, description="source offset over theta_E")
     min_magnification: float = Field(2.0, ge=1)
     min_images: int = Field(2, ge=1)
     shear_sigma: float = Field(0.03, ge=0, description="standard deviation of each shear component")
@@ -135,6 +144,7 @@ class PreflightConfig(Section):
     closure: float = Field(0.01, description="flux, image plane over source times magnification")
     centroid_px: float = Field(0.1, description="centroid of the arc against the lensed light before the PSF")
     detectable_fraction: float = Field(0.5, description="arcs within the range of lenses found from the ground")
+    thresholds: dict[str, float] = Field({}, description="of gates that bring their own, as gate.threshold")
 
 
 class TrainConfig(Section):
@@ -255,7 +265,7 @@ class Profile(Section):
     """One run: everything that decides its bytes."""
 
     name: str = "demo"
-    seed: int = Field(20260, ge=0)
+    seed: int = Field(20260, ge=0, lt=2**63)
     hosts: HostsConfig = HostsConfig()
     sources: SourcesConfig = SourcesConfig()
     injection: InjectionConfig = InjectionConfig()
@@ -316,7 +326,9 @@ def load_profile(profile: str | Path | Profile = "demo", **changes) -> Profile:
             names = sorted(p.name.removesuffix(".yaml") for p in (resources.files("dhs") / "profiles").iterdir())
             raise UsageError(f"no profile {str(profile)!r}: choose one of {names}, or give a YAML file")
         try:
-            data = yaml.safe_load(path.read_text()) or {}
+            data = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+        except UnicodeDecodeError as error:
+            raise UsageError(f"{path}: not UTF-8 (byte {error.start}). Save it as UTF-8.") from None
         except yaml.YAMLError as error:
             raise UsageError(f"{path}: not YAML: {error}") from None
         if not isinstance(data, dict):

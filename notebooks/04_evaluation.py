@@ -84,12 +84,20 @@ figures.core_effect(scores, evaluation)
 # before the PSF, where no seam is left, and the score of each pair is compared with its own
 # ({numref}`fig-interventions`). Controls of the method: the same edge with nothing removed, and another draw of the
 # noise. The change of the logit is {glue:text}`change_core_light_removed` without the core's light,
-# {glue:text}`change_outer_pixels_swapped` without all the rest, {glue:text}`change_placebo_edge` for the edge alone. A
-# plain ring of the arc's flux and colour in place of the arc: {glue:text}`change_ring_added`; the whole arc removed:
-# {glue:text}`change_arc_removed`. A network that reads arcs loses little by the first and much by the last two.
+# {glue:text}`change_outer_pixels_swapped` without all the rest, {glue:text}`change_placebo_edge` for the edge alone; the
+# whole arc removed: {glue:text}`change_arc_removed`. What changes the arc's shape or colour keeps its matched SNR; what
+# takes light away states what is left of it.
+#
+# Shares of the arc's effect say what the network goes by ({numref}`fig-shares`). A plain ring of the arc's colour and
+# SNR has {glue:text}`share_ring` of it: that much is any light around a galaxy. The arc's colour against its galaxy's
+# carries {glue:text}`share_colour`: an arc painted in the galaxy's colours loses that. The light in the core carries
+# {glue:text}`share_core` of the effect and is {glue:text}`core_light` of the light.
 
 # %% tags=["hide-input"] mystnb={"figure": {"caption": "Left: change of the logit per pair under each intervention; orange are the placebos. Middle: by Einstein radius, the core's light removed and the whole arc removed. Right: by the radius inside which the light is removed.", "name": "fig-interventions"}, "image": {"alt": "Change of logit with intervals for each intervention, by Einstein radius, and by radius of removal"}}
 figures.interventions(evaluation.get("interventions") or {})
+
+# %% tags=["hide-input"] mystnb={"figure": {"caption": "Shares of the arc's effect on the logit. Left: over all pairs. Middle: what a plain ring in the arc's place has, by Einstein radius; 1 is the arc itself. Right: the core's share of the score's change and of the arc's light.", "name": "fig-shares"}, "image": {"alt": "Five shares with intervals, the ring's share by Einstein radius, and the core's share of score and light by Einstein radius"}}
+figures.effect_shares(evaluation.get("interventions") or {})
 
 # %% tags=["hide-input"]
 figures.interventions_table(evaluation.get("interventions") or {})

@@ -9,6 +9,7 @@ from dhs.figures.attention import ablation, ablation_table, attribution_profile,
 from dhs.figures.audit import (
     answers_table,
     core_fractions,
+    effect_shares,
     fixed_threshold_table,
     foreign_arcs,
     interventions,
@@ -38,6 +39,7 @@ from dhs.figures.pairs import (
     rejections,
     sample_sheet,
 )
+from dhs.figures.prior_draws import prior_study, prior_table
 from dhs.figures.scale import scale_plan, scaling
 from dhs.figures.scores import (
     completeness_map,
@@ -81,6 +83,7 @@ __all__ = [
     "core_fractions",
     "coverage",
     "decision_banner",
+    "effect_shares",
     "failure_causes",
     "fixed_threshold_table",
     "fixes",
@@ -104,6 +107,8 @@ __all__ = [
     "pair_grid",
     "pair_strip",
     "parameter_coverage",
+    "prior_study",
+    "prior_table",
     "priors",
     "purity_curve",
     "radial_profiles",

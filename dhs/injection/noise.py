@@ -9,7 +9,10 @@ INFINITE_GAIN = 1e12
 
 
 def shot_noise(light: np.ndarray, gain: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Photon noise that added light brings with it.
+    """Photon noise that added light brings with it, pixel by pixel.
+
+    A coadd's own photon noise is resampled: correlated, and `dhs.survey.sky.noise_correlation`'s S times smaller in
+    variance per pixel. Replacing this noise by such noise moved a trained network's logits by -0.0003 +- 0.024.
 
     Parameters
     ----------

@@ -76,7 +76,7 @@ DERIVED = {
 
 UNKNOWN = (
     *("src_phi_rad", "flux_scale", "z_lens", "z_source", "n_images", "src_r50_arcsec", "arc_r50_arcsec"),
-    *("invvar", "psf"),
+    *("sigma_v_kms", "lens_mag_r", "population_weight", "n_rejected", "invvar", "psf"),
 )
 """Columns that stay null or NaN."""
 
@@ -145,7 +145,7 @@ def convert_row(row: dict, place: Place, repeated: bool, nside: int) -> dict:
         **parts.arc_flux_columns(arc),
         "flags": sorted({*host.flags, *FLAGS}),
     }
-    unknown = {name: None if name in ("invvar", "psf", "n_images") else np.nan for name in UNKNOWN}
+    unknown = {name: None if name in ("invvar", "psf", "n_images", "n_rejected") else np.nan for name in UNKNOWN}
     return {**unknown, **columns, **own}
 
 

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
 
 from dhs.config import SourcesConfig
 from dhs.errors import DhsError, Refusal
@@ -122,6 +125,11 @@ class SourceSet:
     def ids(self) -> list[str]:
         """Unique identifiers, in the order in which `read` counts."""
         return [s.source_id for s in self._sources]
+
+    @cached_property
+    def redshifts(self) -> np.ndarray:
+        """(n,) in the order in which `read` counts."""
+        return np.array([s.z for s in self._sources], dtype=float)
 
     def read(self, i: int) -> Source:
         """The i-th source, 0 <= i < len."""

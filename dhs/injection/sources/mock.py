@@ -6,11 +6,11 @@ import numpy as np
 from astropy.modeling.models import Sersic2D
 
 from dhs.config import SourcesConfig
-from dhs.injection.colours import drawn_fluxes
 from dhs.injection.sources.base import Loaded, source_catalogue
 from dhs.injection.sources.cleaning import cut_out
 from dhs.injection.sources.source import Source
 from dhs.random import Stream, keyed
+from dhs.survey.colours import drawn_fluxes
 
 N_MOCK = 40
 SIZE, PIXEL_SCALE = 61, 0.05  # pixels, arcsec

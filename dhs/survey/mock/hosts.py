@@ -217,7 +217,7 @@ def mock_stamp(content: dict, ref: HostRef, shape: bool = True) -> HostStamp:
     """A stamp of a mock's pixels, through the same door as a real one's."""
     content = content | {"ra": ref.ra, "dec": ref.dec, "host_id": ref.host_id, "flags": ["mock"]}
     content |= {"bands": list(facts.BAND_NAMES), "pixel_scale": facts.PIXEL_SCALE}
-    return stamp_of(content, ref.host_id, shape=shape)
+    return stamp_of(content, ref.host_id, shape=shape, whole=True)
 
 
 def host_id(seed: int, index: int) -> str:

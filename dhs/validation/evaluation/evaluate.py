@@ -21,11 +21,11 @@ from dhs.config import Profile, digest, load_profile
 from dhs.datasets import preregistration
 from dhs.datasets.reader import Pairs, open_pairs
 from dhs.errors import DhsError
-from dhs.stats import metrics
 from dhs.survey.mock.negatives import SurveyNegatives
-from dhs.validation.evaluation import completeness, discrimination, failures, forward, interventions, survey_yield
+from dhs.validation.evaluation import completeness, discrimination, failures, forward, survey_yield
 from dhs.validation.evaluation.discrimination import Scores
-from dhs.validation.evaluation.population_weights import COLUMNS
+from dhs.validation.evaluation.population_weights import COLUMN
+from dhs.validation.evaluation.sections.base import Scored, section
 from dhs.validation.preflight.gate import jsonable
 
 
@@ -89,25 +89,6 @@ def _text(metric: dict | None) -> str:
         return f"not measured ({', '.join(metric['flags']) if metric else 'skipped'})"
     interval = "no interval" if metric["ci_low"] is None else f"{metric['ci_low']:.3f} to {metric['ci_high']:.3f}"
     return f"{metric['value']:.3f} ({interval}, n = {metric['n']}, hosts = {metric['n_hosts']})"
-
-
-def _baselines(scored: dict, val: Scores, test: Scores) -> dict:
-    out = {"network": {"auroc": test.auroc("control"), "val": val.auroc("control")}}
-    for name, splits in scored.items():
-        found = {}
-        for split, parts in splits.items():
-            if not parts:
-                found[split] = metrics.missing("empty split")
-                continue
-            positive, control = (np.concatenate([p[i] for p in parts]) for i in (0, 1))
-            hosts, sources = ([name for p in parts for name in p[i]] for i in (2, 3))
-            n = len(positive)
-            labels = np.repeat([True, False], n)
-            both = np.concatenate([positive, control])
-            source = np.array(sources + [""] * n)
-            found[split] = metrics.auroc(both, labels, np.array(hosts * 2), source)
-        out[name] = {"auroc": found["test"], "val": found["val"]}
-    return out
 
 
 def evaluate(
@@ -214,20 +195,10 @@ def _measured(found: forward.Found, scorer, pairs: Pairs, profile: Profile, surv
     weights = _population_weights(pairs, test)
     complete, cells, model = survey_yield.completeness(test, survey_yield.mapped_at(test, rates["tpr_at_fpr"]), weights)
     clock.lap("completeness")
-    data |= rates | {
-        "core_masked": discrimination.core_masked(test),
-        "core_swap": discrimination.core_swap(test, found.swapped),
-        "interventions": interventions.section(found.interventions, profile),
-        "top": survey_yield.top(test, operating),
-        "calibration": survey_yield.calibration(test, val, apart),
-        "completeness": complete,
-        "purity": survey_yield.purity(test, rates["tpr_at_fpr"]),
-        "population": survey_yield.population(test, weights, rates["tpr_at_fpr"]),
-        "hard_negatives": discrimination.hard_negatives(test, operating),
-        "baselines": _baselines(found.baselines, val, test),
-        "real_lenses": {"file": "real_lenses.json", "reason": "written by dhs real-lenses into its own file"},
-        "galleries": discrimination.galleries(test),
-    }
+    data |= rates | {"completeness": complete}
+    scored = Scored(test, val, apart, found, pairs, profile, rates["tpr_at_fpr"], weights)
+    for name in section:
+        data[name] = section[name](scored)
     clock.lap("other sections")
     data["failures"] = failures.section(test, operating, pairs, scorer, survey)
     clock.lap("failures")
@@ -266,8 +237,8 @@ def refuse_unscored(table: pa.Table) -> None:
 
 def _population_weights(pairs: Pairs, test: Scores) -> np.ndarray | str:
     """Weights of the test split's positives in the order of the scores, or why there are none."""
-    table = pairs.table("test", columns=["pair_id", *COLUMNS])
-    made = survey_yield.weights_of({c: table[c].to_numpy() for c in COLUMNS}, table.num_rows)
+    table = pairs.table("test", columns=["pair_id", COLUMN])
+    made = survey_yield.weights_of(table[COLUMN].to_numpy())
     if isinstance(made, str):
         return made
     place = {i: k for k, i in enumerate(table["pair_id"].to_pylist())}

@@ -23,8 +23,16 @@ from dhs.datasets.reader import Pairs, open_pairs
 from dhs.datasets.rerender import SourceLookup
 from dhs.datasets.schema import BANDS, NEGATIVE_SCHEMA, PAIR_SCHEMA, SCALARS, SPLITS
 from dhs.errors import DhsError
-from dhs.validation.preflight.gate import PreflightReport, Skip, decide, run_gates
-from dhs.validation.preflight.gates import arcs, hard_negatives, integrity, leakage, normalisation, observing_conditions
+from dhs.validation.preflight.gate import PreflightReport, Skip, decide, refuse_unknown_thresholds, run_gates
+from dhs.validation.preflight.gates import (
+    arcs,
+    assumptions,
+    hard_negatives,
+    integrity,
+    leakage,
+    normalisation,
+    observing_conditions,
+)
 from dhs.validation.preflight.image_statistics import (
     FAULTS,
     READ_ERRORS,
@@ -42,6 +50,7 @@ __all__ = [
     "PreflightData",
     "PreflightReport",
     "arcs",
+    "assumptions",
     "collect",
     "hard_negatives",
     "integrity",
@@ -289,6 +298,7 @@ def preflight(
         There is no finished pairs data set at ``data_path``.
     """
     profile = load_profile(profile)
+    refuse_unknown_thresholds(profile.preflight.thresholds)
     engines.check(engine, workers)
     pairs = open_pairs(data_path)
     registered = preregistration.register(pairs, profile)

@@ -218,7 +218,7 @@ def test_the_record_of_a_run_counts_every_stamp_that_was_scored(done):
         "val": 48 + 48 + 21,
         "survey_negatives": 300,
         "calibration": 100,
-        "interventions": 20 * (2 + 10 + 4),  # rendered again, core-masked; ten changes; the other radii
+        "interventions": 20 * (2 + 12 + 4),  # rendered again, core-masked; twelve changes; the other radii
         "realism": 0,
         "failures": 0,
     }
