@@ -238,8 +238,6 @@ def ceilings(device) -> dict:
     source = torch.empty(2**31, device=device, dtype=torch.uint8).random_()
     target = torch.empty_like(source)
     copied = seconds(lambda: target.copy_(source))
-    del source, target, a, b
-    torch.cuda.empty_cache()
     return {"matmul_tflops": 2 * n**3 / product / 1e12, "copy_tb_per_s": 2 * 2**31 / copied / 1e12}
 
 
@@ -478,6 +476,7 @@ def main() -> int:
     with ThreadPoolExecutor(1) as pool:
         making = pool.submit(results.phase, "pairs", make_pairs, args, profile, work)
         results.data["floor"] = floor(profile.train) | results.phase("ceilings", ceilings, device)
+        torch.cuda.empty_cache()
         for name, recipe in wanted.items():
             if not (ready and making.done()) and _shape(recipe) not in ready:
                 made = results.phase(f"steps of {name}", training.prepare, recipe, device, recipe.config.batch_size)
