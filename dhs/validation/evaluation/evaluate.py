@@ -18,10 +18,9 @@ import pyarrow as pa
 
 from dhs import storage
 from dhs.config import Profile, digest, load_profile
-from dhs.datasets import preregistration
+from dhs.datasets import preregistration, survey_negatives
 from dhs.datasets.reader import Pairs, open_pairs
 from dhs.errors import DhsError
-from dhs.survey.mock.negatives import SurveyNegatives
 from dhs.validation.evaluation import completeness, discrimination, failures, forward, survey_yield
 from dhs.validation.evaluation.discrimination import Scores
 from dhs.validation.evaluation.population_weights import COLUMN
@@ -77,7 +76,8 @@ class Evaluation:
         return [(name, _text(metric)) for name, metric in shown]
 
     def __str__(self) -> str:
-        return "\n".join(f"{name}: {text}" for name, text in self.lines())
+        told = f"survey negatives: {self.data.get('survey_negatives', {}).get('told', 'mock')}"
+        return "\n".join([*(f"{name}: {text}" for name, text in self.lines()), told])
 
     def _repr_html_(self) -> str:
         cells = "".join(f"<tr><td>{html.escape(a)}</td><td>{html.escape(b)}</td></tr>" for a, b in self.lines())
@@ -114,7 +114,7 @@ def evaluate(
     data_path : str or Path
         A pairs data set.
     checkpoint : str or Path
-        Of `dhs.models.training.train.train`.
+        Of `dhs.models.training.train.train`, or any network that `dhs.models.foreign.open.open_scorer` opens.
     out : str or Path
         Folder; its files are replaced atomically.
     profile : str, Path or Profile
@@ -140,7 +140,7 @@ def evaluate(
         plan's, hosts that are lens candidates themselves, or a network that gives NaN.
     """
     from dhs.models.decode import refuse_candidates
-    from dhs.models.score import Scorer
+    from dhs.models.foreign.open import open_scorer
     from dhs.models.training.negatives import refuse_trained_on
 
     clock = Clock()
@@ -150,18 +150,22 @@ def evaluate(
         raise DhsError(f"{data_path}: the test split is empty. Make more pairs, or give splits.test a larger share.")
     registered = preregistration.open_test(pairs, profile)
     refuse_candidates(pairs, ("val", "test"))
-    scorer = scorer or Scorer(checkpoint)
+    scorer = scorer or open_scorer(checkpoint)
     refuse_trained_on(getattr(scorer, "state", None) or {}, seed=profile.seed)
     clock.lap("open")
     fit = (lambda: _fit_baselines(pairs, profile)) if baselines is None else (lambda: baselines)
+    own = survey_negatives.Maker(pairs.path, config.survey_negatives)
+    if survey is None and not own.mock:
+        survey = own  # a folder's galaxies are read where they are; mock ones are stored beside the pairs
     found = forward.run(scorer, pairs, profile, baselines=fit, survey=survey, real=real, workers=workers)
     clock.lap("scores")
     counted = forward.Counted(scorer)
     with forward.one_thread():
-        data, files = _measured(found, counted, pairs, profile, survey or SurveyNegatives, clock)
+        data, files = _measured(found, counted, pairs, profile, survey or own, clock)
     data |= {
         "survey_negatives": {
             "mock": bool(getattr(survey, "mock", True)),
+            "told": getattr(survey or own, "told", "as given"),
             "n": found.survey.num_rows,
             "proportions": _proportions(found.survey),
         },
@@ -193,7 +197,9 @@ def _measured(found: forward.Found, scorer, pairs: Pairs, profile: Profile, surv
     operating = rates["tpr_at_fpr"][-1] if rates["tpr_at_fpr"] else None
     discrimination.recall_by_stratum(test, data["strata"], operating)
     weights = _population_weights(pairs, test)
-    complete, cells, model = survey_yield.completeness(test, survey_yield.mapped_at(test, rates["tpr_at_fpr"]), weights)
+    prior = str(pairs.manifest.get("config", {}).get("injection", {}).get("prior", "unknown")).replace("_", " ")
+    mapped = survey_yield.mapped_at(test, rates["tpr_at_fpr"])
+    complete, cells, model = survey_yield.completeness(test, mapped, weights, prior)
     clock.lap("completeness")
     data |= rates | {"completeness": complete}
     scored = Scored(test, val, apart, found, pairs, profile, rates["tpr_at_fpr"], weights)
