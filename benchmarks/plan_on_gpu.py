@@ -458,63 +458,78 @@ def main() -> int:
         return 0
     import torch
 
-    from dhs import storage
-    from dhs.models.on_device import train as training
-
     device = torch.device(args.device if args.device != "auto" else "cuda" if torch.cuda.is_available() else "cpu")
-    profile, out = plan_profile(args), Path(args.out)
+    profile = plan_profile(args)
     args.n_train_survey = args.n_train_survey or (400 if args.smoke else 40_000)
     work = Path(args.work) if args.work else workplace(profile.injection.n_pairs, profile.evaluate.n_survey_negatives)
     args.work = str(work)
     work.mkdir(parents=True, exist_ok=True)
     options = {k: v for k, v in vars(args).items() if k not in ("out", "work", "beside")}
-    results = Results(out, {"machine": about_machine(device), "options": options, "seed": profile.seed})
+    results = Results(Path(args.out), {"machine": about_machine(device), "options": options, "seed": profile.seed})
     results.take_up(work / "results.json")
     results.write()
     wanted = recipes(args, profile)
-    ready: dict = {}
-    with ThreadPoolExecutor(1) as pool:
-        making = pool.submit(results.phase, "pairs", make_pairs, args, profile, work)
-        results.data["floor"] = floor(profile.train) | results.phase("ceilings", ceilings, device)
-        torch.cuda.empty_cache()
-        for name, recipe in wanted.items():
-            if not (ready and making.done()) and _shape(recipe) not in ready:
-                made = results.phase(f"steps of {name}", training.prepare, recipe, device, recipe.config.batch_size)
-                ready[_shape(recipe)] = made
-        profile, pairs = making.result()
+    profile, pairs, ready = prepared_and_made(args, profile, wanted, results, device)
     results.data |= {"profile": profile.model_dump(mode="json"), "data": _about_pairs(pairs)}
     aside = begin_beside(args, profile, work)
     try:
-        banks = results.phase("pairs to the device", read_banks, pairs, device, args)
-        results.data["data"]["device_gb"] = sum(b.nbytes for b in banks) / 1e9
-        for name, recipe in wanted.items():
-            if recipe.config.survey_negative_ratio:
-                banks = results.phase("survey to the device", with_training_survey, banks, args, profile, pairs)
-            end, prepared = until(name, list(wanted), args, results), ready.get(_shape(recipe))
-            given = (name, recipe, banks, work, pairs, results, end, prepared)
-            run = results.phase(f"train {name}", attempt, results.data["recipes"], name, train, *given)
-            if run is not None:
-                ready[_shape(recipe)] = run.prepared
-            run = None
-        del banks
+        train_all(args, profile, wanted, results, pairs, ready, device)
         left = args.deadline_s - results.spent - args.evaluate_s
         profile = results.phase("survey negatives", await_survey, aside, profile, pairs, left)
-        for name in (n for n in wanted if n in ("plan", "finder")):
-            if (work / name / "checkpoints" / "best.pt").exists():
-                entries = results.data["recipes"]
-                given = (name, profile, work, pairs, args)
-                found = results.phase(f"evaluate {name}", attempt, entries, name, evaluated, *given)
-                entries.setdefault(name, {})["evaluation"] = found
-                if found is not None:
-                    _few_columns(work / name / "evaluation" / "scores.parquet", out / f"scores-{name}.parquet")
+        evaluate_all(args, profile, wanted, results, pairs)
         report = work / "preflight" / "preflight.json"
         results.phase("gates", await_file, aside, report, args.deadline_s - results.spent - 10.0)
         if report.exists():
-            results.data["preflight"] = _gates(storage.read_json(report))
+            results.data["preflight"] = _gates(report)
     finally:
         if aside.poll() is None:
             aside.terminate()
     return _finish(results, wanted)
+
+
+def prepared_and_made(args, profile, wanted: dict, results: Results, device) -> tuple:
+    """Profile and pairs, and networks made ready while the cores injected, by their `_shape`."""
+    import torch
+
+    from dhs.models.on_device.train import prepare
+
+    ready: dict = {}
+    with ThreadPoolExecutor(1) as pool:
+        making = pool.submit(results.phase, "pairs", make_pairs, args, profile, Path(args.work))
+        results.data["floor"] = floor(profile.train) | results.phase("ceilings", ceilings, device)
+        torch.cuda.empty_cache()
+        for name, recipe in wanted.items():
+            if not (ready and making.done()) and _shape(recipe) not in ready:
+                batch = recipe.config.batch_size
+                ready[_shape(recipe)] = results.phase(f"steps of {name}", prepare, recipe, device, batch)
+        return *making.result(), ready
+
+
+def train_all(args, profile, wanted: dict, results: Results, pairs, ready: dict, device) -> None:
+    """Every recipe in turn, the pairs on the device."""
+    banks = results.phase("pairs to the device", read_banks, pairs, device, args)
+    results.data["data"]["device_gb"] = sum(b.nbytes for b in banks) / 1e9
+    for name, recipe in wanted.items():
+        if recipe.config.survey_negative_ratio:
+            banks = results.phase("survey to the device", with_training_survey, banks, args, profile, pairs)
+        end, prepared = until(name, list(wanted), args, results), ready.get(_shape(recipe))
+        given = (name, recipe, banks, Path(args.work), pairs, results, end, prepared)
+        run = results.phase(f"train {name}", attempt, results.data["recipes"], name, train, *given)
+        if run is not None:
+            ready[_shape(recipe)] = run.prepared
+
+
+def evaluate_all(args, profile, wanted: dict, results: Results, pairs) -> None:
+    """The test split, for every network that is to be judged by it."""
+    work, entries = Path(args.work), results.data["recipes"]
+    for name in (n for n in wanted if n in ("plan", "finder")):
+        if not (work / name / "checkpoints" / "best.pt").exists():
+            continue
+        given = (name, profile, work, pairs, args)
+        found = results.phase(f"evaluate {name}", attempt, entries, name, evaluated, *given)
+        entries.setdefault(name, {})["evaluation"] = found
+        if found is not None:
+            _few_columns(work / name / "evaluation" / "scores.parquet", results.out / f"scores-{name}.parquet")
 
 
 def _shape(recipe) -> tuple:
@@ -531,7 +546,10 @@ def _about_pairs(pairs) -> dict:
     return kept | {"pairs_per_s": run.get("pairs_per_s"), "inject_s": run.get("seconds"), "path": "not kept"}
 
 
-def _gates(report: dict) -> dict:
+def _gates(path: Path) -> dict:
+    from dhs import storage
+
+    report = storage.read_json(path)
     gates = report.get("gates", [])
     rows = gates.items() if isinstance(gates, dict) else ((g.get("name"), g) for g in gates)
     return {"verdict": report.get("verdict"), "gates": {str(name): g.get("status") for name, g in rows}}
