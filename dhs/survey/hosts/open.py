@@ -13,7 +13,7 @@ import pyarrow as pa
 from dhs import storage
 from dhs.config import HostsConfig
 from dhs.errors import DhsError, InputRefused, Refusal
-from dhs.survey.hosts.record import Found, HostReader, HostRef, HostSet, host_reader
+from dhs.survey.hosts.record import ById, Found, HostReader, HostRef, HostSet, host_reader
 from dhs.survey.hosts.selection import DUPLICATE_ARCSEC, duplicates, near_lenses
 from dhs.survey.hosts.stamp import HostStamp
 from dhs.survey.lenses.catalogues import known_lenses
@@ -25,7 +25,7 @@ _TYPES = {"str": pa.string(), "float": pa.float64(), "int": pa.int64(), "bool": 
 INDEX_SCHEMA = pa.schema([(f.name, _TYPES[f.type]) for f in fields(HostRef)])
 
 
-class Hosts:
+class Hosts(ById):
     """Hosts of whatever kind, found and read by one `HostReader`; a `dhs.survey.hosts.record.HostSet`.
 
     Attributes
@@ -148,6 +148,11 @@ def _not_one(spec: str, n: int, single: bool, refusals: list[Refusal]) -> DhsErr
         f"{spec}: none of its {n} candidates can be a host ({reasons}). "
         f"First: {first.file}: {first.message}. {first.remedy}"
     )
+
+
+def open_cutouts(spec: str, seed: int = 0) -> Hosts:
+    """Cutouts with none refused for being a known lens: stamps to look at or to score, not to inject into."""
+    return open_hosts(HostsConfig(spec=str(spec), known_lenses=None, allow_known_lenses=True), seed)
 
 
 REAL_HOSTS = ("hosts", "des_lrg46")
