@@ -252,6 +252,10 @@ class EvaluateConfig(Section):
     snr_maxpix_edges: tuple[float, ...] = (3.0, 6.0, 12.0, 25.0, 50.0)
     n_psf_bins: int = Field(3, ge=1, description="bins of equal numbers in PSF, depth and host magnitude")
     n_survey_negatives: int = Field(10_000, ge=0)
+    survey_negatives: str | None = Field(
+        None,
+        description="real galaxies without a lens; None: mock ones, under the hosts' sky where those are real",
+    )
     min_expected_fp: int = 10
     n_bootstrap: int = 500
     core_radius_px: float = 5.0

@@ -18,10 +18,9 @@ import pyarrow as pa
 
 from dhs import storage
 from dhs.config import Profile, digest, load_profile
-from dhs.datasets import preregistration
+from dhs.datasets import preregistration, survey_negatives
 from dhs.datasets.reader import Pairs, open_pairs
 from dhs.errors import DhsError
-from dhs.survey.mock.negatives import SurveyNegatives
 from dhs.validation.evaluation import completeness, discrimination, failures, forward, survey_yield
 from dhs.validation.evaluation.discrimination import Scores
 from dhs.validation.evaluation.population_weights import COLUMN
@@ -77,7 +76,8 @@ class Evaluation:
         return [(name, _text(metric)) for name, metric in shown]
 
     def __str__(self) -> str:
-        return "\n".join(f"{name}: {text}" for name, text in self.lines())
+        told = f"survey negatives: {self.data.get('survey_negatives', {}).get('told', 'mock')}"
+        return "\n".join([*(f"{name}: {text}" for name, text in self.lines()), told])
 
     def _repr_html_(self) -> str:
         cells = "".join(f"<tr><td>{html.escape(a)}</td><td>{html.escape(b)}</td></tr>" for a, b in self.lines())
@@ -154,14 +154,18 @@ def evaluate(
     refuse_trained_on(getattr(scorer, "state", None) or {}, seed=profile.seed)
     clock.lap("open")
     fit = (lambda: _fit_baselines(pairs, profile)) if baselines is None else (lambda: baselines)
+    own = survey_negatives.Maker(pairs.path, config.survey_negatives)
+    if survey is None and not own.mock:
+        survey = own  # a folder's galaxies are read where they are; mock ones are stored beside the pairs
     found = forward.run(scorer, pairs, profile, baselines=fit, survey=survey, real=real, workers=workers)
     clock.lap("scores")
     counted = forward.Counted(scorer)
     with forward.one_thread():
-        data, files = _measured(found, counted, pairs, profile, survey or SurveyNegatives, clock)
+        data, files = _measured(found, counted, pairs, profile, survey or own, clock)
     data |= {
         "survey_negatives": {
             "mock": bool(getattr(survey, "mock", True)),
+            "told": getattr(survey or own, "told", "as given"),
             "n": found.survey.num_rows,
             "proportions": _proportions(found.survey),
         },

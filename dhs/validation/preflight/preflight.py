@@ -303,6 +303,7 @@ def preflight(
     pairs = open_pairs(data_path)
     registered = preregistration.register(pairs, profile)
     n_survey = profile.evaluate.n_survey_negatives + profile.evaluate.n_calibration_negatives
+    n_survey = 0 if profile.evaluate.survey_negatives else n_survey  # a folder's galaxies are read where they are
     data = collect(pairs, profile, engine, workers, survey_parts=stored.n_parts(n_survey))
     outcomes = run_gates(data, alpha=profile.preflight.alpha)
     mock = [name for name in ("hosts", "sources") if pairs.manifest[name]["mock"]]
