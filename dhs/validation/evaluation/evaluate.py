@@ -151,10 +151,11 @@ def evaluate(
     registered = preregistration.open_test(pairs, profile)
     refuse_candidates(pairs, ("val", "test"))
     scorer = scorer or Scorer(checkpoint)
-    refuse_trained_on(getattr(scorer, "state", None) or {}, seed=profile.seed)
+    own = survey_negatives.Maker(pairs.path, config.survey_negatives)
+    galaxies = own(config.n_survey_negatives + config.n_calibration_negatives, profile.seed) if not own.mock else None
+    refuse_trained_on(getattr(scorer, "state", None) or {}, seed=profile.seed, hosts=galaxies)
     clock.lap("open")
     fit = (lambda: _fit_baselines(pairs, profile)) if baselines is None else (lambda: baselines)
-    own = survey_negatives.Maker(pairs.path, config.survey_negatives)
     if survey is None and not own.mock:
         survey = own  # a folder's galaxies are read where they are; mock ones are stored beside the pairs
     found = forward.run(scorer, pairs, profile, baselines=fit, survey=survey, real=real, workers=workers)
