@@ -292,7 +292,7 @@ def beside(args) -> None:
 
     def for_training() -> None:
         for seed, n in survey_of_training(args, profile).values():
-            survey_negatives.make_first(str(work / "pairs"), seed, n, workers=args.workers)
+            survey_negatives.ensure(str(work / "pairs"), seed, n, args.workers)
 
     def gates() -> None:
         if not (work / "preflight" / "preflight.json").exists():
