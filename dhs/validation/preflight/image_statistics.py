@@ -66,6 +66,8 @@ class Measured:
         Cheap numbers of every usable pair; ``every["row"]`` is its row of the part.
     residual : ndarray or None
         Sums of `dhs.validation.preflight.gates.residual_image.sums`, float32, and over how many pairs.
+    hard_frame : ndarray or None
+        Sums over hard negatives of their light in sky noise and of its square, (2, 3, 64, 64) float32.
     masked : list of float
         Fraction of pixels without inverse variance, of stamps that have one.
     """
@@ -79,6 +81,7 @@ class Measured:
     every: dict = field(default_factory=dict)
     residual: np.ndarray | None = None
     n_residual: int = 0
+    hard_frame: np.ndarray | None = None
     masked: list = field(default_factory=list)
 
 
@@ -125,6 +128,8 @@ def finished(out: Measured) -> Measured:
             store[name] = np.asarray(values)
     if out.residual is not None:
         out.residual = out.residual.astype(np.float32)
+    if out.hard_frame is not None:
+        out.hard_frame = out.hard_frame.astype(np.float32)
     return out
 
 
@@ -233,3 +238,6 @@ def _measure(context: Context, out: Measured, row: dict, lights: list[dict]) -> 
             out.hard.setdefault(name, []).append(value)
             if name == "kind":
                 out.hard.setdefault("pair", []).append(len(out.rows))
+                added = np.asarray(light["light"], float) / item.sigma[:, None, None]
+                part = np.stack([added, added**2])
+                out.hard_frame = part if out.hard_frame is None else out.hard_frame + part
