@@ -187,11 +187,12 @@ def measure_rows(context: Context, out: Measured, decoded: list[dict], positions
         fault = _fault(row)
         if fault:
             out.bad[fault].append(row["pair_id"])
+        if fault and not (fault == "missing" and _has_images(row)):
             continue
         usable.append(row)
         for name, value in {"row": int(position), **pair_measures.every(row)}.items():
             out.every.setdefault(name, []).append(value)
-        if int(position) in chosen:
+        if not fault and int(position) in chosen:
             _measure(context, out, row, lights.get(row["pair_id"], []))
             out.rows.append(int(position))
     if usable and context.embed:
@@ -210,6 +211,14 @@ def _embed(usable: list[dict], seed: int) -> dict[str, np.ndarray]:
         noise = [rng.standard_normal(controls[0].shape, np.float32) for rng in noise]
         fresh[some] = duplicates.embed(controls[some] + np.stack(noise))[0]
     return {"host_vector": vectors, "host_flux": flux, "host_fresh": fresh}
+
+
+def _has_images(row: dict) -> bool:
+    """Whether a row without all its parameters can still be compared by its pixels."""
+    sigma = [row[f"sky_sigma_{b}"] for b in BANDS]
+    if any(s is None or not s > 0 for s in sigma):
+        return False
+    return bool(np.isfinite(row["control"]).all() and np.isfinite(row["arc"]).all())
 
 
 def _fault(row: dict) -> str | None:
