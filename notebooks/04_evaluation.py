@@ -126,15 +126,18 @@ figures.purity_curve(evaluation.get("purity") or {})
 # ## Completeness
 #
 # At a false-positive rate of {glue:text}`completeness_fpr`, the smallest at which enough arcs are found to map. Overall,
-# response grid: {glue:text}`completeness`; weighted to the lens population: {glue:text}`completeness_population`. The
+# as drawn: {glue:text}`completeness`; weighted to the lens population: {glue:text}`completeness_population`. The
 # smooth function is a logistic model with squares and interactions: {glue:text}`completeness_smooth`.
 #
-# `completeness.parquet` holds the cells over Einstein radius, SNR, seeing and depth, and the function:
-# `CompletenessMap.read(path)(theta_e_arcsec=1.2, arc_snr_matched=50, psf_fwhm_r_arcsec=1.3, depth_r_mag=23.5)`. It
-# refuses values at which nothing was injected.
+# `completeness.parquet` holds the cells over Einstein radius, SNR, seeing, depth and host magnitude, and the function:
+# `CompletenessMap.read(path)(theta_e_arcsec=1.2, arc_snr_matched=50, psf_fwhm_r_arcsec=1.3, depth_r_mag=23.5,
+# host_mag_r=20)`. It refuses values at which nothing was injected.
 
 # %% tags=["hide-input"] mystnb={"figure": {"caption": "Completeness over Einstein radius and matched SNR. Each cell: value and number of pairs.", "name": "fig-completeness"}, "image": {"alt": "Heat map of completeness over Einstein radius and signal-to-noise ratio"}}
 figures.completeness_map(evaluation.get("completeness") or {})
+
+# %% tags=["hide-input"] mystnb={"figure": {"caption": "Left: completeness over Einstein radius for bins of equal numbers in host magnitude. Middle and right: along Einstein radius and along host magnitude, as drawn and weighted to the population, of which only arcs above the drawn SNR count.", "name": "fig-completeness-host"}, "image": {"alt": "Completeness with intervals by Einstein radius for bright, middle and faint hosts, and under two priors along Einstein radius and host magnitude"}}
+figures.completeness_by_host(evaluation.get("completeness") or {})
 
 # %% tags=["hide-input"] mystnb={"figure": {"caption": "The smooth completeness, to read values from. Left: contours at typical seeing and depth. Right: along the Einstein radius at one SNR, for good, typical and poor seeing, with pointwise 95 % bands; a published marginal for comparison where the file is at hand.", "name": "fig-completeness-smooth"}, "image": {"alt": "Labelled contours of completeness over Einstein radius and SNR, and curves of completeness against Einstein radius for three seeings"}}
 figures.completeness_contours(run.completeness(), run.published_grid())

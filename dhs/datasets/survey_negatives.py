@@ -17,7 +17,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from dhs import fingerprint, storage
+from dhs import engines, fingerprint, storage
 from dhs.config import HostsConfig, digest
 from dhs.datasets.reader import images, open_pairs, per_band
 from dhs.datasets.schema import BANDS
@@ -173,6 +173,30 @@ def make(path: str, seed: int, number: int) -> pa.Table | None:
     table = _made(path, seed, number)
     storage.write_table(file, table)
     return table
+
+
+def make_first(path: str, seed: int, n: int, *, engine: str = "processes", workers: int | None = None) -> None:
+    """Make the first n survey negatives of a seed, parts that are there left out; `dhs.engines.run` shares them out."""
+    items = range(n_parts(n))
+    for _ in engines.run(_make_part, items, _place, (path, seed), engine, workers, f"survey negatives of seed {seed}"):
+        pass
+
+
+def n_made(path: str, seed: int) -> int:
+    """How many of a seed's first survey negatives are there."""
+    number = 0
+    while storage.exists(_file(path, seed, number)):
+        number += 1
+    return number * PART
+
+
+def _place(path: str, seed: int) -> tuple[str, int]:
+    return path, seed
+
+
+def _make_part(place: tuple[str, int], number: int) -> int:
+    make(*place, number)
+    return number
 
 
 def _is_there(file: str, made_by: bytes) -> bool:

@@ -27,6 +27,7 @@ from dhs.figures.gates import (
     signoff_table,
     table,
 )
+from dhs.figures.host_completeness import completeness_by_host
 from dhs.figures.injection import benchmark, closure, convergence, gain, priors, renderer_agreement
 from dhs.figures.learning import training_curves
 from dhs.figures.numbers.glue import glued
@@ -76,6 +77,7 @@ __all__ = [
     "cause_galleries",
     "closure",
     "colour",
+    "completeness_by_host",
     "completeness_contours",
     "completeness_map",
     "convergence",

@@ -112,6 +112,26 @@ def above_floor(columns: Mapping[str, np.ndarray], config: InjectionConfig) -> d
     return {"fraction": float(share.mean()), "mag_limit_r": faint, "snr_floor": SNR_FLOOR, "n": len(share)}
 
 
+def magnification_bias(columns: Mapping[str, np.ndarray], counts_slope: float) -> dict[str, float]:
+    """Quads and median magnification of arcs selected by their flux: the population's, weighted with mu^(2.5 slope).
+
+    What the joint prior's place of the source, drawn for a point behind an isothermal sphere, is to be held against.
+
+    Parameters
+    ----------
+    columns : mapping of str to ndarray
+        Of pairs drawn under the population.
+    counts_slope : float
+        d log10 N / dm.
+    """
+    mu = columns["magnification"]
+    weights = mu ** (2.5 * counts_slope)
+    order = np.argsort(mu)
+    middle = np.searchsorted(np.cumsum(weights[order]), 0.5 * weights.sum())
+    quads = np.average(columns["n_images"] >= 4, weights=weights)
+    return {"quads": float(quads), "magnification_median": float(mu[order][middle])}
+
+
 def _colours(g_r: np.ndarray, r_z: np.ndarray) -> dict[str, list]:
     quantiles = (0.05, 0.25, 0.5, 0.75, 0.95)
     return {"g_r": np.nanquantile(g_r, quantiles).tolist(), "r_z": np.nanquantile(r_z, quantiles).tolist()}

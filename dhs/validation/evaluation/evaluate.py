@@ -114,7 +114,7 @@ def evaluate(
     data_path : str or Path
         A pairs data set.
     checkpoint : str or Path
-        Of `dhs.models.training.train.train`.
+        Of `dhs.models.training.train.train`, or any network that `dhs.models.foreign.open.open_scorer` opens.
     out : str or Path
         Folder; its files are replaced atomically.
     profile : str, Path or Profile
@@ -140,7 +140,7 @@ def evaluate(
         plan's, hosts that are lens candidates themselves, or a network that gives NaN.
     """
     from dhs.models.decode import refuse_candidates
-    from dhs.models.score import Scorer
+    from dhs.models.foreign.open import open_scorer
     from dhs.models.training.negatives import refuse_trained_on
 
     clock = Clock()
@@ -150,7 +150,7 @@ def evaluate(
         raise DhsError(f"{data_path}: the test split is empty. Make more pairs, or give splits.test a larger share.")
     registered = preregistration.open_test(pairs, profile)
     refuse_candidates(pairs, ("val", "test"))
-    scorer = scorer or Scorer(checkpoint)
+    scorer = scorer or open_scorer(checkpoint)
     refuse_trained_on(getattr(scorer, "state", None) or {}, seed=profile.seed)
     clock.lap("open")
     fit = (lambda: _fit_baselines(pairs, profile)) if baselines is None else (lambda: baselines)
@@ -197,7 +197,9 @@ def _measured(found: forward.Found, scorer, pairs: Pairs, profile: Profile, surv
     operating = rates["tpr_at_fpr"][-1] if rates["tpr_at_fpr"] else None
     discrimination.recall_by_stratum(test, data["strata"], operating)
     weights = _population_weights(pairs, test)
-    complete, cells, model = survey_yield.completeness(test, survey_yield.mapped_at(test, rates["tpr_at_fpr"]), weights)
+    prior = str(pairs.manifest.get("config", {}).get("injection", {}).get("prior", "unknown")).replace("_", " ")
+    mapped = survey_yield.mapped_at(test, rates["tpr_at_fpr"])
+    complete, cells, model = survey_yield.completeness(test, mapped, weights, prior)
     clock.lap("completeness")
     data |= rates | {"completeness": complete}
     scored = Scored(test, val, apart, found, pairs, profile, rates["tpr_at_fpr"], weights)

@@ -125,7 +125,8 @@ def probe(x_first, x_second, group_first, group_second, *, seed: int = 0, n_perm
     folds = _folds(x, labels, group, seed)
     held_out, clusters = _held_out(x, labels, folds), Clusters(group, classes=labels)
     auc = metrics.auroc(held_out, labels, group, n_bootstrap=N_BOOTSTRAP, seed=seed)
-    spread = clusters.spread(metrics.auroc_influence(held_out, labels == 1, clusters.unit[0], auc.value))
+    error = clusters.error(metrics.auroc_influence(held_out, labels == 1, clusters.unit[0], auc.value))
+    spread = None if error is None else error[0]
     out = {"auc": auc, "spread": spread, "n_first": len(x_first), "n_second": len(x_second)}
     out["p_above"] = _p_above(auc.value - 0.5, spread, clusters.smallest)
     if not n_permutations:
@@ -330,10 +331,10 @@ def realism(
     from dhs.validation.preflight.gate import jsonable
 
     if checkpoint is not None and scorer is None:
-        from dhs.models.score import Scorer
+        from dhs.models.foreign.open import open_scorer
 
-        scorer = Scorer(checkpoint)
-    network = scorer if scorer is None or hasattr(scorer, "blocks") else None
+        scorer = open_scorer(checkpoint)
+    network = scorer if scorer is None or hasattr(scorer, "features") else None
     options = {"seed": seed, "n_permutations": n_permutations}
     against = of_folder(control) if control is not None else None
     data = jsonable(compare(of_folder(first), of_folder(second), network, control=against, **options))
@@ -361,7 +362,7 @@ def section(
         The report of flux cutouts, ``status`` skip where there are too few, and under ``display`` that of pictures,
         which carry no photometry and so never stand for it.
     """
-    network = scorer if hasattr(scorer, "blocks") else None
+    network = scorer if hasattr(scorer, "features") else None
     root = os.environ.get("DHS_DATA_DIR")
     folders = [real] if real else [storage.join(root, f) for f in DEFAULT_FOLDERS] if root else []
     sets = [of_folder(f) for f in folders if storage.exists(f)]
