@@ -97,7 +97,22 @@ def _pairs(manifest: Mapping) -> dict[str, str]:
     out["content_hash"] = str(manifest.get("content_hash", "unknown"))[:12]
     out["seed"] = str(manifest.get("seed", "unknown"))
     out["mock_label"] = _mock_label(manifest)
+    out["host_realism"] = _host_realism(manifest.get("host_realism") or {})
     return out
+
+
+def _host_realism(found: Mapping) -> str:
+    """How far mock hosts are from real galaxies."""
+    if not found:
+        return "How far mock hosts are from real galaxies was not measured."
+    auc, own = found["probe"], found["control"]
+    spans = [f"{m['value']:.2f} ({m['ci_low']:.2f} to {m['ci_high']:.2f})" for m in (auc, own)]
+    by = max(found["families"], key=lambda name: found["families"][name]["value"])
+    return (
+        f"A linear probe tells mock hosts from {found['n_real']} real galaxies of DES coadds, in one seeing and noise "
+        f"and matched in magnitude and colour, with an AUC of {spans[0]}; two halves of the real ones {spans[1]}. What "
+        f"differs most is the {by}. Those same galaxies set some of the mocks' properties."
+    )
 
 
 def _mock_label(manifest: Mapping) -> str:

@@ -125,7 +125,8 @@ def probe(x_first, x_second, group_first, group_second, *, seed: int = 0, n_perm
     folds = _folds(x, labels, group, seed)
     held_out, clusters = _held_out(x, labels, folds), Clusters(group, classes=labels)
     auc = metrics.auroc(held_out, labels, group, n_bootstrap=N_BOOTSTRAP, seed=seed)
-    spread = clusters.spread(metrics.auroc_influence(held_out, labels == 1, clusters.unit[0], auc.value))
+    error = clusters.error(metrics.auroc_influence(held_out, labels == 1, clusters.unit[0], auc.value))
+    spread = None if error is None else error[0]
     out = {"auc": auc, "spread": spread, "n_first": len(x_first), "n_second": len(x_second)}
     out["p_above"] = _p_above(auc.value - 0.5, spread, clusters.smallest)
     if not n_permutations:
