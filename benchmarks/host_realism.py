@@ -39,7 +39,7 @@ if __name__ == "__main__":
     options = parser.parse_args()
     result = measure(resolved(options.hosts), options.seeds, options.checkpoint)
     for name in ("probe", "control", *(["network"] if "network" in result else [])):
-        print(name, {k: result[name][k] for k in ("value", "ci_low", "ci_high", "n", "n_hosts")})
+        print(name, {k: result[name][k] for k in ("value", "ci_low", "ci_high", "n")})
     print({k: round(v["value"], 3) for k, v in result["families"].items()}, result["seeds"])
     if options.json:
         storage.write_json(options.json, result)
