@@ -28,7 +28,9 @@ from myst_nb import glue
 import dhs
 import dhs.figures as figures
 from dhs import storage
+from dhs.book import stamps
 from dhs.book.results import stored_benchmark
+from dhs.stats.coverage import table as simulated
 
 run = dhs.Run(run_dir, profile, seed)
 pairs, result = run.inject(), run.evaluate()
@@ -126,15 +128,18 @@ figures.purity_curve(evaluation.get("purity") or {})
 # ## Completeness
 #
 # At a false-positive rate of {glue:text}`completeness_fpr`, the smallest at which enough arcs are found to map. Overall,
-# response grid: {glue:text}`completeness`; weighted to the lens population: {glue:text}`completeness_population`. The
+# as drawn: {glue:text}`completeness`; weighted to the lens population: {glue:text}`completeness_population`. The
 # smooth function is a logistic model with squares and interactions: {glue:text}`completeness_smooth`.
 #
-# `completeness.parquet` holds the cells over Einstein radius, SNR, seeing and depth, and the function:
-# `CompletenessMap.read(path)(theta_e_arcsec=1.2, arc_snr_matched=50, psf_fwhm_r_arcsec=1.3, depth_r_mag=23.5)`. It
-# refuses values at which nothing was injected.
+# `completeness.parquet` holds the cells over Einstein radius, SNR, seeing, depth and host magnitude, and the function:
+# `CompletenessMap.read(path)(theta_e_arcsec=1.2, arc_snr_matched=50, psf_fwhm_r_arcsec=1.3, depth_r_mag=23.5,
+# host_mag_r=20)`. It refuses values at which nothing was injected.
 
 # %% tags=["hide-input"] mystnb={"figure": {"caption": "Completeness over Einstein radius and matched SNR. Each cell: value and number of pairs.", "name": "fig-completeness"}, "image": {"alt": "Heat map of completeness over Einstein radius and signal-to-noise ratio"}}
 figures.completeness_map(evaluation.get("completeness") or {})
+
+# %% tags=["hide-input"] mystnb={"figure": {"caption": "Left: completeness over Einstein radius for bins of equal numbers in host magnitude. Middle and right: along Einstein radius and along host magnitude, as drawn and weighted to the population, of which only arcs above the drawn SNR count.", "name": "fig-completeness-host"}, "image": {"alt": "Completeness with intervals by Einstein radius for bright, middle and faint hosts, and under two priors along Einstein radius and host magnitude"}}
+figures.completeness_by_host(evaluation.get("completeness") or {})
 
 # %% tags=["hide-input"] mystnb={"figure": {"caption": "The smooth completeness, to read values from. Left: contours at typical seeing and depth. Right: along the Einstein radius at one SNR, for good, typical and poor seeing, with pointwise 95 % bands; a published marginal for comparison where the file is at hand.", "name": "fig-completeness-smooth"}, "image": {"alt": "Labelled contours of completeness over Einstein radius and SNR, and curves of completeness against Einstein radius for three seeings"}}
 figures.completeness_contours(run.completeness(), run.published_grid())
@@ -170,37 +175,36 @@ figures.fixes(evaluation.get("failures") or {})
 # The worst stamps of each cause, and the misses and false alarms grouped by the network's own features:
 
 # %% tags=["hide-input"]
-n_survey = run.profile.evaluate.n_survey_negatives
-figures.cause_galleries(evaluation.get("failures") or {}, pairs, n_survey, run.profile.seed)
+stamps.cause_galleries(evaluation.get("failures") or {}, pairs, run.profile.seed, run.profile.evaluate.survey_negatives)
 
 # %% [markdown]
 # The positives with the lowest score, and the negatives with the highest.
 
 # %% tags=["hide-input"] mystnb={"figure": {"caption": "False negatives: the lowest-scored positives, with logit, Einstein radius and matched SNR.", "name": "fig-false-negatives"}, "image": {"alt": "Gallery of stamps with injected arcs that the network scored lowest"}}
-missed = figures.worst(scores, "positive", n_failures)
+missed = stamps.worst(scores, "positive", n_failures)
 titles = [f'{r.logit:.1f}; {r.theta_e_arcsec:.1f}", {r.arc_snr_matched:.0f}' for r in missed.itertuples()]
-figures.gallery(figures.by_pair(pairs, missed["pair_id"])[0], titles, "lowest-scored positives")
+figures.gallery(stamps.by_pair(pairs, missed["pair_id"])[0], titles, "lowest-scored positives")
 
 # %% tags=["hide-input"] mystnb={"figure": {"caption": "False positives among the paired controls, with logit.", "name": "fig-false-positives"}, "image": {"alt": "Gallery of galaxies without arcs that the network scored highest"}}
-wrong = figures.worst(scores, "control", n_failures)
+wrong = stamps.worst(scores, "control", n_failures)
 figures.gallery(
-    figures.by_pair(pairs, wrong["pair_id"], "control")[0],
+    stamps.by_pair(pairs, wrong["pair_id"], "control")[0],
     [f"{x:.1f}" for x in wrong["logit"]],
     "highest-scored controls",
 )
 
 # %% tags=["hide-input"] mystnb={"figure": {"caption": "False positives among the hard negatives, with logit.", "name": "fig-false-hard"}, "image": {"alt": "Gallery of shuffled-arc stamps that the network scored highest"}}
-wrong = figures.worst(scores, "hard_negative", n_failures)
+wrong = stamps.worst(scores, "hard_negative", n_failures)
 figures.gallery(
-    figures.by_pair(pairs, wrong["pair_id"], "hard_negative")[0],
+    stamps.by_pair(pairs, wrong["pair_id"], "hard_negative")[0],
     [f"{x:.1f}" for x in wrong["logit"]],
     "highest-scored hard negatives",
 )
 
 # %% tags=["hide-input"] mystnb={"figure": {"caption": "False positives among the survey negatives (mock), with kind and logit.", "name": "fig-false-survey"}, "image": {"alt": "Gallery of mock survey galaxies without arcs that the network scored highest"}}
-wrong = figures.worst(scores, "survey_negative", n_failures)
+wrong = stamps.worst(scores, "survey_negative", n_failures)
 figures.gallery(
-    figures.of_survey_negatives(n_survey, run.profile.seed, wrong["host_id"]),
+    stamps.of_survey_negatives(pairs, run.profile.seed, wrong["host_id"], run.profile.evaluate.survey_negatives),
     [f"{r.subkind}, {r.logit:.1f}" for r in wrong.itertuples()],
     "highest-scored survey negatives",
 )
@@ -212,7 +216,7 @@ figures.gallery(
 # again. Below eight clusters on an axis no interval is given.
 
 # %% tags=["hide-input"] mystnb={"figure": {"caption": "Share of simulated samples whose 95 % interval holds the truth, by number of hosts and sources and by statistic.", "name": "fig-interval-coverage"}, "image": {"alt": "Coverage of the intervals for eight designs from 200 hosts and 200 sources down to 12 hosts or 10 sources, against a band of 0.93 to 0.97"}}
-figures.coverage()
+figures.coverage(simulated())
 
 # %% [markdown]
 # ## What an evaluation costs

@@ -140,7 +140,7 @@ def share(change: np.ndarray, effect: np.ndarray, hosts, sources) -> Metric:
         return missing("empty")
     clusters, base = Clusters(hosts, sources), float(effect.mean())
     error = clusters.error((effect - base) / len(effect))
-    if error is None or abs(base) < MIN_EFFECT_ERRORS * error[0]:
+    if error is None or base == 0 or abs(base) < MIN_EFFECT_ERRORS * error[0]:
         return missing("few_clusters" if error is None else "no_effect_of_the_arc", len(change))
     ratio = float(change.mean()) / base
     return clusters.linear(ratio, (change - ratio * effect) / (len(change) * base), (-np.inf, np.inf))

@@ -208,7 +208,8 @@ def test_a_share_is_a_ratio_of_means_with_its_interval():
     draws = [change[k].mean() / effect[k].mean() for k in rng.integers(0, n, (4000, n))]
     assert got.value == pytest.approx(change.mean() / effect.mean())
     assert (got.ci_low, got.ci_high) == pytest.approx(np.quantile(draws, (0.025, 0.975)), abs=0.01)
-    assert share(change, rng.normal(size=n), ids, ids).value is None, "no effect, no share of it"
+    for none in (rng.normal(size=n), np.zeros(n)):
+        assert share(change, none, ids, ids).value is None, "no effect, no share of it"
     assert mean(change, ids).value == pytest.approx(got.value * effect.mean())
 
 
