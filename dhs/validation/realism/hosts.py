@@ -188,7 +188,8 @@ def compare_hosts(spec: str, *, seed: int = 0, scorer=None, pool: int = POOL) ->
     dict
         ``probe`` (all named features together; AUC and interval, grouped by galaxy), ``families`` (each alone),
         ``control`` (`HALVINGS` halvings of the real ones), ``network`` where there is one, ``differences`` (mean of
-        real less mock, in the mocks' standard deviations, by feature), ``matched`` (medians of what was matched) and numbers.
+        real less mock, in the mocks' standard deviations, by feature), ``matched`` (medians of what was matched) and
+        numbers.
 
     Raises
     ------

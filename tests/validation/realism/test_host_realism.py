@@ -1,3 +1,6 @@
+import json
+from pathlib import Path
+
 import galsim
 import numpy as np
 import pytest
@@ -90,3 +93,10 @@ def test_too_few_and_mock_against_mock_are_refused(tmp_path):
     write_mock_hosts(tmp_path, 5, 1)
     with pytest.raises(DhsError, match="5 galaxies"):
         compare_hosts(str(tmp_path))
+
+
+def test_the_stored_result_says_what_it_is():
+    stored = json.loads((Path(__file__).parents[3] / "benchmarks/results/host_realism.json").read_text())
+    assert stored["n_real"] == 46 and "DES" in stored["hosts"]["acknowledgement"]
+    assert stored["probe"]["ci_low"] <= stored["probe"]["value"] <= stored["probe"]["ci_high"]
+    assert len(stored["seeds"]) >= 3 and set(stored["families"]) == set(stored["differences"])
