@@ -11,6 +11,7 @@ from dhs.config import InjectionConfig, Profile, load_profile
 from dhs.datasets.fresh import FreshPairs
 from dhs.datasets.schema import SPLITS
 from dhs.injection.velocity_dispersion import SIGMA_RANGE, faber_jackson
+from dhs.random import Stream, keyed
 from dhs.survey.cosmology import absolute_mag_r
 from dhs.survey.facts import mag_from_flux
 from dhs.survey.mock.negatives import blue_companion
@@ -145,7 +146,7 @@ def arc_colours(columns: Mapping[str, np.ndarray]) -> dict[str, list]:
 
 def companion_colours(columns: Mapping[str, np.ndarray], seed: int) -> dict[str, list]:
     """Those of the blue companions of mock survey negatives, about galaxies of the same redshifts."""
-    rng = np.random.default_rng(seed)
+    rng = keyed(seed, Stream.STUDY, 4)
     z_lens = columns["z_lens"][np.isfinite(columns["z_lens"])]
     g, r, z = mag_from_flux([blue_companion(rng, 22.0, float(z)) for z in z_lens]).T
     return _colours(g - r, r - z)

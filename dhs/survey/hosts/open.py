@@ -99,18 +99,12 @@ def _read_index(path: str) -> Hosts:
 
 
 def reader_of(config: HostsConfig) -> str:
-    """Name of the reader that claims a configuration: those of other packages are asked first.
+    """Name of the reader that claims a configuration, those of other packages asked first; else ``cutouts``.
 
-    Raises
-    ------
-    DhsError
-        No reader claims it.
+    That one says what is wrong with a path which holds nothing that can be read.
     """
     asked = sorted(host_reader, key=lambda name: not host_reader.origin(name))
-    name = next((name for name in asked if host_reader[name].claims(config)), None)
-    if name is None:
-        raise DhsError(f"{config.spec}: no way to read hosts from it. There are readers {sorted(host_reader)}.")
-    return name
+    return next((name for name in asked if host_reader[name].claims(config)), "cutouts")
 
 
 def _refusal(ref, code: str, message: str, remedy: str) -> Refusal:
@@ -199,7 +193,7 @@ def open_hosts(config: HostsConfig, seed: int, index: str | None = None) -> Host
     Raises
     ------
     DhsError
-        No reader claims the configuration, nothing is left after the cuts, or a catalogue is unusable.
+        Nothing can be read, nothing is left after the cuts, or a catalogue is unusable.
     InputRefused
         ``spec`` is one file, and it is refused.
     """

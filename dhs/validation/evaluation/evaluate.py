@@ -115,10 +115,11 @@ def evaluate(
     registered = preregistration.open_test(pairs, profile)
     refuse_candidates(pairs, ("val", "test"))
     scorer = given.scorer or open_scorer(checkpoint)
-    refuse_trained_on(getattr(scorer, "state", None) or {}, seed=profile.seed)
+    own = survey_negatives.Maker(pairs.path, config.survey_negatives)
+    galaxies = own(config.n_survey_negatives + config.n_calibration_negatives, profile.seed) if not own.mock else None
+    refuse_trained_on(getattr(scorer, "state", None) or {}, seed=profile.seed, hosts=galaxies)
     clock.lap("open")
     fit = (lambda: _fit_baselines(pairs, profile)) if given.baselines is None else (lambda: given.baselines)
-    own = survey_negatives.Maker(pairs.path, config.survey_negatives)
     if survey is None and not own.mock:
         survey = own  # a folder's galaxies are read where they are; mock ones are stored beside the pairs
     elif survey is None:
