@@ -97,15 +97,19 @@ figures.interventions_table(evaluation.get("interventions") or {})
 # %% [markdown]
 # ## Calibration
 #
-# Expected calibration error as trained: {glue:text}`ece_before`; after a temperature of {glue:text}`temperature`
-# fitted on the validation split: {glue:text}`ece_after`; after isotonic regression: {glue:text}`ece_isotonic`. Brier
-# score after the temperature: {glue:text}`brier`.
+# The expected calibration error is a sum of absolute values, so that of perfect probabilities is not 0 either: beside
+# each stands what perfect ones would have given on the same stamps, and how often chance gives them as much.
+# As trained: {glue:text}`ece_before` (perfect {glue:text}`ece_before_null`, p = {glue:text}`ece_before_p`); after a
+# temperature of {glue:text}`temperature` fitted on the validation split: {glue:text}`ece_after` (perfect
+# {glue:text}`ece_after_null`, p = {glue:text}`ece_after_p`); after isotonic regression: {glue:text}`ece_isotonic`
+# (perfect {glue:text}`ece_isotonic_null`, p = {glue:text}`ece_isotonic_p`). Brier score after the temperature:
+# {glue:text}`brier`.
 #
 # For a survey, probabilities are fitted against survey negatives that serve nothing else, then moved to a prevalence
 # of {glue:text}`prevalence`. Summed over the test split at that prevalence they promise {glue:text}`promised_lenses`
 # lenses for each one that is there.
 
-# %% tags=["hide-input"] mystnb={"figure": {"caption": "Reliability diagram at the balance of the test split, not at the prevalence of the sky, with Wilson intervals.", "name": "fig-reliability"}, "image": {"alt": "Fraction of positives against predicted probability, as trained and after temperature scaling and isotonic regression"}}
+# %% tags=["hide-input"] mystnb={"figure": {"caption": "Reliability diagram at the balance of the test split, not at the prevalence of the sky, with Wilson intervals for as many independent stamps.", "name": "fig-reliability"}, "image": {"alt": "Fraction of positives against predicted probability, as trained and after temperature scaling and isotonic regression"}}
 figures.reliability(evaluation.get("calibration") or {})
 
 # %% [markdown]

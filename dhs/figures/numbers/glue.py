@@ -254,6 +254,9 @@ def _evaluation(evaluation: Mapping) -> dict[str, str]:
     quality = (calibration.get("quality") or {}).get("temperature") or {}
     out["brier"] = metric_text(quality.get("brier") or calibration)
     out["ece_isotonic"] = text(calibration.get("ece_isotonic"))
+    for name, stage in (("before", "before"), ("after", "temperature"), ("isotonic", "isotonic")):
+        tested = (calibration.get("against_perfect") or {}).get(stage) or {}
+        out[f"ece_{name}_null"], out[f"ece_{name}_p"] = text(tested.get("null_mean")), text(tested.get("p_value"))
     survey = calibration.get("survey") or {}
     out["promised_lenses"] = text(survey.get("promised_lenses"))
     out["prevalence"] = text((evaluation.get("purity") or {}).get("prevalence"))

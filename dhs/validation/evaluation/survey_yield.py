@@ -42,6 +42,7 @@ def calibration(test: Scores, val: Scores, val_survey: Scores | None = None) -> 
     logits = use["logit"].astype(float)
     stated = {"before": expit(logits)} | {m: fitted.probability(logits, m) for m in ("temperature", "isotonic")}
     diagrams = {name: cal.reliability(p, labels, *use.clusters) for name, p in stated.items()}
+    tested = {name: cal.against_perfect(p, labels, *use.clusters, seed=test.seed) for name, p in stated.items()}
     return {
         "temperature": fitted.temperature,
         "fitted_on": {"split": "val", "n": fitted.n},
@@ -52,7 +53,8 @@ def calibration(test: Scores, val: Scores, val_survey: Scores | None = None) -> 
         "bins": diagrams["before"]["bins"],
         "bins_calibrated": diagrams["temperature"]["bins"],
         "bins_isotonic": diagrams["isotonic"]["bins"],
-        "quality": {name: cal.quality(p, labels, *use.clusters, **test.options) for name, p in stated.items()},
+        "quality": {name: cal.quality(p, labels, *use.clusters) for name, p in stated.items()},
+        "against_perfect": tested,
         "balance": float(labels.mean()),
         "survey": _survey_calibration(test, val, val_survey),
     }
@@ -82,7 +84,8 @@ def _survey_calibration(test: Scores, val: Scores, val_survey: Scores | None) ->
     p = fitted.probability(part["logit"], "sigmoid", prevalence=float(labels.mean()))
     shifted = fitted.probability(part["logit"], "sigmoid", prevalence=test.config.prevalence)
     share = np.where(labels, test.config.prevalence / labels.sum(), (1 - test.config.prevalence) / (~labels).sum())
-    checked = cal.reliability(p, labels, *part.clusters) | cal.quality(p, labels, *part.clusters, **test.options)
+    checked = cal.reliability(p, labels, *part.clusters) | cal.quality(p, labels, *part.clusters)
+    checked["against_perfect"] = cal.against_perfect(p, labels, *part.clusters, seed=test.seed)
     # At the prevalence, the lenses that the probabilities promise above 1/2, and those that are there.
     above = shifted > 0.5
     return out | {

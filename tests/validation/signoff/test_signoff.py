@@ -65,7 +65,7 @@ def good() -> dict:
             "hard_negatives": {"auroc": metric(0.8)},
             "tpr_at_fpr": [{"fpr": 0.1, "tpr": metric(0.9)}, {"fpr": 0.001, "tpr": metric(0.5)}],
             "survey_negatives": {"mock": False},
-            "calibration": {"ece_after": 0.02},
+            "calibration": {"against_perfect": {"temperature": {"excess": -0.01, "p_value": 0.6}}},
             "realism": {"status": "done"},
             "plan": {"sha256": digest(PLAN)},
             "interventions": {
@@ -154,7 +154,13 @@ FAULTS = [
     ("evaluation.json", "tpr_at_fpr.1.tpr.ci_low", 0.0, "nothing_found_at_survey_fpr", "CONDITIONAL-GO"),
     ("evaluation.json", "tpr_at_fpr.1.fpr", 0.03, "fpr_not_supported", "CONDITIONAL-GO"),
     ("evaluation.json", "survey_negatives.mock", True, "mock_survey_negatives", "CONDITIONAL-GO"),
-    ("evaluation.json", "calibration.ece_after", 0.2, "not_calibrated", "CONDITIONAL-GO"),
+    (
+        "evaluation.json",
+        "calibration.against_perfect.temperature",
+        {"excess": 0.2, "p_value": 0.001},
+        "not_calibrated",
+        "CONDITIONAL-GO",
+    ),
     ("evaluation.json", "realism.status", "skip", "realism_not_probed", "CONDITIONAL-GO"),
     ("pairs/plan.json", "sha256", None, "plan_missing", "NO-GO"),
     ("pairs/plan.json", "plan", {"gates": {"alpha": 0.5}}, "plan_edited", "NO-GO"),
