@@ -251,7 +251,9 @@ def decision_banner(signoff: Mapping) -> Figure:
         "recommended_changes": "recommended change(s)",
     }
     counts = [(name, len(signoff.get(key) or [])) for key, name in kinds.items()]
-    axis.text(0.4, 0.5, "   ".join(f"{n} {k}" for k, n in counts), va="center", fontsize=10)
+    axis.text(0.4, 0.66, "   ".join(f"{n} {k}" for k, n in counts), va="center", fontsize=10)
+    two = f"set to train on: {signoff.get('data_set') or 'not decided'}; network: {signoff.get('network') or 'not decided'}"
+    axis.text(0.4, 0.3, two, va="center", fontsize=9)
     return figure
 
 

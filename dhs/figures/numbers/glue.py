@@ -343,6 +343,8 @@ def _real_lenses(part: Mapping) -> dict[str, str]:
 
 def _signoff(signoff: Mapping) -> dict[str, str]:
     out = {"decision": str(signoff.get("decision", "not measured"))}
+    out["set_verdict"] = str(signoff.get("data_set") or "not decided")
+    out["network_verdict"] = str(signoff.get("network") or "not decided").lower()
     out["plan"] = str(signoff.get("plan") or "not registered")[:12]
     cost = signoff.get("projection") or {}
     for key in ("inject_hours", "train_hours", "disk_gb"):

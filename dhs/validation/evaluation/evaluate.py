@@ -166,9 +166,9 @@ def evaluate(
     config, pairs = profile.evaluate, open_pairs(data_path)
     if not pairs.manifest["counts"].get("test"):
         raise DhsError(f"{data_path}: the test split is empty. Make more pairs, or give splits.test a larger share.")
-    registered = preregistration.open_test(pairs, profile)
-    refuse_candidates(pairs, ("val", "test"))
     scorer = scorer or Scorer(checkpoint)
+    refuse_candidates(pairs, ("val", "test"))
+    registered = preregistration.open_test(pairs, profile, network=scorer)
     clock.lap("open")
     fit = (lambda: _fit_baselines(pairs, profile)) if baselines is None else (lambda: baselines)
     found = forward.run(scorer, pairs, profile, baselines=fit, survey=survey, real=real, workers=workers)
@@ -185,7 +185,7 @@ def evaluate(
         "frozen": {"evaluate": config.model_dump(mode="json"), "digest": digest(config)},
         "data": {"content_hash": pairs.manifest.get("content_hash"), "counts": pairs.manifest["counts"]},
         "checkpoint": _about(scorer, pairs),
-        "plan": {"sha256": registered["sha256"]},
+        "plan": _under(registered),
         "realism": found.realism,
     }
     data = jsonable(data)
@@ -193,8 +193,16 @@ def evaluate(
     clock.lap("write")
     used = {"workers": workers or os.cpu_count(), "seconds": clock.laps, "cpu_seconds": dict(found.seconds)}
     used |= {"passes": {**found.passes, "failures": counted.n}}
+    used["test_read"] = {k: registered["read"][k] for k in ("n", "sha256")}
     storage.write_json(storage.join(out, "evaluation_run.json"), used)
     return Evaluation(data)
+
+
+def _under(registered: dict) -> dict:
+    """The plan, and whether the network was trained as it says."""
+    otherwise = registered["read"]["trained_otherwise"]
+    about = {"trained_as_planned": None if otherwise is None else not otherwise, "trained_otherwise": otherwise}
+    return {"sha256": registered["sha256"]} | about
 
 
 def _measured(found: forward.Found, scorer, pairs: Pairs, profile: Profile, survey: Callable, clock: Clock):

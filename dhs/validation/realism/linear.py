@@ -130,12 +130,16 @@ def probe(x_first, x_second, group_first, group_second, *, seed: int = 0, n_perm
     out |= {"null_95": float(np.quantile(null, 0.95)), "n_permutations": n_permutations}
     clusters = Clusters(group, classes=labels)
     influence = metrics.auroc_influence(scores, labels == 1, np.ones(len(labels)), value)
-    return out | {"auc": Metric(value, *_interval(value, null.std(), clusters.error(influence)[0]), **about)}
+    bounds = _interval(value, null.std(), clusters.error(influence)[0], 0.5 / min(len(x_first), len(x_second)))
+    return out | {"auc": Metric(value, *bounds, **about)}
 
 
-def _interval(value: float, of_null: float, of_scores: float) -> tuple[float, float]:
-    """From the wider of two: the scatter of permuted AUCs, falling as sqrt(AUC (1 - AUC)), and that of the scores."""
-    inside = min(max(value, 1e-3), 1 - 1e-3)
+def _interval(value: float, of_null: float, of_scores: float, end: float) -> tuple[float, float]:
+    """From the wider of two: the scatter of permuted AUCs, falling as sqrt(AUC (1 - AUC)), and that of the scores.
+
+    Values closer to 0 or 1 than ``end`` are taken for that far from it: half a stamp of the smaller set.
+    """
+    inside = min(max(value, end), 1 - end)
     error = max(of_null * np.sqrt(4 * inside * (1 - inside)), of_scores)
     reach = norm.ppf(0.975) * error / (inside * (1 - inside))
     return float(expit(logit(inside) - reach)), float(expit(logit(inside) + reach)) if value < 1 else 1.0
