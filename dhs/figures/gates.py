@@ -252,8 +252,10 @@ def decision_banner(signoff: Mapping) -> Figure:
     }
     counts = [(name, len(signoff.get(key) or [])) for key, name in kinds.items()]
     axis.text(0.4, 0.66, "   ".join(f"{n} {k}" for k, n in counts), va="center", fontsize=10)
-    two = f"set to train on: {signoff.get('data_set') or 'not decided'}; network: {signoff.get('network') or 'not decided'}"
-    axis.text(0.4, 0.3, two, va="center", fontsize=9)
+    two = [
+        f"{name}: {signoff.get(key) or 'not decided'}" for name, key in (("set", "data_set"), ("network", "network"))
+    ]
+    axis.text(0.4, 0.3, "; ".join(two), va="center", fontsize=9)
     return figure
 
 

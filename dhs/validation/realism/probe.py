@@ -21,8 +21,8 @@ from dhs.datasets.stamp_sets import StampSet, as_display, describe, of_folder, o
 from dhs.errors import DhsError
 from dhs.stats.frechet import distances
 from dhs.stats.metrics import missing
+from dhs.stats.probe import MIN_STAMPS, excess, halves, probe
 from dhs.validation.preflight.gate import holm
-from dhs.validation.realism.linear import MIN_STAMPS, excess, halves, probe
 
 CALIPER = 1.0  # largest distance of a matched pair in any quantity, in standard deviations of the first set
 N_PERMUTATIONS = 999

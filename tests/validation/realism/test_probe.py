@@ -15,9 +15,9 @@ from dhs.datasets.stamp_sets import StampSet, as_display, describe, of_folder, r
 from dhs.errors import DhsError, InputRefused
 from dhs.injection.expected_arc import radius_map
 from dhs.stats.frechet import frechet
+from dhs.stats.probe import excess
 from dhs.survey.mock.hosts import write_mock_hosts
 from dhs.validation.realism import probe
-from dhs.validation.realism.linear import excess
 
 DATA = os.environ.get("DHS_DATA_DIR")
 RADIUS = radius_map()
