@@ -44,10 +44,11 @@ from dhs.book.studies.renderer_checks import agreement, draws
 from dhs.config import SourcesConfig, load_profile
 from dhs.datasets import inject as build
 from dhs.datasets.reader import images, per_band
-from dhs.injection.noise import Stream, generator, shot_noise
+from dhs.injection.noise import shot_noise
 from dhs.injection.render.reference import moffat_kernel
 from dhs.injection.render.render import render_arc
 from dhs.injection.sources.open import open_sources
+from dhs.random import Stream, generator
 from dhs.survey.facts import PIXEL_SCALE, STAMP
 
 SUPERSAMPLING = 4

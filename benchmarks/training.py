@@ -16,6 +16,9 @@ both. ``--json -`` prints the result as the last line.
 - ``ddp_frozen_loss_difference``, ``ddp_live_loss_difference``: training loss of one epoch by two processes on gloo
   less that of one process with the same global batch, absolute, in float32; with BatchNorm frozen, and live, when
   each process normalises by its half of the batch.
+- ``ratio_beside_busy``: training steps a second beside one other process that only counts, over the steps without it:
+  a fair share of two cores is 0.67 (0.5 where the system shares them out by group). ``ratio_beside_busy_one_lane``:
+  the same with ``lanes: 1``, every layer shared out among the cores. ``lanes_over_one_lane``: what lanes cost alone.
 - ``scoring_vs_bare_forward``: `Scorer.logits` from nanomaggies against the bare network on ready input.
 """
 
@@ -51,6 +54,7 @@ from dhs.models.decode import read_parts
 from dhs.models.preprocess import Preprocess
 from dhs.models.score import Scorer
 from dhs.models.training.data import Batch, Samples
+from dhs.models.training.lanes import one_thread_each
 from dhs.models.training.loader import prefetch
 from dhs.models.training.train import train
 from dhs.models.training.trainer import Trainer
@@ -112,8 +116,9 @@ def training(pairs: Pairs, repeats: int, steps: int) -> dict:
 
         def ours() -> None:
             trainer.network.train()
-            for batch, _ in zip(prefetch(trainer.samples.epoch(1, BATCH), 600.0), range(steps)):
-                trainer.step(batch, 1)
+            with one_thread_each(trainer.lanes):
+                for batch, _ in zip(prefetch(trainer.samples.epoch(1, BATCH), 600.0), range(steps)):
+                    trainer.step(batch, 1)
 
         ours(), plain_epoch(plain, optimizer, data, 1)  # the first epoch reads the pairs
         ratio, slow, fast = median_ratio(lambda: plain_epoch(plain, optimizer, data, steps), ours, repeats)
@@ -241,6 +246,39 @@ def decoding(pairs: Pairs, repeats: int) -> dict:
     }
 
 
+def busy_process() -> subprocess.Popen:
+    """A process that counts until it is killed."""
+    return subprocess.Popen([sys.executable, "-c", "while True: pass"])
+
+
+def beside(pairs: Pairs, repeats: int, steps: int) -> dict:
+    """Training steps beside a busy process, against those without, in turns."""
+    rates: dict[int, list] = {}
+    for lanes in (2, 1):
+        profile = load_profile("demo", train__pretrained="never", train__lanes=lanes, train__batch_size=BATCH)
+        with tempfile.TemporaryDirectory() as folder:
+            trainer = Trainer(pairs, folder, profile)
+            trainer.network.train()
+            ready = next(trainer.samples.epoch(1, BATCH))
+            with one_thread_each(trainer.lanes):
+                trainer.step(ready, 1)
+                for _ in range(repeats):
+                    alone = stamps_a_second(trainer, [ready] * steps)
+                    other = busy_process()
+                    shared = stamps_a_second(trainer, [ready] * steps)
+                    other.kill()
+                    other.wait()
+                    rates.setdefault(lanes, []).append((alone, shared))
+    ratio = {lanes: float(np.median([shared / alone for alone, shared in r])) for lanes, r in rates.items()}
+    alone = {lanes: float(np.median([a for a, _ in r])) for lanes, r in rates.items()}
+    return {
+        "ratio_beside_busy": ratio[2],
+        "ratio_beside_busy_one_lane": ratio[1],
+        "stamps_per_s_lanes": alone[2],
+        "lanes_over_one_lane": alone[2] / alone[1],
+    }
+
+
 def scoring(pairs: Pairs, repeats: int) -> dict:
     """Stamps scored a second from nanomaggies, and by the network alone on ready input."""
     profile = load_profile("demo", train__pretrained="never")
@@ -306,8 +344,8 @@ def main() -> None:
         else:
             pairs = inject(os.path.join(folder, "pairs"), profile="demo", n_pairs=1000 if args.quick else 3000)
         result = {"pairs": len(pairs), "threads": torch.get_num_threads(), "repeats": repeats}
-        for part in (training, loader, decoding, scoring):
-            found = part(pairs, repeats, *((steps,) if part in (training, loader) else ()))
+        for part in (training, beside, loader, decoding, scoring):
+            found = part(pairs, repeats, *((steps,) if part in (training, beside, loader) else ()))
             show(found)
             result |= found
         for part, more in ((aurocs, (epochs,)), (processes, ())):

@@ -58,7 +58,20 @@ Profile = Annotated[str, typer.Option(callback=_stored_profile, help="smoke, dem
 DataPath = Annotated[
     str, typer.Option(help="A pairs data set: the folder with split=*, or the earlier train/ val/ test/.")
 ]
-Checkpoint = Annotated[str, typer.Option(help="A checkpoint of `dhs train`.")]
+
+
+def _boxed(value: str) -> str:
+    """A checkpoint, or the package's own where ``finder`` is asked for."""
+    if value != "finder":
+        return value
+    from dhs.models.finder.box import path
+
+    return path()
+
+
+Checkpoint = Annotated[
+    str, typer.Option(callback=_boxed, help="A checkpoint of `dhs train`, or finder: the one that comes with dhs.")
+]
 Engine = Annotated[str, typer.Option(help="processes, serial or spark.")]
 Workers = Annotated[int | None, typer.Option(min=1, help="CPUs by default; changes no byte.")]
 Master = Annotated[str | None, typer.Option(help="Spark master, e.g. yarn; local[workers] by default.")]
@@ -146,9 +159,18 @@ def train(
     profile: Profile = "demo",
     seed: Annotated[int | None, typer.Option(min=0, help="Of every random stream. The profile's by default.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue from checkpoints/last.pt.")] = False,
-    arch: Annotated[str | None, typer.Option(help="resnet18, deeplens, or a network of another package.")] = None,
+    arch: Annotated[
+        str | None, typer.Option(help="resnet18, deeplens, small, or a network of another package.")
+    ] = None,
     channels: Annotated[str | None, typer.Option(help="raw or raw+residual.")] = None,
     pretrained: Annotated[str | None, typer.Option(help="auto, never, or a .pth file.")] = None,
+    survey_negative_ratio: Annotated[
+        float | None, typer.Option(min=0, max=1, help="Negatives that are survey-like galaxies of seeds of their own.")
+    ] = None,
+    nonlenses: Annotated[str | None, typer.Option(help="Cutouts known not to be lenses: half of those.")] = None,
+    mine: Annotated[
+        str | None, typer.Option(help="A checkpoint: half of them are those it takes most for lenses.")
+    ] = None,
     option: Annotated[
         list[str] | None, typer.Option("--set", help="Any key of the profile's train section, as KEY=VALUE.")
     ] = None,
@@ -166,6 +188,9 @@ def train(
         "arch": arch,
         "channels": channels,
         "pretrained": pretrained,
+        "survey_negative_ratio": survey_negative_ratio,
+        "nonlenses": nonlenses,
+        "mine": mine,
     }
     options = {k: v for k, v in flags.items() if v is not None} | _options(option or [])
     result = dhs.train(data_path, output_dir, profile=profile, seed=seed, resume=resume, **options)
@@ -198,8 +223,8 @@ def ablate(
 
 @app.command()
 def score(
-    checkpoint: Checkpoint,
     out: Annotated[str, typer.Option(help="Parquet file of candidates; the rest is written beside it.")],
+    checkpoint: Checkpoint = "finder",
     data_path: Annotated[str | None, typer.Option(help="A pairs data set.")] = None,
     cutouts: Annotated[
         str | None, typer.Option(help="A folder of cutouts, one cutout, or a folder that holds the survey's coadd/.")

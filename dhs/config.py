@@ -65,22 +65,24 @@ class SourcesConfig(Section):
     )
 
 
-NegativeKind = Literal["azimuthal_shuffle", "companions", "lookalike", "scrambled_geometry"]
-
-
 class InjectionConfig(Section):
     """Paired injection: lens and source priors, rendering, acceptance."""
 
     n_pairs: int = Field(3000, ge=1, description="accepted pairs over all splits")
-    prior: Literal["response", "population"] = Field(
-        "response",
-        description="response: uniform theta_E, flux scaled to a drawn SNR; population: theta_E from "
-        "velocity dispersion and redshifts, catalogue flux kept",
+    prior: Literal["joint", "response_grid", "population"] = Field(
+        "joint",
+        description="joint: theta_E from the host's luminosity and the redshifts, shaped for coverage, source "
+        "magnitudes within counts; response_grid: uniform theta_E, SNR log-uniform, whatever the host; population: as "
+        "joint, by cross-section, catalogue flux kept",
     )
     renderer: Literal["fast", "lenstronomy"] = "fast"
     theta_e_arcsec: tuple[float, float] = (0.5, 3.0)
-    arc_snr_maxpix: tuple[float, float] = Field((3.0, 50.0), description="r-band maximum per-pixel SNR, log-uniform")
-    beta_max: float = Field(1.0, gt=0, description="source offset over theta_E, area-weighted from 0")
+    arc_snr_maxpix: tuple[float, float] = Field((3.0, 50.0), description="r-band maximum per-pixel SNR")
+    sigma_power: float = Field(8.0, ge=0, description="joint: lenses count as sigma_v to it; 4 is the cross-section")
+    counts_slope: float = Field(0.35, gt=0, lt=0.8, description="d log10 N / dm of faint sources: magnification bias")
+    source_mag_r: tuple[float, float] = Field((22.5, 27.0), description="joint: r of the unlensed source")
+    snr_slope: float = Field(0.5, ge=0, description="joint: arcs count as SNR to minus it; 2.5 counts_slope is nature")
+    beta_max: float = Field(1.0, gt=0, description="source offset over theta_E")
     min_magnification: float = Field(2.0, ge=1)
     min_images: int = Field(2, ge=1)
     shear_sigma: float = Field(0.03, ge=0, description="standard deviation of each shear component")
@@ -91,10 +93,10 @@ class InjectionConfig(Section):
     max_attempts: int = Field(100, ge=1)
     pairs_per_part: int = Field(128, ge=1)
     hard_negative_fraction: float = Field(0.6, ge=0, le=1, description="pairs for which a hard negative is tried")
-    hard_negative_kinds: dict[NegativeKind, NonNegativeFloat] = Field(
+    hard_negative_kinds: dict[str, NonNegativeFloat] = Field(
         {"azimuthal_shuffle": 0.4, "companions": 0.2, "lookalike": 0.2, "scrambled_geometry": 0.2},
         min_length=1,
-        description="relative weights of the kinds",
+        description="relative weights of registered kinds",
     )
 
 
@@ -143,7 +145,7 @@ class PreflightConfig(Section):
 class TrainConfig(Section):
     """Training: the seed's plan is the default where its review kept it; what it corrected is an option beside it."""
 
-    arch: str = Field("resnet18", description="a registered network: resnet18, deeplens, or another package's")
+    arch: str = Field("resnet18", description="a registered network: resnet18, deeplens, small, or another package's")
     channels: Literal["raw", "raw+residual"] = "raw"
     residual: Literal["azimuthal", "elliptical"] = Field(
         "azimuthal", description="median of round rings, or of elliptical isophotes fitted to the stamp"
@@ -155,10 +157,29 @@ class TrainConfig(Section):
     freeze_batchnorm: bool = False
     epochs: int = Field(50, ge=1)
     batch_size: int = Field(128, ge=2, description="stamps a step over all processes")
+    lanes: int = Field(
+        2, ge=1, le=16, description="parts of a batch that go through the network side by side, on a processor"
+    )
     lr: float = Field(1e-4, gt=0)
     weight_decay: float = Field(1e-4, ge=0)
     warmup_epochs: float = Field(0.0, ge=0)
     hard_negative_ratio: float = Field(0.3, ge=0, le=1, description="fraction of negatives that are hard")
+    survey_negative_ratio: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="fraction of negatives that are survey-like galaxies, of seeds no rate is measured on",
+    )
+    n_survey_negatives: int = Field(4000, ge=0, description="mock ones to draw from, each met before one is met again")
+    n_survey_validation: int = Field(600, ge=0, description="mock ones that help to choose the epoch")
+    nonlenses: str | None = Field(
+        None,
+        description="cutouts known not to be lenses: half of the survey-like negatives, one in five for validation",
+    )
+    mine: str | None = Field(
+        None, description="a checkpoint: half of the survey-like negatives are those it takes most for lenses"
+    )
+    mine_factor: int = Field(4, ge=2, description="galaxies it looks at for each that is used")
     negatives_per_positive: float = Field(1.0, ge=1, description="class ratio of an epoch")
     controls: Literal["paired", "unpaired"] = Field(
         "paired", description="unpaired: one half of the hosts gives positives, the other half negatives"
@@ -183,12 +204,22 @@ class TrainConfig(Section):
     rotation: Literal["quarter", "any"] = Field(
         "quarter", description="any: RandomRotation(90), nearest neighbour and empty corners, as the seed's plan"
     )
+    label_smoothing: float = Field(0.0, ge=0, lt=1, description="share of each label that is spread over both classes")
+    weight_average: float = Field(
+        0.0, ge=0, lt=1, description="decay a step of the averaged weights, which are scored; 0: the last step's"
+    )
+    symmetry: Literal[1, 4, 8] = Field(
+        1, description="orientations a stamp is scored in, their logits averaged: quarter turns, and mirrored ones"
+    )
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     compile: bool = Field(False, description="torch.compile the network")
     deterministic: bool = Field(False, description="refuse operations that do not repeat to the bit")
     memory_gb: float = Field(2.0, ge=0, description="decoded stamps up to which splits are held in memory")
     core_masked_every: int = Field(10, ge=0, description="epochs between core-masked and core-swap monitors")
-    monitor: Literal["auroc_val", "loss_val"] = Field("auroc_val", description="chooses the best epoch")
+    monitor: Literal["auroc_val", "loss_val", "auroc_finder"] = Field(
+        "auroc_val",
+        description="chooses the best epoch; auroc_finder: mean AUROC against survey-like negatives and look-alikes",
+    )
     patience: int | None = Field(None, ge=1, description="epochs without a better monitor before the run ends")
     grad_norm_limit: float = Field(1e4, gt=0, description="a larger gradient norm stops the run")
     stall_seconds: float = Field(600.0, gt=0, description="a loader silent for so long stops the run")
@@ -196,6 +227,16 @@ class TrainConfig(Section):
     wandb_project: str | None = None
     wandb_run: str | None = None
     wandb_mode: Literal["online", "offline", "disabled"] | None = Field(None, description="None: WANDB_MODE decides")
+
+    @model_validator(mode="after")
+    def _negatives(self):
+        if self.hard_negative_ratio + self.survey_negative_ratio > 1:
+            raise ValueError("hard_negative_ratio + survey_negative_ratio must not exceed 1: they share the negatives")
+        if self.survey_negative_ratio and not (self.n_survey_negatives or self.nonlenses):
+            raise ValueError("survey_negative_ratio asks for negatives: give n_survey_negatives or nonlenses")
+        if not self.survey_negative_ratio and (self.nonlenses or self.mine):
+            raise ValueError("nonlenses and mine are for survey_negative_ratio, which is 0")
+        return self
 
 
 class EvaluateConfig(Section):

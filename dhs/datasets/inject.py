@@ -25,11 +25,11 @@ from dhs.datasets.reader import Pairs, open_pairs
 from dhs.datasets.schema import NEGATIVE_SCHEMA, PAIR_SCHEMA, SCHEMA_VERSION, SPLITS, stored
 from dhs.encoding import encode
 from dhs.errors import DhsError, InputRefused, Refusal
-from dhs.injection.noise import rng_key
+from dhs.injection.hard_negatives.base import kinds
 from dhs.injection.pair import ARC_LEVELS, Pair, make_pair, noise_variance
 from dhs.injection.sources.open import open_sources
+from dhs.random import HOST_ORDER, Stream, keyed, rng_key
 from dhs.survey.hosts.open import open_hosts
-from dhs.survey.hosts.stamp import HostStamp
 
 PAIRS_PER_WORKER = 250  # a second process takes as long to start as so many pairs to make
 
@@ -61,6 +61,8 @@ class Context:
 def open_context(profile_data: dict, out: str, hosts_index: str | None = None) -> Context:
     """Open hosts and sources; ``hosts_index`` names the hosts as they were opened before."""
     profile = parse_profile(profile_data, "pairs configuration")
+    for kind in profile.injection.hard_negative_kinds:
+        kinds[kind]  # an unknown one is refused before anything is made
     sources = open_sources(profile.sources, profile.seed)
     index = splits.split_sources(sources.ids, profile.seed, profile.splits)
     return Context(profile, out, open_hosts(profile.hosts, profile.seed, hosts_index), sources, index)
@@ -71,7 +73,7 @@ def plan(context: Context) -> list[Part]:
     profile, refs = context.profile, context.hosts.refs
     cells = splits.cells([r.brick_ra for r in refs], [r.brick_dec for r in refs], profile.splits.nside)
     split = [splits.split_of_cell(int(c), profile.seed, profile.splits) for c in cells]
-    order = np.random.Generator(np.random.Philox(key=[profile.seed, 2**63])).permutation(len(refs))
+    order = keyed(profile.seed, Stream.DRAW, HOST_ORDER).permutation(len(refs))
     slots: dict[str, list[tuple[int, int]]] = {name: [] for name in SPLITS}
     for pair_id in range(profile.injection.n_pairs):
         host = int(order[pair_id % len(refs)])
@@ -127,7 +129,7 @@ def pair_tables(context: Context, part: Part, epoch: int = 0) -> tuple[pa.Table,
         draws.update(made.rejected)
         step = host.sky_sigma / ARC_LEVELS
         own = {"pair_id": pair_id, "split": part.split, "rng_key": key}
-        pairs.append({**common, **own, **_pair_columns(made, host), "arc": encode(made.arc, step)})
+        pairs.append({**common, **own, **_pair_columns(made), "arc": encode(made.arc, step)})
         if made.negative is not None:
             negatives.append(
                 {
@@ -149,7 +151,7 @@ def pair_tables(context: Context, part: Part, epoch: int = 0) -> tuple[pa.Table,
     return table, parts.as_table(negatives, stored(NEGATIVE_SCHEMA)), dict(draws)
 
 
-def _pair_columns(pair: Pair, host: HostStamp) -> dict:
+def _pair_columns(pair: Pair) -> dict:
     d = pair.draw
     return {
         "source_id": pair.source.source_id,
@@ -165,14 +167,19 @@ def _pair_columns(pair: Pair, host: HostStamp) -> dict:
         "src_y_arcsec": d.y,
         "src_phi_rad": d.phi,
         "flux_scale": pair.flux_scale,
+        "z_lens": pair.z_lens,
         "z_source": pair.source.z,
+        "sigma_v_kms": d.sigma_v,
+        "lens_mag_r": pair.host_mag_r,
+        "population_weight": pair.population_weight,
+        "n_rejected": pair.n_rejected,
         "arc_snr_matched": pair.snr_matched,
         "arc_snr_maxpix": pair.snr_maxpix,
         "magnification": pair.magnification,
         "n_images": pair.n_images,
         "src_r50_arcsec": pair.source_r50,
         "arc_r50_arcsec": pair.arc_r50,
-        "flags": sorted({*host.flags, *(f"source_{f}" for f in pair.source.flags)}),
+        "flags": sorted({*pair.host_flags, *(f"source_{f}" for f in pair.source.flags)}),
         **parts.arc_flux_columns(pair.arc),
     }
 
@@ -287,7 +294,7 @@ def _manifest(context: Context, totals: parts.Totals, out: str) -> dict:
     draws = totals.draws.copy()
     accepted = draws.pop("accepted", 0)
     if accepted == 0:
-        raise DhsError(f"{out}: no draw was accepted ({dict(draws)}). Relax injection.min_magnification or min_images.")
+        raise DhsError(f"{out}: no draw was accepted ({dict(draws)}). {_remedy(draws)}")
     hosts, sources = context.hosts, context.sources
     available = {name: len(index) for name, index in context.source_index.items()}
     return {
@@ -324,6 +331,15 @@ def _manifest(context: Context, totals: parts.Totals, out: str) -> dict:
         "negatives": {**_named(draws, "made:"), "refused": _named(draws, "negative:")},
         "content_hash": totals.content_hash,
     }
+
+
+def _remedy(draws: Counter) -> str:
+    if draws["host_without_redshift"] or draws["host_makes_no_lens"]:
+        return (
+            "The prior takes the lens's mass from the host's magnitude and redshift: give the cutouts a z_phot, or set "
+            "injection.prior to response_grid, which needs neither."
+        )
+    return "Relax injection.min_magnification or min_images."
 
 
 def _named(draws: Counter, prefix: str) -> dict[str, int]:

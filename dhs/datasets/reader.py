@@ -30,7 +30,8 @@ from dhs.datasets.schema import (
 )
 from dhs.encoding import decode
 from dhs.errors import DhsError, UsageError
-from dhs.injection.noise import Stream, generator, shot_noise, updated_invvar
+from dhs.injection.noise import shot_noise, updated_invvar
+from dhs.random import Stream, generator, keyed
 
 
 def images(column: pa.ChunkedArray | pa.Array, noisy: bool = False) -> np.ndarray:
@@ -244,7 +245,7 @@ class Pairs:
             groups += fragment.split_by_row_group()
         order = np.arange(len(groups))
         if seed is not None:
-            order = np.random.Generator(np.random.Philox(key=[seed, epoch])).permutation(len(groups))
+            order = keyed(seed, Stream.READ_ORDER, epoch).permutation(len(groups))
         for index in order[shard::n_shards]:
             table = groups[index].to_table(columns=columns)
             for start in range(0, table.num_rows, batch_size):

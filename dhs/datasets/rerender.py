@@ -14,11 +14,11 @@ import numpy as np
 
 from dhs.datasets.reader import configuration, per_band
 from dhs.errors import DhsError
-from dhs.injection.colours import north_over_south
 from dhs.injection.lens import ISOTHERMAL, Lens
 from dhs.injection.render.reference import convolve_and_bin, kernels, lensed_light, subgrid
 from dhs.injection.snr import R_BAND
 from dhs.injection.sources.source import Source
+from dhs.survey.colours import north_over_south
 from dhs.survey.facts import PIXEL_SCALE, is_north
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 SPLITS = ("train", "val", "test")
 BANDS = ("g", "r", "z")
 STAMP_SHAPE = (3, 64, 64)
@@ -49,6 +49,10 @@ PAIR_SCHEMA = pa.schema(
         ("flux_scale", pa.float32()),
         ("z_lens", pa.float32()),
         ("z_source", pa.float32()),
+        ("sigma_v_kms", pa.float32()),
+        ("lens_mag_r", pa.float32()),
+        ("population_weight", pa.float32()),
+        ("n_rejected", pa.int16()),
         ("arc_snr_matched", pa.float32()),
         ("arc_snr_maxpix", pa.float32()),
         ("magnification", pa.float32()),
@@ -69,8 +73,10 @@ PAIR_SCHEMA = pa.schema(
 """Stamps are nanomaggies, channel-first g, r, z. ``stamp = control + arc + shot noise`` of the arc, the noise
 regenerated from ``rng_key``. ``invvar`` is null where the host has none; it is the host's own, without the arc's shot
 noise (`dhs.datasets.reader.stamp_invvar`). ``psf`` holds the host's PSF images, padded with zeros to 63 pixels a side,
-null where it has none. Half-light radii: of the source about its centre, and of the lensed light before the PSF about
-the lens."""
+null where it has none. ``sigma_v_kms`` is that of an isothermal lens of this Einstein radius at the two redshifts,
+``lens_mag_r`` the host's total r magnitude (`dhs.survey.photometry`), ``population_weight`` the density of the lens
+population over that of the draw (`dhs.injection.priors`), ``n_rejected`` the draws rejected before this one.
+Half-light radii: of the source about its centre, and of the lensed light before the PSF about the lens."""
 
 NEGATIVE_SCHEMA = pa.schema(
     [

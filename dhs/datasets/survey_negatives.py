@@ -79,6 +79,17 @@ def n_parts(n: int) -> int:
     return -(-n // PART)
 
 
+def rows(path: str, seed: int, span: tuple[int, int]) -> pa.Table:
+    """Survey negatives of a data set as they are stored (`SCHEMA`), from the first to one past the last."""
+    start, stop = span
+    tables = []
+    for number in range(start // PART, n_parts(stop)):
+        table, first = make(path, seed, number), number * PART
+        table = storage.read_table(_file(path, seed, number)) if table is None else table
+        tables.append(table.slice(max(start - first, 0), min(stop - first, PART) - max(start - first, 0)))
+    return pa.concat_tables(tables) if tables else SCHEMA.empty_table()
+
+
 def read(path: str, seed: int, span: tuple[int, int]) -> dict:
     """Survey negatives of a data set.
 
@@ -96,13 +107,7 @@ def read(path: str, seed: int, span: tuple[int, int]) -> dict:
         ``images`` (n, 3, 64, 64) float32 nanomaggies, ``host_id`` and ``kind`` lists of str, ``psf_fwhm`` (n, 3)
         arcsec and ``sky_sigma`` (n, 3) nanomaggies, float32.
     """
-    start, stop = span
-    tables = []
-    for number in range(start // PART, n_parts(stop)):
-        table, first = make(path, seed, number), number * PART
-        table = storage.read_table(_file(path, seed, number)) if table is None else table
-        tables.append(table.slice(max(start - first, 0), min(stop - first, PART) - max(start - first, 0)))
-    table = pa.concat_tables(tables) if tables else SCHEMA.empty_table()
+    table = rows(path, seed, span)
     return {
         "images": images(table["image"], noisy=True),
         "host_id": table["host_id"].to_pylist(),

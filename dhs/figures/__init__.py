@@ -38,6 +38,7 @@ from dhs.figures.pairs import (
     rejections,
     sample_sheet,
 )
+from dhs.figures.prior_study import prior_study, prior_table
 from dhs.figures.scale import scale_plan, scaling
 from dhs.figures.scores import (
     completeness_map,
@@ -104,6 +105,8 @@ __all__ = [
     "pair_grid",
     "pair_strip",
     "parameter_coverage",
+    "prior_study",
+    "prior_table",
     "priors",
     "purity_curve",
     "radial_profiles",

@@ -151,13 +151,13 @@ def _plain_ticks(axis: Axes, ticks: tuple[float, ...]) -> None:
 
 
 @styled
-def priors(response: pa.Table, population: pa.Table) -> Figure:
-    """The response grid beside the population.
+def priors(tables: Mapping[str, pa.Table]) -> Figure:
+    """What two or three priors draw.
 
     Parameters
     ----------
-    response, population : pyarrow.Table
-        Scalars of the two sets.
+    tables : mapping of str to pyarrow.Table
+        Name to the scalars of a set.
     """
 
     def magnitude(table: pa.Table) -> np.ndarray:
@@ -171,7 +171,7 @@ def priors(response: pa.Table, population: pa.Table) -> Figure:
     )
     figure, axes = plt.subplots(1, 4, figsize=(8.4, 2.4))
     for axis, (label, values, bins) in zip(axes, columns):
-        for table, colour, name in ((response, BLUE, "response grid"), (population, ORANGE, "population")):
+        for (name, table), colour in zip(tables.items(), (BLUE, ORANGE, GREY)):
             axis.hist(values(table), bins, histtype="step", density=True, color=colour, label=name)
         axis.set(xlabel=label, yticks=[])
         if bins[1] / bins[0] > 1.001 and label in ("matched SNR", "magnification"):

@@ -30,7 +30,7 @@ from dhs.figures.style import (
 
 NEGATIVES = {
     "control": ("paired controls", BLUE),
-    "hard_negative": ("hard negatives (shuffle)", ORANGE),
+    "hard_negative": ("hard negatives (look-alikes)", ORANGE),
     "survey_negative": ("survey negatives", GREEN),
 }
 

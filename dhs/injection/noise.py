@@ -1,13 +1,6 @@
-"""Random streams and shot noise.
-
-Each pair has one key, ``"<seed>:<pair_id>"``, or ``"<seed>:<pair_id>:<epoch>"`` where it is made afresh for an epoch
-of training; a stored data set is epoch 0. A counter-based generator (Philox, Salmon et al. 2011) is keyed by it,
-and each purpose has its own region of the counter, so a pair is the same whoever makes it and in whatever order.
-"""
+"""Shot noise that added light brings, and what it does to the inverse variance."""
 
 from __future__ import annotations
-
-from enum import IntEnum
 
 import numpy as np
 
@@ -15,36 +8,11 @@ INFINITE_GAIN = 1e12
 """Electrons per nanomaggy from which a gain stands for infinite: light that brings no noise, or has it already."""
 
 
-class Stream(IntEnum):
-    """What a stream is for: the third word of the Philox counter."""
-
-    DRAW = 0
-    SHOT = 1
-    NEGATIVE = 2
-    NEGATIVE_SHOT = 3
-
-
-def rng_key(seed: int, pair_id: int, epoch: int = 0) -> str:
-    return f"{seed}:{pair_id}:{epoch}" if epoch else f"{seed}:{pair_id}"
-
-
-def generator(key: str, stream: Stream, attempt: int = 0) -> np.random.Generator:
-    """The stream of one pair, purpose and attempt.
-
-    Parameters
-    ----------
-    key : str
-        ``"<seed>:<pair_id>[:<epoch>]"``, the column ``rng_key``.
-    stream : Stream
-    attempt : int
-        Draws rejected before this one.
-    """
-    seed, pair_id, epoch = (int(part) for part in f"{key}:0".split(":")[:3])
-    return np.random.Generator(np.random.Philox(key=[seed, pair_id], counter=[0, epoch, int(stream), attempt]))
-
-
 def shot_noise(light: np.ndarray, gain: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Photon noise that added light brings with it.
+    """Photon noise that added light brings with it, pixel by pixel.
+
+    A coadd's own photon noise is resampled: correlated, and `dhs.survey.sky.noise_correlation`'s S times smaller in
+    variance per pixel. Replacing this noise by such noise moved a trained network's logits by -0.0003 +- 0.024.
 
     Parameters
     ----------

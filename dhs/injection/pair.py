@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from dhs.config import InjectionConfig
 from dhs.encoding import quantise
-from dhs.injection.colours import north_over_south
-from dhs.injection.hard_negatives.draw import NoNegative, hard_negative
+from dhs.injection.hard_negatives.base import NoNegative
+from dhs.injection.hard_negatives.draw import draw_hard_negative
 from dhs.injection.lens import n_images
 from dhs.injection.light import half_light_radius
-from dhs.injection.noise import Stream, generator
-from dhs.injection.priors import Draw, Rejected, draw
+from dhs.injection.priors import Draw, NoLens, Rejected, brightness, draw
 from dhs.injection.render.render import METHODS
 from dhs.injection.snr import R_BAND, snr_matched, snr_maxpix
 from dhs.injection.sources.source import Source
-from dhs.survey.facts import PIXEL_SCALE, is_north
+from dhs.random import Stream, generator
+from dhs.survey.colours import north_over_south
+from dhs.survey.facts import PIXEL_SCALE, is_north, mag_from_flux
 from dhs.survey.hosts.stamp import HostStamp
+from dhs.survey.photometry import host_fluxes, red_sequence_redshift
 
+FROM_COLOUR = "z_lens_from_colour"  # flag of a pair whose host came without a redshift
 ARC_LEVELS = 2048  # quantisation steps a sky sigma, of noiseless light, whose faint wings hold flux
 
 
@@ -48,6 +51,13 @@ class Pair:
     negative : ndarray or None, (3, 64, 64) float32
         Light of the hard negative.
     negative_snr_matched, negative_contrast : float
+    z_lens : float
+        The host's redshift; NaN where it has none and no colours to tell.
+    host_flags : tuple of str
+    host_mag_r : float
+        Total r magnitude of the host, which the prior took its luminosity from.
+    population_weight : float
+        Density of the population over that of the draw, relative; NaN where the host's redshift is unknown.
     rejected : Counter
         Draws rejected before this one, by reason; and, under ``negative:``, why there is no hard negative.
     """
@@ -66,7 +76,16 @@ class Pair:
     negative: np.ndarray | None
     negative_snr_matched: float
     negative_contrast: float
+    z_lens: float
+    host_flags: tuple[str, ...]
+    host_mag_r: float
+    population_weight: float
     rejected: Counter
+
+    @property
+    def n_rejected(self) -> int:
+        """Draws rejected before this one."""
+        return sum(n for reason, n in self.rejected.items() if not reason.startswith("negative:"))
 
 
 def noise_variance(host: HostStamp) -> np.ndarray:
@@ -74,6 +93,14 @@ def noise_variance(host: HostStamp) -> np.ndarray:
     shot = np.clip(host.image, 0, None) / host.gain[:, None, None]
     variance = host.sky_sigma[:, None, None] ** 2 + shot
     return variance if host.invvar is None else np.where(host.invvar > 0, variance, np.inf)
+
+
+def _measured(host: HostStamp) -> tuple[HostStamp, float]:
+    """The host with a redshift, from its colours where it has none, and its r magnitude."""
+    fluxes = host_fluxes(host)
+    if not np.isfinite(host.z_phot):
+        host = replace(host, z_phot=red_sequence_redshift(fluxes), flags=(*host.flags, FROM_COLOUR))
+    return host, float(mag_from_flux(fluxes[R_BAND]))
 
 
 def make_pair(
@@ -100,15 +127,17 @@ def make_pair(
 
     Returns
     -------
-    Pair, or a Counter of rejection reasons where ``max_attempts`` draws were all rejected.
+    Pair, or a Counter of rejection reasons where ``max_attempts`` draws were all rejected, or the host makes no lens.
     """
     rejected: Counter = Counter()
     variance = noise_variance(host) if variance is None else variance
+    host, mag_r = _measured(host)
+    z_sources = sources.redshifts[indices]
     for attempt in range(config.max_attempts):
         rng = generator(key, Stream.DRAW, attempt)
-        source = sources.read(int(indices[rng.integers(len(indices))]))
         try:
-            proposal = draw(rng, host, source.z, config)
+            proposal = draw(rng, host, mag_r, z_sources, config)
+            source = sources.read(int(indices[proposal.source]))
             images = n_images(proposal.lens, proposal.x, proposal.y)
             if images < config.min_images:
                 raise Rejected("too_few_images")
@@ -116,22 +145,23 @@ def make_pair(
             light = how.light(proposal.lens, source, proposal.x, proposal.y, proposal.phi, s)
             if light.sum() < config.min_magnification:
                 raise Rejected("low_magnification")
-            return _accept(key, proposal, host, source, light, images, config, rejected, variance)
+            return _accept(key, proposal, host, source, light, images, config, rejected, variance, mag_r)
+        except NoLens as reason:
+            rejected[str(reason)] += 1
+            break
         except Rejected as reason:
             rejected[str(reason)] += 1
     return rejected
 
 
-def _accept(key, proposal, host, source, light, images, config, rejected, variance) -> Pair:
+def _accept(key, proposal, host, source, light, images, config, rejected, variance, mag_r) -> Pair:
     how, s = METHODS[config.renderer], config.supersampling
     flux = source.flux * north_over_south(source.flux, source.z) if is_north(host.ra, host.dec) else source.flux
     colour = (flux / flux[R_BAND]).astype(np.float32)[:, None, None]
     unit = how.observe(light, how.psf(host.psf, host.psf_fwhm, s), s) * colour
-    amplitude = flux[R_BAND]
-    if proposal.target_snr is not None:
-        amplitude = proposal.target_snr / snr_maxpix(unit, host.sky_sigma)
+    bright = brightness(proposal, float(flux[R_BAND]), snr_maxpix(unit, host.sky_sigma), config)
     step = host.sky_sigma / ARC_LEVELS
-    arc = quantise(unit * amplitude, step)
+    arc = quantise(unit * bright.flux, step)
     peak = snr_maxpix(arc, host.sky_sigma)
     if peak == 0:
         raise Rejected("too_faint_to_store")
@@ -140,7 +170,7 @@ def _accept(key, proposal, host, source, light, images, config, rejected, varian
     rng = generator(key, Stream.NEGATIVE) if config.hard_negative_fraction > 0 else None
     if rng is not None and rng.uniform() < config.hard_negative_fraction:
         try:
-            kind, other, contrast = hard_negative(light, unit[R_BAND], proposal, source, host, config, rng)
+            kind, other, contrast = draw_hard_negative(light, unit[R_BAND], proposal, source, host, config, rng)
             other = other * colour
             negative = quantise(other * (matched / snr_matched(other, variance, host.lag1)), step)
             negative_matched = snr_matched(negative, variance, host.lag1)
@@ -151,7 +181,7 @@ def _accept(key, proposal, host, source, light, images, config, rejected, varian
         draw=proposal,
         source=source,
         arc=arc,
-        flux_scale=float(amplitude / source.flux[R_BAND]),
+        flux_scale=float(bright.flux / source.flux[R_BAND]),
         magnification=float(light.sum()),
         n_images=images,
         snr_matched=matched,
@@ -162,5 +192,9 @@ def _accept(key, proposal, host, source, light, images, config, rejected, varian
         negative=negative,
         negative_snr_matched=negative_matched,
         negative_contrast=contrast,
+        z_lens=host.z_phot,
+        host_flags=host.flags,
+        host_mag_r=mag_r,
+        population_weight=proposal.weight * bright.weight,
         rejected=rejected,
     )

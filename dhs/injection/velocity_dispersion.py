@@ -10,12 +10,14 @@ from dataclasses import dataclass
 
 import numpy as np
 from astropy import units as u
-from astropy.cosmology import FLRW, FlatLambdaCDM
+from astropy.cosmology import FLRW
 from scipy import stats
 
-COSMOLOGY = FlatLambdaCDM(H0=70.0, Om0=0.3)
+from dhs.survey.cosmology import COSMOLOGY
+
 SPEED_OF_LIGHT = 299_792.458  # km/s
 SIGMA_RANGE = (100.0, 400.0)  # km/s; the functions are measured between about these
+FJ_SCATTER = 0.07  # dex in sigma_v at given luminosity, Bernardi et al. 2003
 
 
 @dataclass(frozen=True)
@@ -97,6 +99,14 @@ BERNARDI_2010 = VelocityDispersionFunction(
 )
 
 
+def faber_jackson(absolute_mag) -> np.ndarray:
+    """Mean velocity dispersion, km/s, of an early type of an absolute r magnitude; its scatter is `FJ_SCATTER`.
+
+    log10 sigma = 2.200 - 0.100 (M_r + 21.15), L ~ sigma^4 (Bernardi et al. 2003, AJ 125, 1849, Table 1 and sec. 3).
+    """
+    return 10.0 ** (2.200 - 0.100 * (np.asarray(absolute_mag, dtype=float) + 21.15))
+
+
 def distance_ratio(z_lens, z_source, cosmology: FLRW = COSMOLOGY) -> np.ndarray:
     """D_ls / D_s of angular-diameter distances; 0 where the source is not behind the lens, NaN where a z is NaN.
 
@@ -118,7 +128,8 @@ def distance_ratio(z_lens, z_source, cosmology: FLRW = COSMOLOGY) -> np.ndarray:
     return out
 
 
-def _arcsec_at_full_ratio(sigma_v) -> np.ndarray:
+def arcsec_at_full_ratio(sigma_v) -> np.ndarray:
+    """Einstein radius, arcsec, of an isothermal sphere where D_ls / D_s is 1."""
     return 4.0 * np.pi * (np.asarray(sigma_v, dtype=float) / SPEED_OF_LIGHT) ** 2 * u.rad.to(u.arcsec)
 
 
@@ -137,14 +148,14 @@ def theta_e_of(sigma_v, z_lens, z_source, cosmology: FLRW = COSMOLOGY) -> np.nda
     ndarray
         Arcsec (Schneider, Ehlers & Falco 1992, eq. 8.34a).
     """
-    return _arcsec_at_full_ratio(sigma_v) * distance_ratio(z_lens, z_source, cosmology)
+    return arcsec_at_full_ratio(sigma_v) * distance_ratio(z_lens, z_source, cosmology)
 
 
 def sigma_v_of(theta_e_arcsec, z_lens, z_source, cosmology: FLRW = COSMOLOGY) -> np.ndarray:
     """Velocity dispersion, km/s, of an isothermal lens with this Einstein radius; infinite where D_ls is 0."""
     ratio = distance_ratio(z_lens, z_source, cosmology)
     with np.errstate(divide="ignore"):
-        return np.sqrt(np.asarray(theta_e_arcsec, dtype=float) / (_arcsec_at_full_ratio(1.0) * ratio))
+        return np.sqrt(np.asarray(theta_e_arcsec, dtype=float) / (arcsec_at_full_ratio(1.0) * ratio))
 
 
 def lens_density(
@@ -206,7 +217,7 @@ def draw_theta_e(
     ratio = np.atleast_1d(distance_ratio(z_lens, z_source, cosmology))
     if not (ratio > 0).all():
         raise ValueError(f"{int((~(ratio > 0)).sum())} of {len(ratio)} sources are not behind their lens")
-    scale = _arcsec_at_full_ratio(1.0) * ratio
+    scale = arcsec_at_full_ratio(1.0) * ratio
     limits = tuple(np.sqrt(np.asarray(t, dtype=float) / scale) for t in theta_e_range)
     sigma_v = vdf.draw(rng, len(ratio), 4.0, limits)
     return scale * sigma_v**2, sigma_v

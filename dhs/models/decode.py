@@ -20,7 +20,7 @@ from dhs import storage
 from dhs.datasets import reader
 from dhs.datasets.schema import STAMP_SHAPE
 from dhs.errors import DhsError
-from dhs.injection.noise import Stream
+from dhs.random import Stream
 
 READ_PAIRS = 256
 SIGMAS = tuple(f"sky_sigma_{band}" for band in "grz")

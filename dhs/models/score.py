@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -112,8 +112,12 @@ class Scorer:
                 images = self.preprocess(batch, core_mask_px, sky_sigma=sigma)
                 images = torch.nn.functional.pad(images, (0, 0, 0, 0, 0, 0, 0, -len(images) % STEP))
                 with low:
-                    found = network(images.contiguous(memory_format=torch.channels_last))
-                out.append(found[: len(batch)].float().cpu().numpy())
+                    found = [
+                        network(x.contiguous(memory_format=torch.channels_last)).float()
+                        for x in orientations(images, self.config.symmetry)
+                    ]
+                found = found[0] if len(found) == 1 else torch.stack(found).mean(0)
+                out.append(found[: len(batch)].cpu().numpy())
         return np.concatenate(out) if out else np.empty((0, 1), np.float32)
 
     def logits(
@@ -172,6 +176,16 @@ class Scorer:
         out = _finite(self._run(side_by_side, stamps, None, None))
         ends = np.cumsum([0, *widths.values()])
         return {name: out[:, a:b] for name, a, b in zip(widths, ends, ends[1:])}
+
+
+def orientations(images: torch.Tensor, n: int) -> Iterator[torch.Tensor]:
+    """Images as they are, then turned by quarters (n 4), and those mirrored (n 8).
+
+    The last layer is linear: the mean of the features is the input of the mean logit.
+    """
+    for k in range(n):
+        turned = torch.rot90(images, k % 4, (-2, -1))
+        yield turned.flip(-1) if k >= 4 else turned
 
 
 def _digest(weights: dict[str, torch.Tensor]) -> str:

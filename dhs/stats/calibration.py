@@ -17,6 +17,7 @@ from sklearn.isotonic import IsotonicRegression
 from sklearn.metrics import brier_score_loss
 
 from dhs.errors import DhsError
+from dhs.random import Stream, keyed
 from dhs.stats.metrics import MIN_CLUSTERS, Clusters, Metric, finite, mean, missing, wilson
 
 N_NULL = 2000  # draws of perfect probabilities
@@ -248,7 +249,7 @@ def against_perfect(probabilities, labels, hosts=None, sources=None, *, n_bins: 
     which, n = _bin(p, n_bins), len(p)
     held = np.bincount(which, minlength=n_bins)
     gap = np.bincount(which, y - p, minlength=n_bins)
-    rng = np.random.Generator(np.random.Philox(seed))
+    rng = keyed(seed, Stream.PERFECT)
     clusters = Clusters(np.arange(n) if hosts is None else hosts, sources, classes=y)
     if clusters.smallest < MIN_CLUSTERS:
         drawn = (rng.random((N_NULL, n)) < p) - p

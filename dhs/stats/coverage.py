@@ -24,6 +24,7 @@ from scipy.integrate import quad
 from scipy.special import expit
 from scipy.stats import norm
 
+from dhs.random import Stream, keyed
 from dhs.stats import calibration, crossfit, metrics, probe, ranking
 from dhs.stats.clusters import Clusters
 
@@ -251,7 +252,7 @@ def coverage(family: str, design: dict, n_samples: int = N_SAMPLES, seed: int = 
     run, of = FAMILIES[family]
     wanted, found = of(design), {}
     for k in range(n_samples):
-        for name, held in run(np.random.Generator(np.random.Philox(key=[seed, k])), design, wanted).items():
+        for name, held in run(keyed(seed, Stream.SIMULATION, k), design, wanted).items():
             found.setdefault(name, []).append(held)
     out = []
     for name, every in found.items():

@@ -13,6 +13,7 @@ from scipy.stats import norm, rankdata
 from sklearn.model_selection import StratifiedGroupKFold
 
 from dhs.errors import DhsError
+from dhs.random import Stream, keyed
 from dhs.stats import metrics
 from dhs.stats.metrics import MIN_CLUSTERS, Clusters, Metric
 
@@ -124,7 +125,7 @@ def probe(x_first, x_second, group_first, group_second, *, seed: int = 0, n_perm
     about = {"n": len(x), "n_hosts": len(set(group.tolist()))}
     if not n_permutations:
         return out | {"auc": Metric(value, None, None, **about, flags=("no_permutation",))}
-    permuted = exchanged(labels, folds, group, np.random.Generator(np.random.Philox(seed)), n_permutations)
+    permuted = exchanged(labels, folds, group, keyed(seed, Stream.PERMUTATION), n_permutations)
     null = areas(held_out(x, permuted, folds), permuted)
     out["p_value"] = float((1 + (null >= value - 1e-12).sum()) / (1 + n_permutations))
     out |= {"null_95": float(np.quantile(null, 0.95)), "n_permutations": n_permutations}
@@ -180,7 +181,7 @@ def excess(
     about = {"n": len(labels), "n_hosts": len(set(group.tolist()))}
     if not n:
         return Metric(value, None, None, **about, flags=("no_permutation",)), None
-    rng = np.random.Generator(np.random.Philox(key=[seed, 2]))
+    rng = keyed(seed, Stream.PERMUTATION, attempt=1)
     other = (labels == 2).any()
     free = np.flatnonzero(labels != 1) if other else np.arange(len(labels))
     wanted = (labels[free] == 0).astype(int)

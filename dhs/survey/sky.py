@@ -21,6 +21,9 @@ MIN_SKY_PIXELS = 200
 APERTURE_ARCSEC = 5.0  # of the moments of the galaxy's light
 MIN_RESOLUTION = 0.4  # 1 - T_psf / T_galaxy; below it a slightly wrong PSF makes a very wrong ellipticity
 MAX_DISTORTION = 0.8  # axis ratio 1 to 3
+MAX_OFFSET_PX = 1.0  # of a galaxy's centroid from its catalogue position
+FWHM_PER_SIGMA = 2.3548
+NEIGHBOUR_SIGMAS, NEIGHBOUR_SHARE = 3.0, 0.25
 MAX_LAG = 3  # Lanczos-3 correlations are over after three pixels
 MAX_SUM = 1.83  # of two Lanczos-3 resamplings, each at half a pixel in both axes
 
@@ -241,7 +244,11 @@ def noise_correlation(image: np.ndarray, mask: np.ndarray) -> tuple[float, float
 def light_shape(
     band: np.ndarray, centre: tuple[float, float], psf_fwhm_arcsec: float, sky: float = 0.0
 ) -> tuple[float, float, float, float]:
-    """Centroid and ellipticity of the galaxy at a stamp's centre.
+    """Centroid and ellipticity of the galaxy at a stamp's centre, whatever stands beside it.
+
+    The centroid is that of a Gaussian window as wide as the PSF, too narrow for a neighbour to pull at, and is
+    believed within `MAX_OFFSET_PX` of the catalogue's position, ``centre``. Before the shape is measured, what has no
+    counterpart on the galaxy's other side is replaced by what is there (`_without_neighbours`).
 
     Adaptive moments, an elliptical Gaussian weight iterated to match the light, inside a circular aperture of
     `APERTURE_ARCSEC`; corrected for a Moffat PSF by re-Gaussianisation (Hirata & Seljak 2003, MNRAS 343, 459; through
@@ -252,7 +259,7 @@ def light_shape(
     band : ndarray, (y, x)
         One band, nanomaggies.
     centre : (float, float)
-        First guess (x, y), pixels.
+        The catalogue's position (x, y), pixels.
     psf_fwhm_arcsec : float
     sky : float
         Residual sky level to subtract.
@@ -263,21 +270,21 @@ def light_shape(
         e = (1-q)/(1+q); e1 = e cos 2 phi, e2 = e sin 2 phi. Of the light as observed, not corrected for the PSF, where
         the galaxy is too small for that; 0 where there is no solution.
     x, y : float
-        Centroid in pixels; the first guess where there is none, or where it wandered off by more than 3 pixels.
+        Centroid in pixels; ``centre`` where there is none, or where it lies more than `MAX_OFFSET_PX` away.
     """
     from galsim import Image, PositionD, hsm
 
+    band = np.asarray(band, np.float64) - sky
+    x, y = _window_centroid(band, *centre, psf_fwhm_arcsec / PIXEL_SCALE / FWHM_PER_SIGMA, MAX_OFFSET_PX)
     half = int(APERTURE_ARCSEC / PIXEL_SCALE) + 1
-    x0, y0 = (max(round(c) - half, 0) for c in centre)
-    cut = band[y0 : y0 + 2 * half + 1, x0 : x0 + 2 * half + 1].astype(np.float64) - sky
-    radius2 = (np.arange(cut.shape[1])[None, :] + x0 - centre[0]) ** 2
-    radius2 = radius2 + (np.arange(cut.shape[0])[:, None] + y0 - centre[1]) ** 2
+    x0, y0 = (max(round(c) - half, 0) for c in (x, y))
+    cut = _without_neighbours(band, x, y)[y0 : y0 + 2 * half + 1, x0 : x0 + 2 * half + 1]
+    radius2 = (np.arange(cut.shape[1])[None, :] + x0 - x) ** 2 + (np.arange(cut.shape[0])[:, None] + y0 - y) ** 2
     light = Image(cut, xmin=x0, ymin=y0)
     weight = Image((radius2 < (APERTURE_ARCSEC / PIXEL_SCALE) ** 2).astype(np.int32), xmin=x0, ymin=y0)
-    found = hsm.FindAdaptiveMom(light, weight=weight, guess_centroid=PositionD(*centre), guess_sig=4.0, strict=False)
-    x, y = found.moments_centroid.x, found.moments_centroid.y
-    if found.moments_status != 0 or np.hypot(x - centre[0], y - centre[1]) > 3.0:
-        return 0.0, 0.0, centre[0], centre[1]
+    found = hsm.FindAdaptiveMom(light, weight=weight, guess_centroid=PositionD(x, y), guess_sig=4.0, strict=False)
+    if found.moments_status != 0:
+        return 0.0, 0.0, x, y
     psf = Image(_moffat_image(psf_fwhm_arcsec))
     shape = hsm.EstimateShear(light, psf, weight=weight, guess_centroid=PositionD(x, y), strict=False)
     resolved = shape.correction_status == 0 and shape.resolution_factor > MIN_RESOLUTION
@@ -286,6 +293,61 @@ def light_shape(
         d1, d2 = found.observed_shape.e1, found.observed_shape.e2
     to_e = 1.0 / (1.0 + np.sqrt(max(1.0 - d1**2 - d2**2, 0.0)))
     return float(d1 * to_e), float(d2 * to_e), float(x), float(y)
+
+
+@njit(cache=True, error_model="numpy")
+def _window_centroid(band, x0, y0, sigma, reach):
+    """Centroid in a Gaussian window that follows it (SExtractor's XWIN_IMAGE); (x0, y0) where it leaves ``reach``."""
+    ny, nx = band.shape
+    size = int(4.0 * sigma) + 1
+    x, y = x0, y0
+    for _ in range(30):
+        total, mx, my = 0.0, 0.0, 0.0
+        for j in range(max(int(y) - size, 0), min(int(y) + size + 2, ny)):
+            for i in range(max(int(x) - size, 0), min(int(x) + size + 2, nx)):
+                w = np.exp(-0.5 * ((i - x) ** 2 + (j - y) ** 2) / sigma**2) * band[j, i]
+                total += w
+                mx += w * (i - x)
+                my += w * (j - y)
+        if not total > 0:
+            return x0, y0
+        dx, dy = 2.0 * mx / total, 2.0 * my / total
+        x, y = x + dx, y + dy
+        if not (x - x0) ** 2 + (y - y0) ** 2 <= reach**2:
+            return x0, y0
+        if dx * dx + dy * dy < 1e-8:
+            break
+    return x, y
+
+
+@njit(cache=True, error_model="numpy")
+def _without_neighbours(band, x, y):
+    """``band`` with every pixel far above its counterpart, the image turned by half about (x, y), replaced by it.
+
+    Far is `NEIGHBOUR_SIGMAS` times the scatter of such differences, and `NEIGHBOUR_SHARE` of the counterpart: near the
+    centre the steps between pixels differ by more than noise.
+    """
+    ny, nx = band.shape
+    other = np.full(band.shape, np.nan)
+    for j in range(ny):
+        for i in range(nx):
+            px, py = 2.0 * x - i, 2.0 * y - j
+            a, b = int(np.floor(px)), int(np.floor(py))
+            u, v = px - a, py - b
+            if a < 0 or b < 0 or a + (u > 0) >= nx or b + (v > 0) >= ny:
+                continue
+            a1, b1 = min(a + 1, nx - 1), min(b + 1, ny - 1)
+            low = (1.0 - u) * band[b, a] + u * band[b, a1]
+            high = (1.0 - u) * band[b1, a] + u * band[b1, a1]
+            other[j, i] = (1.0 - v) * low + v * high
+    difference = (band - other).ravel()
+    scale = 1.4826 * np.median(np.abs(difference[np.isfinite(difference)]))
+    out = band.copy()
+    for j in range(ny):
+        for i in range(nx):
+            if band[j, i] - other[j, i] > max(NEIGHBOUR_SIGMAS * scale, NEIGHBOUR_SHARE * other[j, i]):
+                out[j, i] = other[j, i]
+    return out
 
 
 def _moffat_image(fwhm_arcsec: float) -> np.ndarray:

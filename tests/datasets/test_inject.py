@@ -13,10 +13,11 @@ from dhs.datasets.reader import images, per_band, rows
 from dhs.datasets.schema import PAIR_SCHEMA, SCALARS, SPLITS, stored
 from dhs.errors import DhsError, UsageError
 from dhs.injection.lens import Lens
-from dhs.injection.noise import Stream, generator, shot_noise
+from dhs.injection.noise import shot_noise
 from dhs.injection.pair import noise_variance
 from dhs.injection.render.reference import convolve_and_bin, kernels, lensed_light
 from dhs.injection.snr import snr_matched, snr_maxpix
+from dhs.random import Stream, generator
 
 
 def bytes_of(folder):

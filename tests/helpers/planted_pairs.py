@@ -18,9 +18,9 @@ from dhs.datasets.reader import open_pairs
 from dhs.datasets.schema import IMAGE, NEGATIVE_SCHEMA, PAIR_SCHEMA, SCHEMA_VERSION, SPLITS
 from dhs.injection.hard_negatives.azimuthal import MIN_CONTRAST, azimuthal_blocks, contrast
 from dhs.injection.lens import Lens
-from dhs.injection.noise import Stream, generator, rng_key
 from dhs.injection.render.reference import convolve_and_bin, lensed_light, moffat_kernel
 from dhs.injection.sources.open import open_sources
+from dhs.random import Stream, generator, rng_key
 from dhs.survey.facts import PIXEL_SCALE
 from dhs.validation.evaluation import evaluate as evaluation
 
@@ -56,7 +56,8 @@ def make_rows(n: int = 320, first: int = 0) -> tuple[list[dict], list[dict]]:
         rng = np.random.default_rng([SEED, i])
         cell = i // 2
         split = "val" if cell % 20 in (3, 9, 15) else "test" if cell % 20 in (5, 11, 18) else "train"
-        drawn = generator(rng_key(SEED, i), Stream.DRAW, int(rng.integers(2)))
+        rejected = int(rng.integers(2))
+        drawn = generator(rng_key(SEED, i), Stream.DRAW, rejected)
         low, high = SOURCE_RANGE[split]
         source = sources().read(low + int(drawn.integers(high - low)))
         theta = float(drawn.uniform(0.5, 3.0))
@@ -94,6 +95,8 @@ def make_rows(n: int = 320, first: int = 0) -> tuple[list[dict], list[dict]]:
             "flux_scale": scale,
             "z_lens": 0.5,
             "z_source": 1.5,
+            "n_rejected": rejected,
+            "population_weight": theta**-2.0,
             "arc_snr_matched": matched,
             "arc_snr_maxpix": snr,
             "magnification": light.sum(),

@@ -9,7 +9,7 @@ import pyarrow as pa
 from dhs import storage
 from dhs.datasets.reader import open_pairs
 from dhs.datasets.schema import IMAGE, NEGATIVE_SCHEMA, PAIR_SCHEMA, SCHEMA_VERSION
-from dhs.injection.noise import rng_key
+from dhs.random import rng_key
 
 SKY_SIGMA = np.array([0.0015, 0.003, 0.006])
 Y, X = np.mgrid[:64, :64] - 31.5

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from scipy.ndimage import correlate
 
-from dhs.injection.noise import Stream, generator, rng_key, shot_noise, updated_invvar
+from dhs.injection.noise import shot_noise, updated_invvar
 from dhs.injection.snr import snr_matched, snr_maxpix
+from dhs.random import Stream, generator, rng_key
 
 
 def arc(rng):

@@ -9,7 +9,7 @@ from brick_samples import write_brick
 from synthetic import write_synthetic_pairs
 
 from dhs import storage
-from dhs.config import HostsConfig
+from dhs.config import HostsConfig, TrainConfig
 from dhs.datasets import reader
 from dhs.datasets.schema import SCORE_SCHEMA
 from dhs.errors import DhsError, InputRefused, Refusal, UsageError
@@ -293,3 +293,26 @@ def test_a_brick_of_coadds_is_never_cut_between_shards(bricks, scorer, tmp_path,
     monkeypatch.setattr("dhs.models.shards.SHARD_STAMPS", 6)
     with pytest.raises(DhsError, match="other inputs"):
         score_shards(tmp_path / "1", scorer=scorer, hosts=hosts)
+
+
+def test_symmetry_averages_the_logits_of_all_orientations(tiny, trained, tmp_path):
+    stamps = np.stack([tiny[i]["control"] for i in range(6)])
+    state, plain = checkpoints.load(trained.last), Scorer(trained.last)
+    state["train"]["symmetry"] = 8
+    checkpoints.save(tmp_path / "eight.pt", state)
+    turned = [np.rot90(flipped, k, (2, 3)) for flipped in (stamps, stamps[..., ::-1]) for k in range(4)]
+    expected = np.mean([plain.logits(x) for x in turned], axis=0)
+    np.testing.assert_allclose(Scorer(tmp_path / "eight.pt").logits(stamps), expected, rtol=1e-4, atol=1e-5)
+    assert len({x.tobytes() for x in turned}) == 8
+
+
+def test_a_small_network_scores_as_it_does_in_training(tiny, tmp_path):
+    network = registry.build(3, "small").eval()
+    path = tmp_path / "small.pt"
+    train = TrainConfig(arch="small").model_dump(mode="json")
+    checkpoints.save(path, {"model": network.state_dict(), "train": train, "seed": 0})
+    scorer, stamps = Scorer(path), np.stack([tiny[i]["control"] for i in range(5)])
+    with torch.no_grad():
+        expected = network(scorer.preprocess(torch.from_numpy(stamps)))[:, 0].numpy()
+    np.testing.assert_allclose(scorer.logits(stamps), expected, rtol=1e-4, atol=1e-5)
+    assert scorer.features(stamps).shape == (5, 384) and scorer.blocks(stamps) == {}

@@ -103,12 +103,36 @@ def test_sigma_from_invvar_ignores_masked_pixels():
 @pytest.mark.parametrize("q", [0.5, 0.8])
 @pytest.mark.parametrize("phi", [0.3, 2.0])
 def test_light_shape_of_a_galaxy_drawn_by_galsim(q, phi):
-    galaxy = galsim.Gaussian(half_light_radius=1.4).shear(q=q, beta=phi * galsim.radians).shift(0.2, -0.3)
+    galaxy = galsim.Gaussian(half_light_radius=1.4).shear(q=q, beta=phi * galsim.radians).shift(0.1, -0.15)
     image = galsim.Convolve(galaxy, galsim.Moffat(beta=3.5, fwhm=1.2)).drawImage(nx=64, ny=64, scale=0.262).array
     e1, e2, x, y = sky.light_shape(image, (31.5, 31.5), 1.2)
     e = (1 - q) / (1 + q)
     assert (e1, e2) == pytest.approx((e * np.cos(2 * phi), e * np.sin(2 * phi)), abs=0.03)
-    assert (x, y) == pytest.approx((31.5 + 0.2 / 0.262, 31.5 - 0.3 / 0.262), abs=0.02)
+    assert (x, y) == pytest.approx((31.5 + 0.1 / 0.262, 31.5 - 0.15 / 0.262), abs=0.02)
+
+
+@pytest.mark.parametrize("distance", [1.6, 3.0, 4.0])
+@pytest.mark.parametrize("flux", [0.1, 0.4, 1.0])
+def test_neighbours_pull_neither_the_centre_nor_the_shape(distance, flux):
+    """A galaxy up to as bright as itself beside it."""
+    moffat = galsim.Moffat(beta=3.5, fwhm=1.2)
+    alone = galsim.Sersic(4, half_light_radius=1.2).shear(q=0.8, beta=1.0 * galsim.radians)
+    beside = flux * galsim.Exponential(half_light_radius=0.4).shift(distance * np.cos(2.4), distance * np.sin(2.4))
+    noise = np.random.default_rng(3).normal(0, 2e-4, (64, 64))
+    both = [
+        galsim.Convolve(g, moffat).drawImage(nx=64, ny=64, scale=0.262).array + noise for g in (alone, alone + beside)
+    ]
+    want, got = (sky.light_shape(image, (31.5, 31.5), 1.2) for image in both)
+    assert np.hypot(got[2] - 31.5, got[3] - 31.5) < 1.0
+    if distance > 2:
+        assert np.hypot(got[2] - 31.5, got[3] - 31.5) < 0.3
+        assert np.hypot(got[0] - want[0], got[1] - want[1]) < 0.08
+
+
+def test_a_brighter_object_beside_does_not_take_the_galaxys_place():
+    image = galsim.Convolve(galsim.Gaussian(half_light_radius=0.5), galsim.Moffat(beta=3.5, fwhm=1.2))
+    image = (image + 8.0 * image.shift(1.2, 0.0)).drawImage(nx=64, ny=64, scale=0.262).array
+    assert sky.light_shape(image, (31.5, 31.5), 1.2)[2:] == (31.5, 31.5)
 
 
 def test_light_shape_of_nothing_is_round_and_central():

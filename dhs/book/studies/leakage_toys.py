@@ -9,6 +9,7 @@ import numpy as np
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedKFold, cross_val_predict
 
+from dhs.random import Stream, keyed
 from dhs.stats.crossfit import auc, cross_fit
 from dhs.stats.metrics import concordance
 
@@ -24,7 +25,7 @@ def identical_pairs(n_pairs: int = 100, n_features: int = 20, repeats: int = 20,
     dict
         ``ungrouped`` and ``grouped``: AUC of each repetition.
     """
-    rng = np.random.Generator(np.random.Philox(seed))
+    rng = keyed(seed, Stream.STUDY, 2)
     labels, hosts = np.repeat([True, False], n_pairs), np.tile(np.arange(n_pairs), 2)
     out: dict[str, list[float]] = {"ungrouped": [], "grouped": []}
     for repeat in range(repeats):
@@ -47,7 +48,7 @@ def hidden_effect(effects=(0.0, 0.02, 0.05, 0.1, 0.3, 1.0, 3.0), n_pairs: int = 
     list of dict
         ``effect`` in units of the scatter between hosts, ``auc`` over all stamps, ``concordance`` within pairs.
     """
-    rng = np.random.Generator(np.random.Philox(seed))
+    rng = keyed(seed, Stream.STUDY, 3)
     labels, out = np.repeat([True, False], n_pairs), []
     for effect in effects:
         host = rng.normal(size=n_pairs)

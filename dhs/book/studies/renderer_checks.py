@@ -8,6 +8,7 @@ from dhs.injection.lens import Lens
 from dhs.injection.render.rays import lensed_light
 from dhs.injection.render.render import render_arc
 from dhs.injection.sources.source import Source
+from dhs.random import Stream, keyed
 from dhs.survey.facts import BANDS, PIXEL_SCALE
 
 TYPICAL_FWHM = np.array([band.psf_fwhm_arcsec for band in BANDS])
@@ -16,7 +17,7 @@ CONVERGED = 16  # sub-pixels a side of a pixel, the truth of `convergence`
 
 def draws(sources, n: int, seed: int) -> list[dict]:
     """Lenses and source positions over the whole range of the response grid, as arguments of `render_arc`."""
-    rng = np.random.default_rng([seed, 1])
+    rng = keyed(seed, Stream.STUDY, 1)
     out = []
     for _ in range(n):
         theta_e, azimuth = rng.uniform(0.5, 3.0), rng.uniform(0.0, 2.0 * np.pi)

@@ -14,9 +14,10 @@ from dhs.datasets.schema import BANDS
 from dhs.encoding import encode, quantise
 from dhs.errors import InputRefused, Refusal
 from dhs.injection.lens import ISOTHERMAL
-from dhs.injection.noise import INFINITE_GAIN, rng_key
+from dhs.injection.noise import INFINITE_GAIN
 from dhs.injection.pair import ARC_LEVELS, noise_variance
 from dhs.injection.snr import R_BAND, snr_matched
+from dhs.random import rng_key
 from dhs.survey import facts
 from dhs.survey.hosts.cutouts import PLAUSIBLE_FWHM, stamp_of
 from dhs.survey.hosts.stamp import HostStamp
@@ -75,7 +76,7 @@ DERIVED = {
 
 UNKNOWN = (
     *("src_phi_rad", "flux_scale", "z_lens", "z_source", "n_images", "src_r50_arcsec", "arc_r50_arcsec"),
-    *("invvar", "psf"),
+    *("sigma_v_kms", "lens_mag_r", "population_weight", "n_rejected", "invvar", "psf"),
 )
 """Columns that stay null or NaN."""
 
@@ -144,7 +145,7 @@ def convert_row(row: dict, place: Place, repeated: bool, nside: int) -> dict:
         **parts.arc_flux_columns(arc),
         "flags": sorted({*host.flags, *FLAGS}),
     }
-    unknown = {name: None if name in ("invvar", "psf", "n_images") else np.nan for name in UNKNOWN}
+    unknown = {name: None if name in ("invvar", "psf", "n_images", "n_rejected") else np.nan for name in UNKNOWN}
     return {**unknown, **columns, **own}
 
 

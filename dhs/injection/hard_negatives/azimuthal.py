@@ -1,4 +1,4 @@
-"""Hard negatives by azimuthal block shuffle: the radial profile stays, the arc does not.
+"""``azimuthal_shuffle``: blocks of the arc permuted about the lens: the radial profile stays, the arc does not.
 
 Two traps are avoided. Shuffling pixels of the final image would also destroy its noise texture; shuffling pixels of
 the arc before the PSF would smear it into an Einstein ring with label 0. So whole blocks, at least one PSF FWHM
@@ -10,11 +10,20 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
+from dhs.injection.hard_negatives.base import ArcScene, NoNegative, hard_negative
 from dhs.survey.facts import PIXEL_SCALE
 
 MIN_CONTRAST = 0.4  # azimuthal rms over mean, in the annulus that holds the light; a uniform ring has 0
 MAX_OVERLAP = 0.9  # cosine between arc and result; an unchanged arc has 1
 _SECTORS = 16
+
+
+@hard_negative("azimuthal_shuffle", label="azimuthal shuffle", of_arc_light=True, unlike_arc=True)
+def azimuthal_shuffle(scene: ArcScene, rng: np.random.Generator) -> np.ndarray:
+    """(n, n): the arc's light, its blocks exchanged; a ring is not shuffled, it would stay one."""
+    if contrast(scene.arc, scene.lens.x, scene.lens.y) < MIN_CONTRAST:
+        raise NoNegative("arc_is_a_ring")
+    return azimuthal_blocks(scene.light, scene.lens.x, scene.lens.y, scene.psf_fwhm, scene.scale, rng)
 
 
 def azimuthal_blocks(

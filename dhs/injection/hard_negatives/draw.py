@@ -10,7 +10,8 @@ from typing import NamedTuple
 import numpy as np
 
 from dhs.config import InjectionConfig
-from dhs.injection.hard_negatives import azimuthal, lookalikes
+from dhs.injection.hard_negatives.azimuthal import MAX_OVERLAP, MIN_CONTRAST, contrast, overlap
+from dhs.injection.hard_negatives.base import ArcScene, NoNegative, kinds
 from dhs.injection.light import thin
 from dhs.injection.priors import Draw
 from dhs.injection.render.render import METHODS
@@ -28,11 +29,7 @@ class HardNegative(NamedTuple):
     contrast: float
 
 
-class NoNegative(Exception):
-    """There is no hard negative of the kind drawn; its message is the reason."""
-
-
-def hard_negative(
+def draw_hard_negative(
     light: np.ndarray,
     arc: np.ndarray,
     proposal: Draw,
@@ -62,36 +59,29 @@ def hard_negative(
     Raises
     ------
     NoNegative
-        The arc is a ring, or the result of a shuffle is a ring or much like the arc; or the light missed the stamp.
+        The kind has none for this arc; or its light is a ring, much like the arc, or missed the stamp.
+    UsageError
+        A kind that nobody registered.
     """
-    kinds = [k for k, weight in config.hard_negative_kinds.items() if weight > 0]
-    weights = np.array([config.hard_negative_kinds[k] for k in kinds])
-    kind = str(rng.choice(kinds, p=weights / weights.sum()))
+    names = [k for k, weight in config.hard_negative_kinds.items() if weight > 0]
+    weights = np.array([config.hard_negative_kinds[k] for k in names])
+    kind = kinds[str(rng.choice(names, p=weights / weights.sum()))]
     how, s, lens = METHODS[config.renderer], config.supersampling, proposal.lens
     factor = s // 2 if s % 2 == 0 else 1
     coarse, step = s // factor, PIXEL_SCALE * factor / s
-    base = thin(light, factor)
-    shuffled = kind == "azimuthal_shuffle"
-    if shuffled:
-        if azimuthal.contrast(arc, lens.x, lens.y) < azimuthal.MIN_CONTRAST:
-            raise NoNegative("arc_is_a_ring")
-        other = azimuthal.azimuthal_blocks(base, lens.x, lens.y, float(host.psf_fwhm.max()), step, rng)
-    elif kind == "companions":
-        other = lookalikes.companions(base, lens, step, rng)
-    elif kind == "lookalike":
-        kind, other = lookalikes.lookalike(base, lens, step, rng)
-    else:
 
-        def render(*where) -> np.ndarray:
-            return thin(how.light(*where, s), factor)
+    def render(*where) -> np.ndarray:
+        return thin(how.light(*where, s), factor)
 
-        other = lookalikes.scrambled_geometry(base, lens, source, proposal.phi, render, rng)
+    scene = ArcScene(thin(light, factor), arc, lens, source, proposal.phi, step, float(host.psf_fwhm.max()), render)
+    other = kind.make(scene, rng)
+    name, other = other if isinstance(other, tuple) else (kind.name, other)
     image = how.observe(other, how.psf(host.psf, host.psf_fwhm, coarse), coarse)
     if not image[R_BAND].max() > 0:
-        raise NoNegative(f"{kind}_missed_the_stamp")
-    contrast = azimuthal.contrast(image[R_BAND], lens.x, lens.y)
-    if kind in ("azimuthal_shuffle", "scrambled_geometry") and contrast < azimuthal.MIN_CONTRAST:
+        raise NoNegative(f"{name}_missed_the_stamp")
+    of_light = contrast(image[R_BAND], lens.x, lens.y)
+    if kind.of_arc_light and of_light < MIN_CONTRAST:
         raise NoNegative("result_is_a_ring")
-    if shuffled and azimuthal.overlap(arc, image[R_BAND]) > azimuthal.MAX_OVERLAP:
+    if kind.unlike_arc and overlap(arc, image[R_BAND]) > MAX_OVERLAP:
         raise NoNegative("arc_unchanged")
-    return HardNegative(kind, image, contrast)
+    return HardNegative(name, image, of_light)

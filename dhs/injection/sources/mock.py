@@ -6,10 +6,11 @@ import numpy as np
 from astropy.modeling.models import Sersic2D
 
 from dhs.config import SourcesConfig
-from dhs.injection.colours import drawn_fluxes
-from dhs.injection.sources.base import Loaded
+from dhs.injection.sources.base import Loaded, source_catalogue
 from dhs.injection.sources.cleaning import cut_out
 from dhs.injection.sources.source import Source
+from dhs.random import Stream, keyed
+from dhs.survey.colours import drawn_fluxes
 
 N_MOCK = 40
 SIZE, PIXEL_SCALE = 61, 0.05  # pixels, arcsec
@@ -23,7 +24,7 @@ def mock_source(index: int, seed: int, z_min: float = 0.6, mag_max: float = 24.8
     4-10 % of the light each follow the disc. Redshift uniform from ``z_min`` to 3 (or 0.1 above it), r magnitude
     uniform over the 1.5 mag brighter than ``mag_max``.
     """
-    rng = np.random.Generator(np.random.Philox(key=[seed, index]))
+    rng = keyed(seed, Stream.MOCK_SOURCE, index)
     y, x = np.indices((SIZE, SIZE)) - SIZE // 2
     r_eff = rng.uniform(0.1, 0.35) / PIXEL_SCALE
     theta, ellipticity = rng.uniform(0.0, np.pi), 1.0 - rng.uniform(0.4, 1.0)
@@ -40,6 +41,7 @@ def mock_source(index: int, seed: int, z_min: float = 0.6, mag_max: float = 24.8
     return Source(source_id, image, PIXEL_SCALE, flux, z, ("mock", "colours_drawn", "redshift_drawn"))
 
 
+@source_catalogue("mock", limits=LIMITS, mock=True)
 def load(config: SourcesConfig, seed: int) -> Loaded:
     """`N_MOCK` mock sources."""
     sources = [mock_source(i, seed, config.z_min, config.mag_max) for i in range(N_MOCK)]

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from dhs.config import SourcesConfig
 from dhs.errors import DhsError
-from dhs.injection.sources import mock, real_galaxy, sersic, xdf
-from dhs.injection.sources.base import Loaded, SourceSet
-from dhs.injection.sources.galsim_catalogue import find_cosmos, is_catalogue, local_catalogue, no_catalogue
+from dhs.injection.sources import sersic
+from dhs.injection.sources.base import Catalogue, Loaded, SourceSet, catalogues
+from dhs.injection.sources.galsim_catalogue import find_cosmos
 
 
 def open_sources(config: SourcesConfig, seed: int) -> SourceSet:
@@ -34,33 +32,24 @@ def open_sources(config: SourcesConfig, seed: int) -> SourceSet:
     DhsError
         No such file, unreadable or incomplete catalogue, or nothing left after the cuts.
     """
-    spec: str | Path = config.spec
-    if spec == "auto":
-        spec = find_cosmos() or "xdf"
-    if spec == "xdf":
-        loaded, kind, limits = xdf.load(config), "xdf", xdf.LIMITS
-    elif spec == "mock":
-        loaded, kind, limits = mock.load(config, seed), "mock", mock.LIMITS
-    else:
-        path = local_catalogue(spec) if "://" in str(spec) else _catalogue_file(Path(spec).expanduser())
-        loaded, kind, limits = real_galaxy.load(path, config, seed), "real_galaxy", real_galaxy.LIMITS
-        spec = f"{path.resolve().parent.name}/{path.name}"
+    if config.spec == "auto":
+        config = config.model_copy(update={"spec": str(find_cosmos() or "xdf")})
+    found = catalogue_of(config.spec)
+    loaded, made_up, limits = found.load(config, seed), found.mock, found.limits
+    spec = loaded.spec or found.name
     if not loaded.sources:
-        raise DhsError(_nothing_left(str(spec), loaded, config))
-    galaxies, made_up = loaded.sources, kind == "mock"
+        raise DhsError(_nothing_left(spec, loaded, config))
+    galaxies = loaded.sources
     if config.morphology == "sersic":
         galaxies, made_up, limits = [sersic.sersic_twin(s) for s in galaxies], True, (*limits, *sersic.LIMITS)
-    return SourceSet(kind, str(spec), made_up, list(limits), loaded.refusals, loaded.cuts, galaxies)
+    return SourceSet(found.name, spec, made_up, list(limits), loaded.refusals, loaded.cuts, galaxies)
 
 
-def _catalogue_file(path: Path) -> Path:
-    if path.is_file():
-        return path
-    if path.is_dir():
-        found = [p.name for p in sorted(path.glob("*.fits")) if is_catalogue(p)]
-        hint = f"Give the file: {', '.join(found)}." if found else "No FITS file in it is a RealGalaxyCatalog."
-        raise DhsError(f"{path}: a folder, not a catalogue. {hint}")
-    raise no_catalogue(path)
+def catalogue_of(spec: str) -> Catalogue:
+    """The catalogue that claims a spec, those of other packages asked first; else a file that dhs itself may read."""
+    asked = sorted(catalogues, key=lambda name: not catalogues.origin(name))
+    name = next((name for name in asked if catalogues[name].claims(spec)), "real_galaxy")
+    return catalogues[name]
 
 
 def _nothing_left(spec: str, loaded: Loaded, config: SourcesConfig) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -16,12 +17,13 @@ import numpy as np
 from astropy.io import fits
 
 from dhs.config import SourcesConfig
-from dhs.errors import Refusal
-from dhs.injection.colours import Z_MAX, drawn_fluxes, stable_key
-from dhs.injection.sources.base import Loaded, Unusable
+from dhs.errors import DhsError, Refusal
+from dhs.injection.sources.base import Loaded, Unusable, source_catalogue
 from dhs.injection.sources.cleaning import central_source, scale_sigmas
-from dhs.injection.sources.galsim_catalogue import CatalogueTable
+from dhs.injection.sources.galsim_catalogue import CatalogueTable, is_catalogue, local_catalogue, no_catalogue
 from dhs.injection.sources.source import Source
+from dhs.random import stable_key
+from dhs.survey.colours import Z_MAX, drawn_fluxes
 from dhs.survey.facts import flux_from_mag
 
 LIMITS = (
@@ -137,3 +139,20 @@ def load(path: Path, config: SourcesConfig, seed: int) -> Loaded:
         sources.append(Source(source_id, image, float(table.reader.pixel_scale[row]), flux, float(z[row]), flags))
     table.reader.close()
     return Loaded(sources, refusals, dict(cuts))
+
+
+@source_catalogue("real_galaxy", limits=LIMITS, claims=lambda spec: spec.endswith(".fits"))
+def open_file(config: SourcesConfig, seed: int) -> Loaded:
+    """The catalogue of a file, local or in an object store."""
+    path = local_catalogue(config.spec) if "://" in config.spec else _catalogue_file(Path(config.spec).expanduser())
+    return replace(load(path, config, seed), spec=f"{path.resolve().parent.name}/{path.name}")
+
+
+def _catalogue_file(path: Path) -> Path:
+    if path.is_file():
+        return path
+    if path.is_dir():
+        found = [p.name for p in sorted(path.glob("*.fits")) if is_catalogue(p)]
+        hint = f"Give the file: {', '.join(found)}." if found else "No FITS file in it is a RealGalaxyCatalog."
+        raise DhsError(f"{path}: a folder, not a catalogue. {hint}")
+    raise no_catalogue(path)

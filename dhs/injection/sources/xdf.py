@@ -3,8 +3,8 @@
 The picture (NASA/ESA, Illingworth et al. 2013, ApJS 209, 6) is a display JPEG. Its stretch is undone approximately
 by a sinh. `SOFTENING` was chosen so that the half-light radius of the most compact isolated objects hardly grows
 with their brightness (0.5 to 0.7 pixels over 8-bit peaks of 90 to 210; 0.6 to 1.0 in the picture as it is) and does
-not fall below a pixel-wide PSF's. What the picture can't give is drawn: redshifts from n(z) ~ z^2
-exp(-(z / `Z_SCALE`)^1.5) (Smail, Ellis & Fitchett 1994, MNRAS 270, 245) cut to `Z_RANGE`; r magnitudes from
+not fall below a pixel-wide PSF's. What the picture can't give is drawn: redshifts from the n(z) of faint galaxies
+(`dhs.survey.colours.redshift_quantiles`) cut to `Z_RANGE`; r magnitudes from
 dN/dm ~ 10^(`COUNT_SLOPE` m) cut to `R_RANGE`; colours from the templates of late-type galaxies at that redshift.
 """
 
@@ -20,15 +20,16 @@ from skimage import data
 
 from dhs.config import SourcesConfig
 from dhs.errors import Refusal
-from dhs.injection.colours import drawn_fluxes, stable_key
-from dhs.injection.sources.base import Loaded, Unusable
+from dhs.injection.sources.base import Loaded, Unusable, source_catalogue
 from dhs.injection.sources.cleaning import cut_out, denoise, split_neighbours, starlet
 from dhs.injection.sources.source import Source
+from dhs.random import of_text
+from dhs.survey.colours import drawn_fluxes, redshift_quantiles
 
 PICTURE = "skimage.data.hubble_deep_field"
 PIXEL_SCALE = 0.14  # arcsec, approximately: the 2.3 arcmin of the field over 1000 pixels
 SOFTENING = 4.0
-Z_RANGE, Z_SCALE = (0.6, 3.0), 0.71  # median of the uncut n(z) is 1.0
+Z_RANGE = (0.6, 3.0)
 R_RANGE, COUNT_SLOPE = (22.5, 25.0), 0.35
 
 N_SCALES = 4
@@ -107,10 +108,8 @@ def _judge(light, level, own, parts, snr: float, min_snr: float, cut: bool) -> N
 
 def _draw(source_id: str, z_min: float, mag_max: float) -> tuple[float, np.ndarray]:
     """Redshift and flux in g, r, z of one galaxy, from its identifier alone."""
-    rng = np.random.Generator(np.random.Philox(key=stable_key(f"redshift:{source_id}")))
-    z_grid = np.linspace(max(z_min, Z_RANGE[0]), Z_RANGE[1], 512)
-    cumulative = np.cumsum(z_grid**2 * np.exp(-((z_grid / Z_SCALE) ** 1.5)))
-    z = float(np.interp(rng.uniform(), (cumulative - cumulative[0]) / (cumulative[-1] - cumulative[0]), z_grid))
+    rng = of_text(f"redshift:{source_id}")
+    z = float(np.interp(rng.uniform(), *redshift_quantiles(max(z_min, Z_RANGE[0]), Z_RANGE[1])))
     bright, faint = (10.0 ** (COUNT_SLOPE * m) for m in (R_RANGE[0], min(R_RANGE[1], mag_max)))
     r = float(np.log10(bright + rng.uniform() * (faint - bright)) / COUNT_SLOPE)
     return z, drawn_fluxes(source_id, z, r=r)
@@ -160,3 +159,9 @@ def load(config: SourcesConfig) -> Loaded:
         z, flux = _draw(source_id, config.z_min, config.mag_max)
         sources.append(Source(source_id, image, PIXEL_SCALE, flux, z, ("colours_drawn", "redshift_drawn")))
     return Loaded(sources, refusals, dict(cuts))
+
+
+@source_catalogue("xdf", limits=LIMITS)
+def open_picture(config: SourcesConfig, seed: int) -> Loaded:
+    """The galaxies of the picture, whatever the seed."""
+    return load(config)

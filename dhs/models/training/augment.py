@@ -15,6 +15,7 @@ from dhs.config import TrainConfig
 from dhs.models.preprocess import Preprocess, core_swap, dihedral, dropout_radius, rotate
 from dhs.models.residuals import radius_map
 from dhs.models.training.data import Batch
+from dhs.random import Stream, keyed
 
 MAX_ROTATION_DEG = 90.0
 
@@ -44,7 +45,7 @@ class Draws:
     @classmethod
     def of(cls, config: TrainConfig, seed: int, epoch: int, step: int, n: int, side: int = 64) -> Draws:
         """The draws of one step."""
-        rng = np.random.Generator(np.random.Philox(key=[seed, epoch], counter=[0, 0, 1, step]))
+        rng = keyed(seed, Stream.AUGMENT, epoch, attempt=step)
         dropped = rng.random(n) < config.core_dropout_prob
         turns, flips = rng.integers(0, 4, n), rng.integers(0, 2, (2, n)).astype(bool)
         degrees = rng.uniform(-MAX_ROTATION_DEG, MAX_ROTATION_DEG, n).astype(np.float32)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 import torch
@@ -18,12 +18,15 @@ import torch
 from dhs.datasets.schema import STAMP_SHAPE
 from dhs.errors import DhsError
 from dhs.models.decode import PairSource, Part, read_parts, stack
+from dhs.models.training.negatives import Pool
+from dhs.random import Stream, keyed
 
 MEMORY_LIMIT_BYTES = 2_000_000_000
 WINDOW_PAIRS = 4096
 STAMP_BYTES = 4 * int(np.prod(STAMP_SHAPE))
-HOSTS_STREAM = 2**62
 MISSING_FRESH = 0.01
+ORDER = 2
+"""Raised where the same seed gives other batches: no run is resumed across it. 2: streams of their own."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +39,8 @@ class Batch:
         Network input and each stamp's own control (itself for a control), nanomaggies.
     labels : ndarray, (n,) float32
     pair_id : ndarray, (n,) int64
-    hard : ndarray, (n,) bool
+    hard, survey : ndarray, (n,) bool
+        The pair's hard negative; a galaxy that is no pair's (`dhs.models.training.negatives`).
     theta_e, psf_fwhm : ndarray, (n,) float32
         Arcsec, of the pair.
     sky_sigma : ndarray, (n, 3) float32
@@ -57,6 +61,12 @@ class Batch:
     slot: np.ndarray
     n_slots: int
     n_stamps: int
+    survey: np.ndarray
+
+    def take(self, index: np.ndarray) -> Batch:
+        """Some of its samples."""
+        own = {f.name: getattr(self, f.name) for f in fields(self)}
+        return Batch(**{k: v[index] if isinstance(v, np.ndarray) else v for k, v in own.items()})
 
 
 class Samples:
@@ -82,11 +92,16 @@ class Samples:
     fresh : object, optional
         Its ``for_epoch(n)`` gives the pairs of epoch n, instead of the stored ones. A pair for which no arc could be
         placed in an epoch is missing from it.
+    pool : Pool, optional
+        Galaxies that ``survey_ratio`` of the negatives are, in place of the pair's own.
+    survey_ratio : float
 
     Attributes
     ----------
     n_hard : int
         Pairs whose negative may be a hard one.
+    n_survey : int
+        Negatives an epoch that are the pool's.
     hard_share : float
         Expected fraction of an epoch's negatives that are hard: ``hard_negative_ratio`` where there are enough.
 
@@ -109,6 +124,8 @@ class Samples:
         memory_limit: float = MEMORY_LIMIT_BYTES,
         window: int = WINDOW_PAIRS,
         fresh=None,
+        pool: Pool | None = None,
+        survey_ratio: float = 0.0,
     ):
         self.pairs, self.split, self.seed, self.window = pairs, split, seed, window
         self._ratio = negatives_per_positive
@@ -125,9 +142,11 @@ class Samples:
         self._negative = (rank % 2 == 1) | (not unpaired)
         hard = np.unique(pairs.table(split, columns=["pair_id"], negatives=True)["pair_id"].to_numpy())
         self.n_hard = int(np.isin(self.pair_id[self._negative], hard).sum())
-        share = hard_negative_ratio * self._negative.sum() / self.n_hard if self.n_hard else 0.0
+        self.pool, self.n_survey = pool, round(survey_ratio * int(self._negative.sum())) if pool else 0
+        own = 1 - self.n_survey / max(self._negative.sum(), 1)  # of the negatives are left to the pairs
+        share = hard_negative_ratio * self._negative.sum() / (self.n_hard * own) if self.n_hard and own else 0.0
         self._p_hard = min(1.0, share)
-        self.hard_share = float(self._p_hard * self.n_hard / max(self._negative.sum(), 1))
+        self.hard_share = float(self._p_hard * own * self.n_hard / max(self._negative.sum(), 1))
         self.fresh = fresh
         self.in_memory = fresh is None and (2 * len(ids) + self.n_hard) * STAMP_BYTES <= memory_limit
         self._held: list[Part] = []
@@ -135,8 +154,18 @@ class Samples:
     def _host_ranks(self, hosts: np.ndarray) -> np.ndarray:
         """Rank of each pair's host in an order that the seed shuffles."""
         names, code = np.unique(hosts, return_inverse=True)
-        rng = np.random.Generator(np.random.Philox(key=[self.seed, HOSTS_STREAM]))
+        rng = keyed(self.seed, Stream.TRAIN_HOSTS)
         return rng.permutation(len(names))[code]
+
+    def _survey(self, epoch: int) -> np.ndarray:
+        """(pairs,) objects: the galaxy of the pool that is a pair's negative in an epoch, or None."""
+        out = np.full(len(self.pair_id), None, dtype=object)
+        if self.pool is not None:
+            rng = keyed(self.seed, Stream.TRAIN_NEGATIVES, epoch)
+            places = rng.permutation(np.flatnonzero(self._negative))[: self.n_survey]
+            for place, galaxy in zip(places, self.pool.drawn(epoch, len(places))):
+                out[place] = galaxy
+        return out
 
     @property
     def stamps_per_pair(self) -> float:
@@ -178,9 +207,9 @@ class Samples:
     ) -> Iterator[Batch]:
         """Batches of one epoch: of each pair its positive and one negative, both in the same batch.
 
-        A pair's negative is a hard one with a probability that makes ``hard_negative_ratio`` of all negatives
-        hard, else its control. Positive and negative share a batch because what their common host does to the
-        gradient then cancels.
+        A pair's negative is one of the pool's galaxies in ``n_survey`` of the pairs; of the others a hard one with a
+        probability that makes ``hard_negative_ratio`` of all negatives hard, else its control. Positive and negative
+        share a batch because what their common host does to the gradient then cancels.
 
         Parameters
         ----------
@@ -200,11 +229,11 @@ class Samples:
         DhsError
             Some pair was not met exactly once (the data set changed while it was read).
         """
-        rng = np.random.Generator(np.random.Philox(key=[self.seed, epoch]))
+        rng = keyed(self.seed, Stream.EPOCH, epoch)
         n, size = len(self.pair_id), self._pairs_a_step(batch_size)
         draws = {"hard": rng.random(n) < self._p_hard, "pick": rng.random(n)}
         rare = rng.random(n).argsort().argsort() >= n / self._ratio
-        draws |= {"positive": self._positive & ~rare, "negative": self._negative}
+        draws |= {"positive": self._positive & ~rare, "negative": self._negative, "survey": self._survey(epoch)}
         counts = np.zeros(n, np.int64) if seen is None else seen
         source = self.fresh.for_epoch(epoch) if self.fresh is not None else None
         window: list[tuple[Part, int, int]] = []
@@ -263,32 +292,41 @@ def _batch(
     gives = np.concatenate([draws["positive"][place], draws["negative"][place]])
     slots = [slot for slot in (*own, *(own + len(group))) if gives[slot]]
     chosen = [group[slot % len(group)] for slot in slots]
+    galaxies = [draws["survey"][p] if slot >= len(group) else None for slot, (_, _, p) in zip(slots, chosen)]
     hards = []
-    for slot, (part, row, p) in zip(slots, chosen):
-        choice = part.hard_of[row] if slot >= len(group) and draws["hard"][p] else ()
+    for slot, galaxy, (part, row, p) in zip(slots, galaxies, chosen):
+        choice = part.hard_of[row] if slot >= len(group) and draws["hard"][p] and galaxy is None else ()
         hards.append(int(choice[int(draws["pick"][p] * len(choice))]) if len(choice) else None)
 
     stamps = np.empty((len(slots), *STAMP_SHAPE), np.float32)
+    control = stack([part.control[row] for part, row, _ in chosen])
+    fwhm = np.array([part.psf_fwhm[row] for part, row, _ in chosen], np.float32)
+    sigma = np.array([part.sky_sigma[row] for part, row, _ in chosen], np.float32).reshape(-1, 3)
 
     def fill(first: int) -> None:
         for k in range(first, len(slots), threads):
             part, row, _ = chosen[k]
             if slots[k] < len(group):
                 stamps[k] = part.positive_at(row)
+            elif galaxies[k] is not None:
+                negatives, i = galaxies[k]
+                stamps[k] = control[k] = negatives.images([i])[0]
+                fwhm[k], sigma[k] = negatives.psf_fwhm[i], negatives.sky_sigma[i]
             else:
                 stamps[k] = part.control[row] if hards[k] is None else part.hard_at(hards[k])
 
     list(pool.map(fill, range(threads)))
     return Batch(
         stamps,
-        stack([part.control[row] for part, row, _ in chosen]),
+        control,
         (np.array(slots) < len(group)).astype(np.float32),
         np.array([part.pair_id[row] for part, row, _ in chosen], np.int64),
         np.array([hard is not None for hard in hards], bool),
         np.array([part.theta_e[row] for part, row, _ in chosen], np.float32),
-        np.array([part.psf_fwhm[row] for part, row, _ in chosen], np.float32),
-        np.array([part.sky_sigma[row] for part, row, _ in chosen], np.float32).reshape(-1, 3),
+        fwhm,
+        sigma,
         np.array(slots, np.int64),
         2 * len(group),
         int(gives.sum()),
+        np.array([galaxy is not None for galaxy in galaxies], bool),
     )

@@ -2,17 +2,42 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from itertools import pairwise
 
 import numpy as np
+import torch
 from scipy import stats
 
 from dhs.config import EvaluateConfig
+from dhs.models.training.distributed import Group
 from dhs.stats.proportions import supported_fprs
 
 MIN_CLUSTERS = 8
+
+
+@dataclass
+class Progress:
+    """What the steps of an unfinished epoch left: sums, norms, and the logits of the stamps met."""
+
+    step: int = 0
+    loss: float = 0.0
+    n: int = 0
+    norms: list[float] = field(default_factory=list)
+    logits: list[torch.Tensor] = field(default_factory=list)
+    labels: list[torch.Tensor] = field(default_factory=list)
+    seconds: float = 0.0
+    waited: float = 0.0
+    survey: int = 0
+
+    def gathered(self, group: Group) -> dict:
+        """Of all processes together, in plain values."""
+        parts = group.gather((self.loss, self.n, self.survey, torch.cat(self.logits), torch.cat(self.labels)))
+        losses, ns, survey, logits, labels = zip(*parts)
+        whole = {"loss": math.fsum(losses), "n": sum(ns), "survey": sum(survey)}
+        return asdict(self) | whole | {"logits": [torch.cat(logits)], "labels": [torch.cat(labels)]}
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from dhs.datasets.reader import open_pairs
 from dhs.errors import DhsError
 from dhs.models.decode import PairSource, refuse_candidates
 from dhs.models.training.distributed import group_of_environment
+from dhs.models.training.negatives import refuse_hosts
 from dhs.models.training.trackers import CsvTracker, Tracker, WandbTracker
 from dhs.models.training.trainer import Trainer, deterministic
 
@@ -130,6 +131,7 @@ def train(
     with group_of_environment() as group, deterministic(config.deterministic):
         fresh = FreshPairs.like(pairs) if config.fresh_arcs else None
         trainer = Trainer(pairs, folder, profile, group, fresh)
+        refuse_hosts(trainer.negatives, pairs)
         if earlier and resume:
             trainer.restore(last)
         trackers: list[Tracker] = []

@@ -12,7 +12,7 @@ import platform
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
@@ -24,21 +24,27 @@ from tqdm.auto import tqdm
 
 from dhs import storage
 from dhs.config import Profile
+from dhs.datasets.reader import Pairs
 from dhs.errors import DhsError
 from dhs.models import checkpoints
 from dhs.models.decode import PairSource
 from dhs.models.networks import registry
-from dhs.models.preprocess import Preprocess, core_swap
+from dhs.models.preprocess import Preprocess
 from dhs.models.training.augment import Draws, network_input
-from dhs.models.training.data import Batch, Samples
+from dhs.models.training.data import ORDER, Batch, Samples
 from dhs.models.training.distributed import Group
+from dhs.models.training.lanes import Lanes, one_thread_each
 from dhs.models.training.loader import Stalled, prefetch
-from dhs.models.training.monitors import clustered_auroc, validation_monitors
+from dhs.models.training.monitors import Progress, clustered_auroc
+from dhs.models.training.negatives import Pool, merged
+from dhs.models.training.schedule import averaged, lr_factor
 from dhs.models.training.trackers import Tracker
+from dhs.models.training.validation import validate
 
 PACKAGES = ("torch", "torchvision", "numpy", "pyarrow")
 FREE = ("wandb_project", "wandb_run", "wandb_mode", "grad_norm_limit", "stall_seconds", "checkpoint_steps")
 """Settings that may differ between a run and its resumption."""
+SCORED = 128  # stamps at a time
 
 
 @contextmanager
@@ -73,34 +79,6 @@ def device_and_precision(precision: str, local_rank: int = 0) -> tuple[torch.dev
     return device, torch.bfloat16 if native else torch.float32
 
 
-def lr_factor(step: int, steps: int, warmup: float) -> float:
-    """Linear warm-up over ``warmup`` steps, then half a cosine down to 0 at ``steps``."""
-    if step < warmup:
-        return (step + 1) / (warmup + 1)
-    return 0.5 * (1 + math.cos(math.pi * min((step - warmup) / max(steps - warmup, 1), 1.0)))
-
-
-@dataclass
-class Progress:
-    """What the steps of an unfinished epoch left: sums, norms, and the logits of the stamps met."""
-
-    step: int = 0
-    loss: float = 0.0
-    n: int = 0
-    norms: list[float] = field(default_factory=list)
-    logits: list[torch.Tensor] = field(default_factory=list)
-    labels: list[torch.Tensor] = field(default_factory=list)
-    seconds: float = 0.0
-    waited: float = 0.0
-
-    def gathered(self, group: Group) -> dict:
-        """Of all processes together, in plain values."""
-        parts = group.gather((self.loss, self.n, torch.cat(self.logits), torch.cat(self.labels)))
-        losses, ns, logits, labels = zip(*parts)
-        whole = {"loss": math.fsum(losses), "n": sum(ns), "logits": [torch.cat(logits)], "labels": [torch.cat(labels)]}
-        return asdict(self) | whole
-
-
 class Trainer:
     """State of one run; `dhs.models.training.train.train` is its public face.
 
@@ -119,6 +97,7 @@ class Trainer:
         self.group = group or Group()
         config, seed, limit = self.config, profile.seed, profile.train.memory_gb * 1e9
         self.val = Samples(pairs, "val", memory_limit=limit / 4)
+        self.pool, self.val_pool = self._pools()
         self.samples = Samples(
             pairs,
             "train",
@@ -129,6 +108,8 @@ class Trainer:
             fraction=config.train_fraction,
             memory_limit=limit * 3 / 4,
             fresh=fresh,
+            pool=self.pool,
+            survey_ratio=config.survey_negative_ratio,
         )
         self.preprocess = Preprocess.from_config(config)
         self.device, self.dtype = device_and_precision(config.precision, self.group.local_rank)
@@ -136,7 +117,10 @@ class Trainer:
         if self.group.world > 1 and self.device.type == "cuda" and not config.freeze_batchnorm:
             network = torch.nn.SyncBatchNorm.convert_sync_batchnorm(network)
         self.network = network.to(self.device, memory_format=torch.channels_last)
+        self.average = averaged(self.network, config.weight_average)
         self.model = torch.compile(self.network) if config.compile else self.network
+        alone = self.group.world == 1 and self.device.type == "cpu" and not config.compile
+        self.lanes = Lanes(self.network, config.lanes) if alone and config.lanes > 1 else None
         if self.group.world > 1:
             self.model = DistributedDataParallel(self.model, forward_sync_buffers=not config.freeze_batchnorm)
         self.optimizer = torch.optim.AdamW(
@@ -145,8 +129,23 @@ class Trainer:
         self.steps = self.samples.steps(config.batch_size)
         total, warmup = self.steps * config.epochs, self.steps * config.warmup_epochs
         self.schedule = torch.optim.lr_scheduler.LambdaLR(self.optimizer, lambda s: lr_factor(s, total, warmup))
+        self.negatives = merged([pool.seen() for pool in (self.pool, self.val_pool) if pool is not None])
         self.history: list[dict] = []
         self.progress = Progress()
+
+    def _pools(self) -> tuple[Pool | None, Pool | None]:
+        """Survey-like negatives of the training, and of its validation."""
+        config, where = self.config, self.pairs.path if isinstance(self.pairs, Pairs) else self.output_dir
+        seed = getattr(self.pairs, "manifest", {}).get("seed")
+        makes = (config.survey_negative_ratio > 0, config.survey_negative_ratio > 0 or config.monitor == "auroc_finder")
+        seed = self.profile.seed if seed is None else seed
+        make = partial(Pool, config, where, seed, run_seed=self.profile.seed)
+        return tuple(make(split=split) if made else None for split, made in zip(("train", "val"), makes))
+
+    @property
+    def scored(self) -> torch.nn.Module:
+        """The network that is validated and kept: the averaged one where there is one."""
+        return self.network if self.average is None else self.average.module
 
     def checkpoint_path(self, name: str) -> str:
         return storage.join(self.output_dir, "checkpoints", f"{name}.pt")
@@ -174,6 +173,8 @@ class Trainer:
                 "pairs": {"train": len(self.samples.pair_id), "val": len(self.val.pair_id)},
                 "hard_negatives": {"train": self.samples.n_hard, "val": self.val.n_hard},
                 "hard_negative_share": self.samples.hard_share,
+                "survey_negatives": {"an_epoch": self.samples.n_survey, "seeds": self.negatives["seeds"]}
+                | {split: p.counts() for split, p in (("train", self.pool), ("val", self.val_pool)) if p},
                 "content_hash": self.pairs.manifest["content_hash"],
                 "mock": {name: self.pairs.manifest[name]["mock"] for name in ("hosts", "sources")},
                 "versions": {"python": platform.python_version()} | {name: version(name) for name in PACKAGES},
@@ -192,12 +193,17 @@ class Trainer:
         theirs = state.get("train", {})
         differ = [k for k, v in mine["train"].items() if k not in FREE and theirs.get(k) != v]
         differ += [k for k in ("seed", "content_hash") if state.get(k) != mine[k]]
+        differ += ["negatives"] if state.get("negatives", self.negatives) != self.negatives else []
+        differ += ["order of training (an earlier dhs)"] if state.get("order") != ORDER else []
         if differ:
             raise DhsError(
                 f"{path}: belongs to a run with other {', '.join(differ)}, so it can't be resumed with these. "
                 "Resume with the settings in its config.yaml, or choose another --output-dir."
             )
-        self.network.load_state_dict(state["model"])
+        self.network.load_state_dict(state.get("trained", state["model"]))
+        if self.average is not None:
+            self.average.module.load_state_dict(state["model"])
+            self.average.n_averaged.copy_(state["n_averaged"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.schedule.load_state_dict(state["schedule"])
         self.history = state["history"]
@@ -216,34 +222,47 @@ class Trainer:
             "weights": self.weights,
             "epoch": len(self.history),
             "history": self.history,
-            "model": self.network.state_dict(),
+            "model": self.scored.state_dict(),
+            "negatives": self.negatives,
         }
         if resumable:
             state |= {"optimizer": self.optimizer.state_dict(), "schedule": self.schedule.state_dict()}
-            state["progress"] = progress
+            if self.average is not None:
+                state |= {"trained": self.network.state_dict(), "n_averaged": self.average.n_averaged}
+            state |= {"progress": progress, "order": ORDER}
         checkpoints.save(self.checkpoint_path(name), state)
 
     def forward(self, images: torch.Tensor, model: torch.nn.Module | None = None) -> torch.Tensor:
         """(n,) float32 logits of network input."""
         images = images.contiguous(memory_format=torch.channels_last)
         with torch.autocast(self.device.type, dtype=self.dtype, enabled=self.dtype != torch.float32):
-            return (self.network if model is None else model)(images)[:, 0].float()
+            return (self.scored if model is None else model)(images)[:, 0].float()
 
-    def step(self, batch: Batch, epoch: int) -> None:
-        """One step of the optimiser."""
-        config, progress, group = self.config, self.progress, self.group
-        draws = Draws.of(config, self.profile.seed, epoch, progress.step, batch.n_slots)
+    def passes(self, batch: Batch, draws: Draws, model: torch.nn.Module) -> tuple[torch.Tensor, torch.Tensor]:
+        """Forward and backward of some stamps of a step: the sum of their losses, and their logits."""
+        config = self.config
         if len(batch.labels):
             images = network_input(batch, draws.take(batch.slot), config, self.preprocess, self.device)
             target = torch.from_numpy(batch.labels).to(self.device)
-            logit = self.forward(images, self.model)
+            target = target.lerp(torch.full_like(target, 0.5), config.label_smoothing)
+            logit = self.forward(images, model)
             loss = binary_cross_entropy_with_logits(logit, target, reduction="sum")
         else:  # a process without a stamp in this step still has to meet the others
             shape = (1, self.preprocess.n_channels, *batch.stamps.shape[-2:])
-            logit = self.forward(torch.zeros(shape, device=self.device), self.model)[:0]
-            loss, target = logit.sum(), torch.empty(0)
+            logit = self.forward(torch.zeros(shape, device=self.device), model)[:0]
+            loss = logit.sum()
+        (loss * (self.group.world / batch.n_stamps)).backward()  # processes' gradients are averaged
+        return loss.detach(), logit.detach()
+
+    def step(self, batch: Batch, epoch: int) -> None:
+        """One step of the optimiser."""
+        config, progress = self.config, self.progress
+        draws = Draws.of(config, self.profile.seed, epoch, progress.step, batch.n_slots)
         self.optimizer.zero_grad()
-        (loss * (group.world / batch.n_stamps)).backward()  # processes' gradients are averaged
+        if self.lanes is None:
+            loss, logit = self.passes(batch, draws, self.model)
+        else:
+            loss, logit = self.lanes.step(batch, draws, self.passes)
         norm = float(torch.nn.utils.get_total_norm([p.grad for p in self.network.parameters()]))
         value = loss.item()
         if not math.isfinite(value):
@@ -253,9 +272,12 @@ class Trainer:
         progress.norms.append(norm)
         self.optimizer.step()
         self.schedule.step()
+        if self.average is not None:
+            self.average.update_parameters(self.network)
         progress.loss += value
         progress.n += len(batch.labels)
-        progress.logits.append(logit.detach().cpu())
+        progress.survey += int(batch.survey.sum())
+        progress.logits.append(logit.cpu())
         progress.labels.append(torch.from_numpy(batch.labels))
         progress.step += 1
 
@@ -297,6 +319,7 @@ class Trainer:
             "seconds": progress.seconds,
             "loader_wait_s": progress.waited,
             "seen_ids": int((seen > 0).sum()),
+            "survey_negatives": whole["survey"],
         }
 
     def diverged(self, epoch: int, what: str) -> None:
@@ -321,42 +344,21 @@ class Trainer:
             f"{kept}. Is the disk or the object store reachable? Go on with --resume, or raise stall_seconds."
         )
 
-    @torch.no_grad()
     def logits(
         self, stamps: np.ndarray, sky_sigma: np.ndarray | None = None, core_mask_px: float | None = None
     ) -> np.ndarray:
         """(n,) logits in evaluation mode."""
-        out = []
-        for start in range(0, len(stamps), 256):
-            part = torch.tensor(stamps[start : start + 256], device=self.device)
-            sigma = None if sky_sigma is None else torch.tensor(sky_sigma[start : start + 256], device=self.device)
-            out.append(self.forward(self.preprocess(part, core_mask_px, sky_sigma=sigma)).cpu().numpy())
-        return np.concatenate(out) if out else np.empty(0, np.float32)
 
-    def validate(self, epoch: int) -> dict:
-        """Monitors on the validation split: positives against their controls, and the hard negatives apart."""
-        self.network.eval()
-        every, radius = self.config.core_masked_every, self.profile.evaluate.core_radius_px
-        core = bool(every) and (epoch % every == 0 or epoch == self.config.epochs)
-        names = ("positive", "control", "hard", "kind", "host", "theta_e")
-        columns: dict[str, list] = {name: [] for name in names}
-        columns |= {name: [] for name in ("positive_masked", "control_masked", "positive_swapped")}
-        for part in prefetch(self.val.parts(), self.config.stall_seconds, depth=1):
-            mine = slice(self.group.rank, None, self.group.world)
-            positive, control, sigma = part.positive[mine], part.control[mine], part.sky_sigma[mine]
-            columns["positive"].append(self.logits(positive, sigma))
-            columns["control"].append(self.logits(control, sigma))
-            columns["hard"].append(self.logits(part.hard[mine], part.sky_sigma[part.hard_row][mine]))
-            columns["kind"].append(np.array(part.hard_scalars["kind"].to_pylist(), dtype=object)[mine])
-            columns["host"].append(part.column("host_id")[mine])
-            columns["theta_e"].append(part.theta_e[mine])
-            if core:
-                columns["positive_masked"].append(self.logits(positive, sigma, radius))
-                columns["control_masked"].append(self.logits(control, sigma, radius))
-                swapped = core_swap(torch.from_numpy(positive), torch.from_numpy(control), radius).numpy()
-                columns["positive_swapped"].append(self.logits(swapped, sigma))
-        scores = self.group.concatenate({k: np.concatenate(x) if x else np.empty(0) for k, x in columns.items()})
-        return validation_monitors(scores, self.profile.evaluate)
+        @torch.no_grad()
+        def score(start: int) -> np.ndarray:
+            part = slice(start, start + SCORED)
+            stamp = torch.tensor(stamps[part], device=self.device)
+            sigma = None if sky_sigma is None else torch.tensor(sky_sigma[part], device=self.device)
+            return self.forward(self.preprocess(stamp, core_mask_px, sky_sigma=sigma)).cpu().numpy()
+
+        starts = range(0, len(stamps), SCORED)
+        out = list(map(score, starts)) if self.lanes is None else self.lanes.map(score, starts)
+        return np.concatenate(out) if out else np.empty(0, np.float32)
 
     def best_epoch(self) -> int:
         """The epoch with the best monitor so far, from 1."""
@@ -372,11 +374,14 @@ class Trainer:
         """All epochs that are still to come."""
         done = len(self.history) * self.steps + self.progress.step
         quiet = None if self.group.main else True
-        with tqdm(total=self.config.epochs * self.steps, initial=done, desc="train", unit="step", disable=quiet) as bar:
+        with (
+            one_thread_each(self.lanes),
+            tqdm(total=self.config.epochs * self.steps, initial=done, desc="train", unit="step", disable=quiet) as bar,
+        ):
             while not self.finished():
                 epoch = len(self.history) + 1
                 try:
-                    row = self.run_epoch(epoch, bar) | self.validate(epoch)
+                    row = self.run_epoch(epoch, bar) | validate(self, epoch)
                 except Stalled:
                     self.stalled(epoch)
                 if not math.isfinite(row["loss_val"]):

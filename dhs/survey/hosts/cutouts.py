@@ -21,22 +21,26 @@ the stamp's geometric centre (31.5, 31.5), and one of an even-sized cutout at (3
 
 from __future__ import annotations
 
+import gzip
 import io
+import zlib
 from pathlib import Path
-from zipfile import BadZipFile
+from zipfile import BadZipFile, ZipFile
 
 import numpy as np
 
 from dhs import storage
 from dhs.errors import InputRefused, Refusal
-from dhs.survey import facts, psf, sky
+from dhs.survey import facts, sky
 from dhs.survey.bricks import brick
+from dhs.survey.hosts import psf_image
 from dhs.survey.hosts.fits_cutouts import FITS_SUFFIXES, FitsRefused, open_fits
+from dhs.survey.hosts.holes import problem
 from dhs.survey.hosts.stamp import HostStamp
 
-SUFFIXES = (".npz", *FITS_SUFFIXES)
+SUFFIXES = (".npz", *FITS_SUFFIXES)  # in any case
 PIXEL_SCALE_TOLERANCE = 0.01  # relative
-MAX_ZERO_FRACTION = 0.02  # exact zeros in a band of the crop: missing data that nobody masked
+MAX_UNPACKED = 1 << 29  # bytes of a gzipped or zipped cutout
 MAX_MASKED_FRACTION = 0.05  # pixels of a band with zero inverse variance
 PLAUSIBLE_SIGMA = (1e-4, 0.1)  # sky noise in nanomaggies; single exposures reach 0.03 in z
 PLAUSIBLE_FWHM = (0.4, 4.0)  # arcsec
@@ -58,7 +62,7 @@ def read_cutout(path: str | Path) -> HostStamp:
     Parameters
     ----------
     path : str or Path
-        ``.npz``, ``.fits``, ``.fits.gz`` or ``.fits.fz``.
+        npz or FITS, gzipped or tile-compressed or neither: told by its first bytes, whatever it is called.
 
     Raises
     ------
@@ -69,11 +73,28 @@ def read_cutout(path: str | Path) -> HostStamp:
     """
     name = str(path)
     data = storage.read_bytes(path)
-    if name.endswith(FITS_SUFFIXES):
+    if data.startswith(b"\x1f\x8b"):
+        data = _gunzip(data, name)
+    if data.startswith(b"SIMPLE"):
         return read_fits(data, name)
-    if name.endswith(".npz"):
+    if data.startswith(b"PK"):
         return read_npz(data, name)
+    if name.lower().endswith(SUFFIXES):
+        what = "a bare array (.npy)" if data.startswith(b"\x93NUMPY") else f"{len(data)} bytes of something else"
+        raise _Door(name).refuse("unreadable", f"neither FITS nor npz inside: {what}", "Fetch or write the file again.")
     raise _Door(name).refuse("unknown_format", "not a cutout format", f"Give one of {', '.join(SUFFIXES)}.")
+
+
+def _gunzip(data: bytes, name: str) -> bytes:
+    """What a gzip file holds, up to `MAX_UNPACKED`."""
+    try:
+        with gzip.open(io.BytesIO(data)) as stream:
+            unpacked = stream.read(MAX_UNPACKED + 1)
+    except (OSError, EOFError, zlib.error) as error:
+        raise _Door(name).refuse("unreadable", f"not a whole gzip file ({error})", "Fetch the file again.") from None
+    if len(unpacked) > MAX_UNPACKED:
+        raise _Door(name).refuse("too_large", f"more than {MAX_UNPACKED >> 20} MB unpacked", "Give single cutouts.")
+    return unpacked
 
 
 def read_fits(data: bytes, name: str) -> HostStamp:
@@ -102,15 +123,19 @@ def read_npz(data: bytes, name: str) -> HostStamp:
     """
     door = _Door(name)
     try:
+        with ZipFile(io.BytesIO(data)) as packed:
+            size = sum(i.file_size for i in packed.infolist() if i.filename.removesuffix(".npy") in _KEYS)
+        if size > MAX_UNPACKED:
+            raise door.refuse("too_large", f"more than {MAX_UNPACKED >> 20} MB unpacked", "Give single cutouts.")
         with np.load(io.BytesIO(data), allow_pickle=False) as archive:
-            raw = {key: archive[key] for key in archive.files if key in _KEYS}
-    except (BadZipFile, ValueError, EOFError, OSError, AttributeError) as error:
+            raw = {key: _member(door, archive, key) for key in archive.files if key in _KEYS}
+    except (BadZipFile, ValueError, EOFError, OSError, AttributeError, NotImplementedError, zlib.error) as error:
         raise door.refuse("unreadable", f"not a readable npz ({error})", "Fetch or write the file again.") from None
     if "image_nmgy" in raw:
         content = {key: raw.get(key) for key in _OPTIONAL}
         content |= {
             "image": raw["image_nmgy"],
-            "bands": [str(b) for b in np.atleast_1d(raw["bands"])] if "bands" in raw else ["g", "r", "z"],
+            "bands": _band_names(raw["bands"]) if "bands" in raw else ["g", "r", "z"],
             "ra": _scalar(door, raw, "ra"),
             "dec": _scalar(door, raw, "dec"),
             "pixel_scale": _scalar(door, raw, "pixscale"),
@@ -118,7 +143,7 @@ def read_npz(data: bytes, name: str) -> HostStamp:
     elif "cutout" in raw:
         image = raw["cutout"]
         bands = list(str(raw.get("meta_bands_requested", "grz")))
-        absent = [b for b in bands if not bool(raw.get(f"meta_has_{b}", True))]
+        absent = [b for b in bands if not np.all(raw.get(f"meta_has_{b}", True))]
         if image.ndim != 3 or image.shape[2] != len(bands):
             raise door.refuse(
                 "wrong_shape",
@@ -182,6 +207,34 @@ def _scalar(door: _Door, raw: dict, key: str) -> float:
     return value
 
 
+def _member(door: _Door, archive, key: str) -> np.ndarray:
+    try:
+        return archive[key]
+    except ValueError as error:
+        remedy = f"Store `{key}` as numbers or text, or leave it out."
+        raise door.refuse("bad_value", f"`{key}` is no array of numbers or text ({error})", remedy) from None
+
+
+def _band_names(value) -> list[str]:
+    """Names of bands from ``["g", "r", "z"]``, bytes, or one word ``grz``."""
+    names = [b.decode("ascii", "replace") if isinstance(b, bytes) else str(b) for b in np.atleast_1d(value).tolist()]
+    return list(names[0]) if len(names) == 1 else [n.strip() for n in names]
+
+
+def _number(door: _Door, value, key: str) -> float:
+    """One number, NaN where there is none, or a refusal that names the key."""
+    if value is None:
+        return float("nan")
+    array = np.asarray(value)
+    if array.size == 1:
+        try:
+            return float(array.reshape(())[()])
+        except (TypeError, ValueError):
+            pass
+    said = str(array.tolist())[:60]
+    raise door.refuse("bad_value", f"`{key}` is {said}, not one number", f"Give one number, or leave `{key}` out.")
+
+
 def _centre_crop(cube: np.ndarray) -> np.ndarray:
     """(3, 64, 64) with pixel n // 2 of each side on pixel 32."""
     y, x = (n // 2 - facts.STAMP // 2 for n in cube.shape[1:])
@@ -194,8 +247,6 @@ def _stamp(door: _Door, content: dict, shape: bool = True) -> HostStamp:
         door.host_id = str(content["host_id"])
     image = _select(door, content["image"], content["bands"], "image")
     crop = _centre_crop(image)
-    _check_pixels(door, crop)
-    _check_position(door, content)
     invvar = None
     if content["invvar"] is not None:
         if content["invvar"].shape != content["image"].shape:
@@ -206,6 +257,8 @@ def _stamp(door: _Door, content: dict, shape: bool = True) -> HostStamp:
             )
         invvar = _centre_crop(_select(door, content["invvar"], content["bands"], "invvar"))
         _check_invvar(door, invvar)
+    _check_pixels(door, crop, invvar)
+    _check_position(door, content)
     mask = sky.sky_mask(crop, invvar)
     lag1, correlation_sum = sky.noise_correlation(crop, mask)
     if invvar is not None:
@@ -248,7 +301,7 @@ def _stamp(door: _Door, content: dict, shape: bool = True) -> HostStamp:
         x_arcsec=(x - middle) * facts.PIXEL_SCALE,
         y_arcsec=(y - middle) * facts.PIXEL_SCALE,
         lag1=lag1,
-        z_phot=float(content["z_phot"]) if content["z_phot"] is not None else float("nan"),
+        z_phot=_number(door, content["z_phot"], "z_phot"),
         flags=tuple(sorted(flags)),
         file=door.name,
         row=door.row,
@@ -300,24 +353,21 @@ def _check_position(door: _Door, content: dict) -> None:
         )
 
 
-def _check_pixels(door: _Door, crop: np.ndarray) -> None:
-    for name, band in zip(facts.BAND_NAMES, crop):
+def _check_pixels(door: _Door, crop: np.ndarray, invvar: np.ndarray | None) -> None:
+    for b, (name, band) in enumerate(zip(facts.BAND_NAMES, crop)):
         bad = int(band.size - np.isfinite(band).sum())
         if bad:
             raise door.refuse(
                 "not_finite", f"{bad} NaN or infinite pixels in {name}", "Choose a position inside the coverage."
             )
-        zeros = float((band == 0).mean())
-        if zeros == 1.0:
+        if not band.any():
             raise door.refuse(
                 "empty_band", f"all pixels of {name} are zero", "Choose a position with data in g, r and z."
             )
-        if zeros > MAX_ZERO_FRACTION:
-            raise door.refuse(
-                "missing_data",
-                f"{zeros:.0%} of {name} are exact zeros: missing data",
-                "Choose a position with full coverage, or give an invvar and another position.",
-            )
+        wrong = problem(band, None if invvar is None else invvar[b] > 0)
+        if wrong:
+            remedy = "Choose a position with full coverage, or give an invvar that is 0 there."
+            raise door.refuse("missing_data", f"{name}: {wrong}", remedy)
 
 
 def _check_invvar(door: _Door, invvar: np.ndarray) -> None:
@@ -347,7 +397,10 @@ def _check_units(door: _Door, sigma: np.ndarray) -> None:
 
 
 def _per_band(door: _Door, value, key: str, low: float, high: float) -> np.ndarray:
-    array = np.asarray(value, dtype=np.float64)
+    try:
+        array = np.asarray(value, dtype=np.float64)
+    except (TypeError, ValueError):
+        array = np.asarray(str(value))
     if array.shape != (3,) or not ((array >= low) & (array <= high)).all():
         raise door.refuse(
             f"bad_{key}", f"`{key}` is {array.tolist()}", f"Give three numbers (g, r, z) from {low:g} to {high:g}."
@@ -362,18 +415,14 @@ def _psf(door: _Door, content: dict) -> tuple[np.ndarray | None, np.ndarray, lis
     if content["psf"] is None:
         return None, _per_band(door, content["psf_fwhm"], "psf_fwhm", *PLAUSIBLE_FWHM), []
     try:
-        images = np.asarray(content["psf"], dtype=np.float32)
-        order = [content["bands"].index(b) for b in facts.BAND_NAMES]
-        if images.ndim != 3 or images.shape[0] != len(content["bands"]) or images.shape[1] != images.shape[2]:
+        images = np.asarray(content["psf"], dtype=np.float64)
+        if len(images) != len(content["bands"]):
             raise ValueError(f"shape {images.shape}, expected ({len(content['bands'])}, k, k)")
-        if images.shape[1] % 2 == 0:
-            raise ValueError(f"side {images.shape[1]} is even, so it has no centre pixel")
-        images = images[order]
-        fwhm = np.array([psf.fwhm_of(p) for p in images])
+        images, fwhm, flags = psf_image.centred(images[[content["bands"].index(b) for b in facts.BAND_NAMES]])
         if not ((fwhm >= PLAUSIBLE_FWHM[0]) & (fwhm <= PLAUSIBLE_FWHM[1])).all():
             raise ValueError(f"FWHM of {np.round(fwhm, 2).tolist()} arcsec")
     except (ValueError, TypeError) as error:
         raise door.refuse(
             "bad_psf", f"the PSF image can't be used: {error}", "Give one odd-sized image per band at 0.262 arcsec."
         ) from None
-    return images / images.sum(axis=(1, 2), keepdims=True), fwhm, []
+    return images, fwhm, flags

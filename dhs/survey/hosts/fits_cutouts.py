@@ -7,7 +7,8 @@ resampled (``fits-cutout?ra=..&dec=..&pixscale=0.262&bands=grz[&invvar]``)
     same shape has ``IMAGETYP = 'INVVAR'``; a third may hold ``MASKBITS``. The WCS is TAN, the target at the centre.
 subimage (``..&subimage``)
     PRIMARY is empty; one HDU per brick, band and kind, with ``BRICK``, ``BAND`` and ``IMAGETYP`` (image or invvar), on
-    the brick's own pixels. Where several bricks overlap, the one that covers the most pixels is taken.
+    the brick's own pixels. Where several bricks overlap, the one that covers the most pixels is taken. A piece that its
+    brick's edge cuts off is refused: its target is no longer in the middle, and the file does not say where it is.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import warnings
 import numpy as np
 
 FITS_SUFFIXES = (".fits", ".fits.gz", ".fits.fz", ".fit")
+BRICK_SIDE = 3600  # pixels of a coadd brick
 
 
 class FitsRefused(Exception):
@@ -96,7 +98,14 @@ def _subimage(planes) -> tuple[object, dict]:
             "neither a (bands, y, x) cube with BANDS nor HDUs with BAND and IMAGETYP",
             "Fetch it from the survey's cutout service (fits-cutout, bands=grz).",
         )
-    name, best = max(found.items(), key=lambda item: sum(d.size for _, d in item[1].values()))
+    whole = {name: planes for name, planes in found.items() if not any(_cut_off(h, d) for h, d in planes.values())}
+    if not whole:
+        raise FitsRefused(
+            "cut_off",
+            f"the edge of brick {' and '.join(found)} cuts this subimage, so its target is not in the middle",
+            "Fetch it without &subimage, or give the brick's coadds and a catalogue of targets.",
+        )
+    name, best = max(whole.items(), key=lambda item: sum(d.size for _, d in item[1].values()))
     bands = [band for kind, band in best if kind == "image"]
     shapes = {data.shape for _, data in best.values()}
     if not bands or len(shapes) != 1:
@@ -109,6 +118,15 @@ def _subimage(planes) -> tuple[object, dict]:
         "brickname": name or None,
     }
     return best["image", bands[0]][0], content
+
+
+def _cut_off(header, data) -> bool:
+    """Whether a brick's piece may be less than was asked for: it reaches its brick's edge, or says nothing of it."""
+    y, x = data.shape
+    if "BRICK_X0" not in header or "BRICK_Y0" not in header:
+        return x != y
+    corners = ((int(header["BRICK_X0"]), x), (int(header["BRICK_Y0"]), y))
+    return any(start <= 0 or start + side >= BRICK_SIDE for start, side in corners)
 
 
 def _where(header, shape: tuple[int, ...]) -> tuple[float, float, float]:

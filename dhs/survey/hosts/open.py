@@ -146,6 +146,7 @@ def _without_lenses(refs, refusals, catalogue, config: HostsConfig) -> list[Host
 def _not_one(spec: str, n: int, single: bool, refusals: list[Refusal]) -> DhsError:
     if single:
         return InputRefused(refusals[0])
+    refusals = [r for r in refusals if r.code != "passed_over"]
     reasons = ", ".join(f"{n} {code}" for code, n in Counter(r.code for r in refusals).most_common())
     first = refusals[0]
     return DhsError(
@@ -187,7 +188,7 @@ def open_hosts(config: HostsConfig, seed: int, index: str | None = None) -> Host
         return Hosts(name, config.spec, seed, found)
     lenses = known_lenses(config.known_lenses)
     refusals = list(found.refusals)
-    n = len(found.refs) + len(refusals)
+    n = len(found.refs) + sum(r.code != "passed_over" for r in refusals)
     refs = _without_duplicates(found.refs, refusals)
     if not found.mock:
         refs = _without_lenses(refs, refusals, lenses, config)

@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from dhs import storage
+from dhs.random import Stream, keyed
 from dhs.survey import facts
 from dhs.survey.bricks import bricks
 from dhs.survey.hosts.cutouts import stamp_of
@@ -26,7 +27,6 @@ from dhs.survey.mock.scene import Scene
 
 SIZE = facts.STAMP + 1  # odd, so that the galaxy lies on a pixel, as in the survey's 101-pixel cutouts
 MARGIN = 6  # two Lanczos kernels' reach
-HOST_STREAM, NEGATIVE_STREAM, POSITION_STREAM = 16, 17, 18  # third word of the Philox counter; pairs use 0 to 3
 _BLOCK, _CANDIDATES = 1024, 4096
 
 DEC_RANGE, MIN_GALACTIC_LATITUDE = (-20.0, 30.0), 20.0  # degrees
@@ -51,11 +51,6 @@ STARS_PER_STAMP, STAR_SLOPE = 0.35, 0.08
 BLEND_FRACTION = 0.17
 
 
-def generator(seed: int, index: int, stream: int) -> np.random.Generator:
-    """The random stream of one mock, the same in whatever order they are made."""
-    return np.random.Generator(np.random.Philox(key=[seed, index], counter=[0, 0, stream, 0]))
-
-
 # ---------------------------------------------------------------------------------------------------- positions
 
 
@@ -72,7 +67,7 @@ def positions(seed: int, n: int) -> tuple[np.ndarray, np.ndarray]:
 def _positions(seed: int, block: int) -> tuple[np.ndarray, np.ndarray]:
     """Those of one block of mocks."""
     low, high = np.sin(np.radians(DEC_RANGE))
-    rng = generator(seed, block, POSITION_STREAM)
+    rng = keyed(seed, Stream.MOCK_POSITION, block)
     a, d = rng.uniform(0.0, 360.0, _CANDIDATES), np.degrees(np.arcsin(rng.uniform(low, high, _CANDIDATES)))
     keep = np.flatnonzero(np.abs(facts.galactic_latitude(a, d)) > MIN_GALACTIC_LATITUDE)[:_BLOCK]
     return a[keep], d[keep]
@@ -202,7 +197,7 @@ def to_npz(**content) -> bytes:
 
 def _content(seed: int, index: int) -> dict:
     """Pixels and what else a cutout of a mock host holds; 65 x 65 px, the galaxy on the centre pixel."""
-    rng = generator(seed, index, HOST_STREAM)
+    rng = keyed(seed, Stream.MOCK_HOST, index)
     fwhm, nominal = population().conditions(rng)
     scene = Scene(fwhm)
     galaxy = add_lrg(scene, rng)

@@ -9,22 +9,23 @@ positive rate of each kind can be measured. A rate over all of them is a rate at
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import numpy as np
 
 from dhs.encoding import SKY_LEVELS, served
+from dhs.random import Stream, keyed
 from dhs.survey import facts
+from dhs.survey.colours import drawn_colours, redshift_quantiles
+from dhs.survey.cosmology import flat_ratio
 from dhs.survey.hosts.record import HostRef
 from dhs.survey.hosts.stamp import HostStamp
 from dhs.survey.mock.hosts import (
     MARGIN,
-    NEGATIVE_STREAM,
     SIZE,
     add_field,
     add_lrg,
     fluxes,
-    generator,
     mock_ref,
     mock_refs,
     mock_stamp,
@@ -46,9 +47,22 @@ def _px(arcsec: float) -> float:
     return arcsec / facts.PIXEL_SCALE
 
 
-def _blue(rng: np.random.Generator, mag: float) -> tuple:
-    """Fluxes of a star-forming galaxy, of the colours of lensed sources: g - r about 0.35, r - z about 0.25."""
+@lru_cache(maxsize=256)
+def _behind(z_lens: float) -> tuple[np.ndarray, np.ndarray]:
+    """`redshift_quantiles` of the sources that a lens at ``z_lens`` would show."""
+    return redshift_quantiles(max(0.6, z_lens + 0.05), 3.0, lambda z: flat_ratio(z_lens, z) ** 2)
+
+
+def _star_forming(rng: np.random.Generator, mag: float) -> tuple:
+    """Fluxes of the arms of a nearby galaxy: g - r about 0.35, r - z about 0.25."""
     return fluxes(mag, rng.normal(0.35, 0.18), rng.normal(0.25, 0.2))
+
+
+def blue_companion(rng: np.random.Generator, mag: float, z_lens: float) -> np.ndarray:
+    """Fluxes of a star-forming galaxy, of the colours of the sources that a lens in the galaxy's place would show."""
+    z = float(np.interp(rng.uniform(), *_behind(round(min(z_lens, 1.5), 2))))
+    colour = drawn_colours(rng, z)
+    return fluxes(mag, float(colour.g_r), float(colour.r_z))
 
 
 def _elliptical_radius(x, y, q: float, phi: float):
@@ -65,7 +79,7 @@ def _lrg(scene: Scene, rng: np.random.Generator) -> dict:
         galaxy["blue_companions"] = int(rng.integers(1, 3))
         for _ in range(galaxy["blue_companions"]):
             r, angle = _px(rng.uniform(1.0, 4.0)), rng.uniform(0.0, 2.0 * np.pi)
-            flux = _blue(rng, max(rng.uniform(21.0, 23.8), galaxy["mag_r"] + 0.5))
+            flux = blue_companion(rng, max(rng.uniform(21.0, 23.8), galaxy["mag_r"] + 0.5), galaxy["z_phot"])
             re, q = _px(rng.uniform(0.25, 0.7)), rng.uniform(0.2, 0.8)
             scene.exponential(flux, r * np.cos(angle), r * np.sin(angle), re, q, rng.uniform(0.0, np.pi))
     return galaxy
@@ -83,7 +97,7 @@ def _spiral(scene: Scene, rng: np.random.Generator) -> dict:
     share = rng.uniform(0.25, 0.5)
     dimmer = -2.5 * np.log10([1.0 - share, share])
     scene.map(fluxes(mag + dimmer[0], rng.normal(0.75, 0.1), rng.normal(0.5, 0.1)), disc)
-    scene.map(_blue(rng, mag + dimmer[1]), disc * np.exp(3.0 * (np.cos(phase) - 1.0)) * r / (r + scale))
+    scene.map(_star_forming(rng, mag + dimmer[1]), disc * np.exp(3.0 * (np.cos(phase) - 1.0)) * r / (r + scale))
     bulge = fluxes(mag - 2.5 * np.log10(rng.uniform(0.1, 0.5)), rng.normal(1.1, 0.15), rng.normal(0.75, 0.1))
     scene.sersic(bulge, 0.0, 0.0, _px(rng.uniform(0.3, 0.7)), rng.uniform(1.0, 3.0), max(q, 0.6), phi)
     return {"mag_r": mag, "g_r": 0.8, "r_z": 0.5, "z_phot": float(rng.uniform(0.05, 0.3)), "re_arcsec": 1.0}
@@ -99,7 +113,7 @@ def _ring(scene: Scene, rng: np.random.Generator) -> dict:
     clumps = 1.0 + rng.uniform(0.1, 0.6) * np.cos(rng.integers(1, 5) * azimuth + rng.uniform(0.0, 2.0 * np.pi))
     share = rng.uniform(0.3, 0.7)
     dimmer = -2.5 * np.log10([share, 1.0 - share])
-    scene.map(_blue(rng, mag + dimmer[0]), np.exp(-0.5 * ((r - radius) / width) ** 2) * clumps)
+    scene.map(_star_forming(rng, mag + dimmer[0]), np.exp(-0.5 * ((r - radius) / width) ** 2) * clumps)
     g_r, r_z = rng.normal(1.0, 0.15), rng.normal(0.7, 0.1)
     core = fluxes(mag + dimmer[1], g_r, r_z)
     scene.sersic(core, 0.0, 0.0, _px(rng.uniform(0.3, 0.8)), rng.uniform(1.5, 4.0), rng.uniform(0.7, 1.0), phi)
@@ -139,7 +153,8 @@ def _blend(scene: Scene, rng: np.random.Generator) -> dict:
     elif kind < 0.8:
         # Edge-on and tangential as often as not: what looks most like an arc.
         tangent = angle + np.pi / 2 if rng.random() < 0.5 else rng.uniform(0.0, np.pi)
-        scene.exponential(_blue(rng, mag + 0.5), x, y, _px(rng.uniform(0.4, 0.9)), rng.uniform(0.12, 0.35), tangent)
+        blue, re = blue_companion(rng, mag + 0.5, galaxy["z_phot"]), _px(rng.uniform(0.4, 0.9))
+        scene.exponential(blue, x, y, re, rng.uniform(0.12, 0.35), tangent)
     else:
         scene.point(fluxes(mag, rng.uniform(0.4, 1.5), rng.uniform(0.1, 1.0)), x, y)
     return galaxy
@@ -182,7 +197,7 @@ class SurveyNegatives:
         """
         if not 0 <= i < self.n:
             raise IndexError(f"negative {i} of {self.n}")
-        rng = generator(self.seed, i, NEGATIVE_STREAM)
+        rng = keyed(self.seed, Stream.MOCK_NEGATIVE, i)
         kind = _KINDS[min(int(np.searchsorted(_SHARES, rng.random() * _SHARES[-1])), len(_KINDS) - 1)]
         fwhm, nominal = population().conditions(rng)
         scene = Scene(fwhm)

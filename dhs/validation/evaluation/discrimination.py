@@ -14,6 +14,7 @@ import pyarrow as pa
 from scipy import stats
 
 from dhs.config import EvaluateConfig
+from dhs.injection.hard_negatives.base import label_of
 from dhs.stats import metrics
 from dhs.stats.metrics import Clusters, Metric
 from dhs.survey.facts import psf_depth
@@ -337,7 +338,7 @@ def hard_negatives(scores: Scores, operating: dict | None) -> dict:
     for kind in kinds:
         part = scores.where(scores["kind"] == kind)
         options = {"bounds": (0.0, 1.0)}
-        entry = {"auroc": scores.auroc(kind)}
+        entry = {"label": label_of(kind.partition(":")[2]), "auroc": scores.auroc(kind)}
         entry["accuracy"] = metrics.mean(part["logit"] < 0, *part.clusters, **options)
         if operating is not None and operating["threshold"].value is not None:
             above = part["logit"] > operating["threshold"].value

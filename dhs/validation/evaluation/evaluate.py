@@ -25,7 +25,7 @@ from dhs.stats import metrics
 from dhs.survey.mock.negatives import SurveyNegatives
 from dhs.validation.evaluation import completeness, discrimination, failures, forward, interventions, survey_yield
 from dhs.validation.evaluation.discrimination import Scores
-from dhs.validation.evaluation.population_weights import COLUMNS
+from dhs.validation.evaluation.population_weights import COLUMN
 from dhs.validation.preflight.gate import jsonable
 
 
@@ -160,6 +160,7 @@ def evaluate(
     """
     from dhs.models.decode import refuse_candidates
     from dhs.models.score import Scorer
+    from dhs.models.training.negatives import refuse_trained_on
 
     clock = Clock()
     profile = load_profile(profile)
@@ -167,6 +168,7 @@ def evaluate(
     if not pairs.manifest["counts"].get("test"):
         raise DhsError(f"{data_path}: the test split is empty. Make more pairs, or give splits.test a larger share.")
     scorer = scorer or Scorer(checkpoint)
+    refuse_trained_on(getattr(scorer, "state", None) or {}, seed=profile.seed)
     refuse_candidates(pairs, ("val", "test"))
     registered = preregistration.open_test(pairs, profile, network=scorer)
     clock.lap("open")
@@ -272,8 +274,8 @@ def refuse_unscored(table: pa.Table) -> None:
 
 def _population_weights(pairs: Pairs, test: Scores) -> np.ndarray | str:
     """Weights of the test split's positives in the order of the scores, or why there are none."""
-    table = pairs.table("test", columns=["pair_id", *COLUMNS])
-    made = survey_yield.weights_of({c: table[c].to_numpy() for c in COLUMNS}, table.num_rows)
+    table = pairs.table("test", columns=["pair_id", COLUMN])
+    made = survey_yield.weights_of(table[COLUMN].to_numpy())
     if isinstance(made, str):
         return made
     place = {i: k for k, i in enumerate(table["pair_id"].to_pylist())}

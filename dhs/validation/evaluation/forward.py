@@ -30,7 +30,8 @@ from dhs.datasets import survey_negatives
 from dhs.datasets.reader import Pairs
 from dhs.datasets.rerender import SourceLookup
 from dhs.datasets.schema import SCALARS, SCORE_SCHEMA
-from dhs.injection.noise import Stream, generator, shot_noise
+from dhs.injection.noise import shot_noise
+from dhs.random import Stream, generator
 from dhs.validation.evaluation import interventions
 from dhs.validation.realism import probe as realism
 

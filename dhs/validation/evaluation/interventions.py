@@ -22,10 +22,11 @@ from dhs.datasets.reader import Pairs, per_band, rows
 from dhs.datasets.rerender import SourceLookup, flux_of, lens_of
 from dhs.datasets.schema import PAIR_SCHEMA
 from dhs.injection.expected_arc import radius_map
-from dhs.injection.noise import Stream, generator, shot_noise
+from dhs.injection.noise import shot_noise
 from dhs.injection.render.reference import subgrid
 from dhs.injection.render.render import METHODS
 from dhs.injection.sources.source import Source
+from dhs.random import Stream, generator
 from dhs.stats import metrics
 from dhs.survey.facts import PIXEL_SCALE
 from dhs.validation.preflight.image_statistics import one_part

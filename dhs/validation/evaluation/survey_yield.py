@@ -9,12 +9,12 @@ import numpy as np
 from scipy.special import expit
 
 from dhs.errors import DhsError
-from dhs.injection.velocity_dispersion import CHOI_2007
+from dhs.injection.priors import MAG_LIMIT
 from dhs.stats import calibration as cal
 from dhs.stats import metrics, ranking
 from dhs.validation.evaluation import completeness as comp
 from dhs.validation.evaluation.discrimination import MIN_STRATUM, Scores, quantile_edges
-from dhs.validation.evaluation.population_weights import COUNTS_SLOPE, MAG_LIMIT, PopulationWeights, population_weights
+from dhs.validation.evaluation.population_weights import POPULATION, PopulationWeights, population_weights
 
 PARTIAL_FPR = (0.1, 0.01)
 NO_RATE = "the survey negatives support no false-positive rate"
@@ -141,12 +141,12 @@ def purity(scores: Scores, entries: list[dict]) -> dict:
     }
 
 
-def weights_of(table, n: int) -> PopulationWeights | str:
-    """Population weights of a table of pairs, or why there are none."""
-    if not n:
+def weights_of(drawn: np.ndarray) -> PopulationWeights | str:
+    """Population weights of pairs, or why there are none."""
+    if not len(drawn):
         return "no pair"
     try:
-        return population_weights(table)
+        return population_weights(drawn)
     except DhsError as error:
         return str(error)
 
@@ -179,9 +179,9 @@ def population(scores: Scores, weights: np.ndarray | str, entries: list[dict]) -
         "n_effective": effective,
         "n": len(weights),
         "recall_at_threshold": recall,
-        "velocity_dispersion": CHOI_2007.paper,
+        "of": POPULATION,
+        "mag_limit_r": MAG_LIMIT,
     }
-    out["source_counts"] = {"slope": COUNTS_SLOPE, "mag_limit_r": MAG_LIMIT}
     for kind in ("control", "survey_negative"):
         part = scores.where(scores.kind("positive", kind))
         labels, w = part.kind("positive"), np.ones(len(part))

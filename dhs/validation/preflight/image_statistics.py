@@ -21,7 +21,8 @@ from dhs.datasets.schema import BANDS, NEGATIVE_SCHEMA, PAIR_SCHEMA, STAMP_SHAPE
 from dhs.errors import DhsError
 from dhs.injection.expected_arc import expected_arc, radius_map
 from dhs.injection.hard_negatives.azimuthal import contrast
-from dhs.injection.noise import Stream, generator, shot_noise
+from dhs.injection.noise import shot_noise
+from dhs.random import Stream, generator
 from dhs.validation.preflight import features
 from dhs.validation.preflight.gates import hard_negatives, normalisation
 

@@ -159,6 +159,7 @@ def real_lenses(
         return _write(out, {"status": "skip", "reason": reason, "n_lenses": 0}, SCORE_SCHEMA.empty_table())
     from dhs.models.score import Scorer, refuse_other_network
     from dhs.models.shards import score_hosts
+    from dhs.models.training.negatives import refuse_trained_on
 
     hosts = _open(spec, profile)
     scorer = scorer or Scorer(checkpoint)
@@ -188,6 +189,7 @@ def real_lenses(
     data["misses"] = _misses(out, table, data["stamps"], hosts)
     if negatives:
         other_hosts = _open(negatives, profile)
+        refuse_trained_on(getattr(scorer, "state", None) or {}, hosts=other_hosts)
         others, refused = score_hosts(scorer, other_hosts, None, radius, "real_negative", "real")
         refuse_unscored(others)
         refused = [*other_hosts.refusals, *refused]

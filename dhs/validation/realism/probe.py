@@ -19,6 +19,7 @@ from dhs import storage
 from dhs.datasets.reader import Pairs
 from dhs.datasets.stamp_sets import StampSet, as_display, describe, of_folder, of_pairs
 from dhs.errors import DhsError
+from dhs.random import Stream, keyed
 from dhs.stats.frechet import distances
 from dhs.stats.metrics import missing
 from dhs.stats.probe import MIN_STAMPS, excess, halves, probe
@@ -57,7 +58,7 @@ def match(first: np.ndarray, second: np.ndarray, caliper: float = CALIPER) -> tu
 
 def _halves(stamps: StampSet, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Masks of two halves of a set that share no host."""
-    chosen = halves(stamps.group, np.random.Generator(np.random.Philox(key=[seed, 1])))
+    chosen = halves(stamps.group, keyed(seed, Stream.HALVES))
     return chosen, ~chosen
 
 

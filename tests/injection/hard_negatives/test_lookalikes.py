@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from dhs.config import SourcesConfig
-from dhs.injection.hard_negatives import lookalikes
+from dhs.injection.hard_negatives import base, companions, lookalikes, scrambled_geometry
 from dhs.injection.lens import Lens
 from dhs.injection.render.reference import lensed_light
 from dhs.injection.sources.open import open_sources
@@ -31,16 +31,24 @@ def arc(source):
 KINDS = ("companions", "ring", "spiral", "merger", "scrambled_geometry")
 
 
+MAKERS = {
+    "companions": companions.companions,
+    "scrambled_geometry": scrambled_geometry.scrambled_geometry,
+    **lookalikes.LOOKALIKES,
+}
+
+
+def scene(arc, source=None, lens=LENS):
+    return base.ArcScene(arc, arc, lens, source, 0.0, PIXEL_SCALE / SS, 1.3, RENDER)
+
+
 def make(kind, arc, source, seed, lens=LENS):
-    rng = np.random.default_rng(seed)
-    if kind == "scrambled_geometry":
-        return lookalikes.scrambled_geometry(arc, lens, source, 0.0, RENDER, rng)
-    return getattr(lookalikes, kind)(arc, lens, PIXEL_SCALE / SS, rng)
+    return MAKERS[kind](scene(arc, source, lens), np.random.default_rng(seed))
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_same_flux_other_shape_same_stream(kind, arc, source):
-    x, y = lookalikes.grid(*GRID[:1], LENS, GRID[1])
+    x, y = base.grid(*GRID[:1], LENS, GRID[1])
     radius = np.hypot(x, y)
     for seed in range(8):
         made = make(kind, arc, source, seed)
@@ -61,7 +69,7 @@ def test_widest_lens_keeps_its_light_on_the_stamp(arc, source):
 
 
 def test_scrambled_sources_have_no_image_on_the_other_side(arc, source):
-    x, y = lookalikes.grid(*GRID[:1], LENS, GRID[1])
+    x, y = base.grid(*GRID[:1], LENS, GRID[1])
     answered = []
     for seed in range(12):
         made = make("scrambled_geometry", arc, source, seed)
@@ -72,7 +80,7 @@ def test_scrambled_sources_have_no_image_on_the_other_side(arc, source):
 
 
 def test_lookalikes_say_their_kind_and_that_they_are_mock(arc):
-    kinds = {lookalikes.lookalike(arc, LENS, PIXEL_SCALE / SS, np.random.default_rng(s))[0] for s in range(20)}
+    kinds = {lookalikes.lookalike(scene(arc), np.random.default_rng(s))[0] for s in range(20)}
     assert kinds == {"lookalike_ring_mock", "lookalike_spiral_mock", "lookalike_merger_mock"}
     empty = np.zeros_like(arc)
-    assert not lookalikes.ring(empty, LENS, PIXEL_SCALE / SS, np.random.default_rng(0)).any()
+    assert not lookalikes.ring(scene(empty), np.random.default_rng(0)).any()

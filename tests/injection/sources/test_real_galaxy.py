@@ -8,11 +8,11 @@ from catalogue_samples import CATALOGUE, needs_cosmos, small_catalogue
 from scipy import ndimage
 
 from dhs.config import SourcesConfig
-from dhs.injection.colours import TEMPLATES, colours
 from dhs.injection.sources import cleaning
 from dhs.injection.sources.base import Unusable
 from dhs.injection.sources.cleaning import central_source, cut_out, denoise, scale_sigmas, starlet
 from dhs.injection.sources.open import open_sources
+from dhs.survey.colours import TEMPLATES, colours
 from dhs.survey.facts import flux_from_mag, mag_from_flux
 
 

@@ -22,8 +22,9 @@ from dhs.models import checkpoints
 from dhs.models.score import Scorer
 from dhs.models.training import trackers
 from dhs.models.training.data import Samples
+from dhs.models.training.schedule import lr_factor
 from dhs.models.training.train import TrainResult, train
-from dhs.models.training.trainer import Trainer, device_and_precision, lr_factor
+from dhs.models.training.trainer import Trainer, device_and_precision
 
 EXACT = {"profile": "smoke", "batch_size": 20, "lr": 1e-3, "precision": "float32", "core_masked_every": 2}
 FILES = ("history.csv", "config.yaml", "checkpoints/best.pt", "checkpoints/last.pt")

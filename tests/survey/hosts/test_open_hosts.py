@@ -36,7 +36,12 @@ def test_folder_is_checked_up_front(folder):
     hosts = open_hosts(config(folder), 1)
     assert (hosts.kind, hosts.mock, hosts.known_lens_catalogue) == ("folder", False, None)
     assert [r.host_id for r in hosts.refs] == ["a", "b"]
-    assert {r.id: r.code for r in hosts.refusals} == {"c": "duplicate", "d": "too_small", "e": "unreadable"}
+    assert {r.id: r.code for r in hosts.refusals} == {
+        "c": "duplicate",
+        "d": "too_small",
+        "e": "unreadable",
+        "readme.txt": "passed_over",
+    }
     assert all(r.file.startswith(str(folder)) and r.remedy and r.stage == "host" for r in hosts.refusals)
     stamp = pickle.loads(pickle.dumps(hosts)).read(1)
     assert (stamp.host_id, stamp.ra, stamp.brickname) == ("b", 151.0, hosts.refs[1].brickname)

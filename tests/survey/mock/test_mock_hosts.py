@@ -11,6 +11,7 @@ from scipy.stats import ks_2samp, spearmanr
 
 from dhs.config import HostsConfig
 from dhs.errors import DhsError
+from dhs.random import keyed
 from dhs.survey import facts, sky
 from dhs.survey.bricks import brick
 from dhs.survey.hosts.open import open_hosts
@@ -275,8 +276,8 @@ def test_gain_of_the_reader_is_the_gain_of_the_photon_noise():
     sigma = np.array([0.0019, 0.003, 0.0085])
     top = 6e4 * sigma**2  # where its shot noise is about twice the sky's
     light = (top[:, None, None] * np.broadcast_to(np.linspace(0.0, 1.0, 76), (3, 76, 76))).astype(np.float32)
-    draws = np.stack([mock.observe(mock.generator(1, i, 99), light, sigma, (0.0, 0.0))[0] for i in range(300)])
-    invvar = mock.observe(mock.generator(1, 0, 99), light, sigma, (0.0, 0.0))[1]
+    draws = np.stack([mock.observe(keyed(1, 99, i), light, sigma, (0.0, 0.0))[0] for i in range(300)])
+    invvar = mock.observe(keyed(1, 99, 0), light, sigma, (0.0, 0.0))[1]
     assert invvar[:, 5, 5] == pytest.approx(sigma**-2.0)
     kernel = np.outer(mock._kernel(0), mock._kernel(0))
     left = (kernel**2).sum()  # of a pixel's variance, after resampling
@@ -293,7 +294,7 @@ def test_galaxies_lie_on_the_centre_pixel_and_have_their_magnitude(sample):
     offset = np.array([(s.x_arcsec, s.y_arcsec) for s in stamps]) / facts.PIXEL_SCALE - 0.5
     assert np.abs(np.median(offset, axis=0)).max() < 0.03
     scene = Scene(FWHM)
-    galaxy = mock.add_lrg(scene, mock.generator(1, 2, 3))
+    galaxy = mock.add_lrg(scene, keyed(1, 3, 2))
     wide = scene.image(95).sum(axis=(1, 2))
     expected = facts.flux_from_mag([galaxy["mag_r"] + galaxy["g_r"], galaxy["mag_r"], galaxy["mag_r"] - galaxy["r_z"]])
     assert wide == pytest.approx(expected, rel=0.02)
@@ -302,7 +303,7 @@ def test_galaxies_lie_on_the_centre_pixel_and_have_their_magnitude(sample):
 def test_measured_shapes_follow_the_drawn_ones():
     drawn, measured = [], []
     for i in range(60):
-        rng = mock.generator(3, i, 50)
+        rng = keyed(3, 50, i)
         scene = Scene(FWHM)
         galaxy = mock.add_lrg(scene, rng)
         if galaxy["mag_r"] > 21 or galaxy["re_arcsec"] < 0.6:

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from dhs import storage
 from dhs.config import HostsConfig
-from dhs.errors import DhsError, InputRefused
+from dhs.errors import DhsError, InputRefused, Refusal
 from dhs.survey.hosts.cutouts import SUFFIXES, read_cutout
 from dhs.survey.hosts.record import Found, HostRef, host_reader
 from dhs.survey.hosts.stamp import HostStamp
@@ -25,8 +25,9 @@ class CutoutReader:
         return config.spec != "mock"
 
     def find(self, config: HostsConfig) -> Found:
-        refs, refusals, mock = [], [], False
-        for file in self._files():
+        files, refusals = self._files()
+        refs, mock = [], False
+        for file in files:
             try:
                 s = read_cutout(file)
             except InputRefused as error:
@@ -35,22 +36,35 @@ class CutoutReader:
             # A folder of written mocks is mock, whatever it is called.
             mock |= "mock" in s.flags
             refs.append(HostRef(s.host_id, s.ra, s.dec, s.brickname, s.brick_ra, s.brick_dec, s.file, s.row, s.z_phot))
-        return Found(refs, refusals, mock, kind="file" if self.spec.endswith(SUFFIXES) else "folder")
+        return Found(refs, refusals, mock, kind="file" if is_cutout(self.spec) else "folder")
 
     def read(self, ref: HostRef) -> HostStamp:
         return replace(read_cutout(ref.file), host_id=ref.host_id)
 
-    def _files(self) -> list[str]:
+    def _files(self) -> tuple[list[str], list[Refusal]]:
+        """Cutouts, in sub-folders too, and the files that were passed over."""
         if not storage.exists(self.spec):
             raise DhsError(
                 f"{self.spec}: no such file or folder. Give `mock`, a folder of cutouts, one cutout file, or a folder "
                 "that holds the survey's coadd/."
             )
-        if self.spec.endswith(SUFFIXES):
-            return [self.spec]
-        files = storage.list_files(self.spec, SUFFIXES)
+        if is_cutout(self.spec):
+            return [self.spec], []
+        there = storage.list_files(self.spec, recursive=True)
+        files = [f for f in there if is_cutout(f)]
         if not files:
             raise DhsError(
                 f"{self.spec}: holds no cutouts. Put files ending in {', '.join(SUFFIXES)} there, or a survey's coadd/."
             )
-        return files
+        return files, [_passed_over(f) for f in there if not is_cutout(f)]
+
+
+def is_cutout(path: str) -> bool:
+    """Whether a file's name is that of a cutout, whatever its case."""
+    return str(path).lower().endswith(SUFFIXES)
+
+
+def _passed_over(file: str) -> Refusal:
+    name = file.rsplit("/", 1)[-1]
+    message, remedy = "passed over: its name is not that of a cutout", "If it is one, end its name in .npz or .fits."
+    return Refusal(name, file, -1, "host", "passed_over", message, remedy)

@@ -13,6 +13,7 @@ import numpy as np
 
 from dhs.datasets.schema import BANDS
 from dhs.injection.expected_arc import radius_map
+from dhs.injection.hard_negatives.base import kind_of
 from dhs.stats import metrics
 from dhs.stats.crossfit import against_chance
 from dhs.validation.preflight.gate import Gate, Skip, gate, verdict
@@ -23,7 +24,6 @@ BANDS_OF_POWER = ((0.25, 0.35), (0.35, 0.45), (0.45, 0.71))
 ZONE_PX = (4.0, 16.0)
 MIN_HARD = 20
 RING_CONTRAST = 0.4  # azimuthal rms over mean below which light is a ring
-OF_ARC_LIGHT = ("azimuthal_shuffle", "scrambled_geometry")  # kinds made of the arc's light, which must not be rings
 NAMES = tuple(f"{n}_{b}" for b in BANDS for n in ("rms", "power_ratio_low", "power_ratio_high", "lag1", "kurtosis"))
 
 
@@ -109,7 +109,8 @@ def hard_negative_texture(data) -> Gate:
             faults.append(f"{kind}: no SNR is stored")
         elif abs(entry["snr_ratio_median"] - 1) > config.snr_margin:
             faults.append(f"{kind}: median SNR over the positive's {entry['snr_ratio_median']:.3g}")
-        if kind in OF_ARC_LIGHT:
+        known = kind_of(kind)
+        if known is not None and known.of_arc_light:  # it must not be a ring
             rings = metrics.proportion(int((data.hard["contrast"][members] < RING_CONTRAST).sum()), int(members.sum()))
             entry["rings"] = rings
             if rings.ci_low > config.ring_fraction:

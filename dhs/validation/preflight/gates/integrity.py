@@ -11,6 +11,7 @@ from scipy.spatial import cKDTree
 
 from dhs.datasets.schema import BANDS, SPLITS
 from dhs.injection.noise import INFINITE_GAIN
+from dhs.random import Stream, keyed
 from dhs.stats import metrics
 from dhs.validation.preflight.gate import Gate, Skip, gate, verdict
 
@@ -264,7 +265,7 @@ def samples(data) -> Gate:
     if data.n == 0:
         raise Skip("there is no readable pair.")
     n = data.profile.preflight.sample_n
-    rng = np.random.Generator(np.random.Philox(data.profile.seed))
+    rng = keyed(data.profile.seed, Stream.SAMPLE)
     ids, hard = data.column("pair_id"), data.negatives["pair_id"].to_numpy()
 
     def draw(values):

@@ -21,6 +21,7 @@ from scipy.stats import rankdata
 from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 
+from dhs.random import Stream, keyed
 from dhs.stats import metrics
 from dhs.stats.crossfit import auc_and_influence, concordance_and_influence, cross_fit, equivalence, folds_of
 from dhs.stats.metrics import Clusters
@@ -45,7 +46,7 @@ def swap_null(
     scores, labels : ndarray, (2 n, draws + 1)
         Rows are positives, then controls; scores float32, labels boolean.
     """
-    rng = np.random.Generator(np.random.Philox(seed))
+    rng = keyed(seed, Stream.LABEL_SWAP)
     n = len(positive)
     swap = rng.random((n, draws + 1)) < 0.5
     swap[:, 0] = False

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from dhs.datasets.schema import BANDS
-from dhs.injection.noise import Stream, generator
+from dhs.random import Stream, keyed
 from dhs.stats import metrics
 from dhs.stats.crossfit import against_chance
 from dhs.survey.facts import mag_from_flux
@@ -18,7 +18,6 @@ from dhs.validation.preflight.gate import Gate, Skip, gate, verdict
 
 MIN_CLASS = 40
 MAX_DRAWN = 6000  # pairs whose rejected draws are counted
-ATTEMPTS = 20  # draws of one pair that are made again at most
 GROUND_FOUND = {
     "total g magnitude": (19.0, 24.5),
     "g - r": (-0.3, 1.3),
@@ -37,20 +36,6 @@ def condition_features(psf_fwhm, sky_sigma, ra, dec) -> np.ndarray:
     place = np.stack([np.cos(d) * np.cos(a), np.cos(d) * np.sin(a), np.sin(d)], axis=1)
     x = np.concatenate([np.log(psf_fwhm), np.log(sky_sigma), np.nan_to_num(place)], axis=1)
     return np.concatenate([x, (x - x.mean(axis=0)) ** 2], axis=1)
-
-
-def attempts(rng_key: str, theta_e: float, bounds: tuple[float, float], n_sources: int) -> int | None:
-    """How many draws were rejected before the accepted one, from the pair's random stream; None if it is not found.
-
-    On the response grid a draw picks its source and then theta_E (`dhs.injection.pair.make_pair`), so the draw that was
-    accepted is the one that gives the stored theta_E.
-    """
-    for attempt in range(ATTEMPTS):
-        rng = generator(rng_key, Stream.DRAW, attempt)
-        rng.integers(n_sources)
-        if abs(rng.uniform(*bounds) - theta_e) < 1e-5:
-            return attempt
-    return None
 
 
 def _survey(data) -> tuple | None:
@@ -80,7 +65,7 @@ def _comparisons(data) -> dict[str, tuple | str]:
     for kind in sorted({str(k) for k in kinds}):
         owners = data.negatives["pair_id"].to_numpy()[kinds == kind]
         out[f"pairs with {kind} against those without"] = (features, np.isin(ids, owners), hosts[known])
-    rng = np.random.Generator(np.random.Philox(data.profile.seed))
+    rng = keyed(data.profile.seed, Stream.SAMPLE, 1)
     survey = _survey(data)
     if survey is None:
         out["positives against survey negatives"] = f"preflight.n_survey is below {MIN_CLASS}"
@@ -96,16 +81,11 @@ def _comparisons(data) -> dict[str, tuple | str]:
 
 def _accepted(data, known: np.ndarray, features: np.ndarray, hosts: np.ndarray) -> tuple | str:
     """Accepted draws whose pair had none rejected before, against those that had."""
-    config = data.pairs.manifest.get("config", {}).get("injection", {})
-    bounds = tuple(config.get("theta_e_arcsec", data.profile.injection.theta_e_arcsec))
     rows = np.flatnonzero(known)[:MAX_DRAWN]
-    keys, theta, split = data.column("rng_key"), data.column("theta_e_arcsec").astype(float), data.column("split")
-    n_sources = data.pairs.manifest.get("sources", {}).get("per_split") or {}
-    found = [attempts(keys[i], theta[i], bounds, n_sources.get(split[i]) or 1) for i in rows if keys[i]]
-    count = np.array([-1 if a is None else a for a in found])
-    if len(count) < len(rows) or (count < 0).mean() > 0.05:
-        return "the rejected draws cannot be made again from these keys"
-    keep = count >= 0
+    count = data.column("n_rejected")[rows].astype(float)
+    if not np.isfinite(count).any():
+        return "the draws rejected before a pair are not stored in this set"
+    keep = np.isfinite(count)
     return features[: len(rows)][keep], count[keep] == 0, hosts[rows][keep]
 
 

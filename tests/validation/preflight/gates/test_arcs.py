@@ -6,7 +6,6 @@ from planted_faults import FAULTS
 from planted_pairs import SIGMA, write
 
 from dhs.validation.preflight.gate import run_gates
-from dhs.validation.preflight.gates import observing_conditions
 from dhs.validation.preflight.preflight import collect
 
 PHYSICS = ("arc_core_fraction", "closure", "arc_photometry")
@@ -79,9 +78,7 @@ def test_conditions_alike_or_not(rows, run):
 def test_draws_that_were_rejected_for_their_seeing_are_found(rows, run):
     pairs = []
     for r in rows[0]:
-        n = {"train": 20}.get(r["split"], 10)
-        again = observing_conditions.attempts(r["rng_key"], r["theta_e_arcsec"], (0.5, 3.0), n)
-        assert again in (0, 1)
+        again = r["n_rejected"]
         pairs.append({**r, **{f"psf_fwhm_{b}_arcsec": 1.1 + 0.3 * again + 0.01 * (r["pair_id"] % 7) for b in "grz"}})
     got = run(pairs, [], "observing_conditions", preflight__max_rows=0)["observing_conditions"]
     assert got.status == "fail" and "drawn once" in got.explanation

@@ -8,8 +8,11 @@ from planted_pairs import KERNELS, SIGMA, SS, sources, write
 
 from dhs.datasets.rerender import lens_of, light_of
 from dhs.injection.expected_arc import radius_map
-from dhs.injection.hard_negatives import lookalikes
 from dhs.injection.hard_negatives.azimuthal import MIN_CONTRAST, azimuthal_blocks, contrast
+from dhs.injection.hard_negatives.base import ArcScene
+from dhs.injection.hard_negatives.companions import companions
+from dhs.injection.hard_negatives.lookalikes import LOOKALIKES
+from dhs.injection.hard_negatives.scrambled_geometry import scrambled_geometry
 from dhs.injection.render.reference import convolve_and_bin, lensed_light
 from dhs.survey.facts import PIXEL_SCALE
 from dhs.validation.preflight.gate import run_gates
@@ -25,10 +28,11 @@ def lights(row, source, rng):
     lens, light = lens_of(row), light_of(row, source, SS)
     render = partial(lensed_light, supersampling=SS)
     yield "azimuthal_shuffle", azimuthal_blocks(light, lens.x, lens.y, 1.35, SCALE, rng)
-    yield "companions", lookalikes.companions(light, lens, SCALE, rng)
-    for name in sorted(lookalikes.LOOKALIKES):
-        yield f"lookalike_{name}_mock", lookalikes.LOOKALIKES[name](light, lens, SCALE, rng)
-    yield "scrambled_geometry", lookalikes.scrambled_geometry(light, lens, source, 0.0, render, rng)
+    scene = ArcScene(light, light, lens, source, 0.0, SCALE, 1.35, render)
+    yield "companions", companions(scene, rng)
+    for name in sorted(LOOKALIKES):
+        yield f"lookalike_{name}_mock", LOOKALIKES[name](scene, rng)
+    yield "scrambled_geometry", scrambled_geometry(scene, rng)
 
 
 def negative(row, kind, image):

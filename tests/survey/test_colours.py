@@ -9,7 +9,7 @@ import pytest
 import speclite.filters
 
 from dhs.errors import UsageError
-from dhs.injection.colours import TEMPLATES, ab_magnitude, colours, drawn_fluxes, template_sed, transmission
+from dhs.survey.colours import TEMPLATES, ab_magnitude, colours, drawn_fluxes, template_sed, transmission
 from dhs.survey.facts import mag_from_flux
 
 FILTERS = {False: ("decamDR1-g", "decamDR1-r", "decamDR1-z"), True: ("BASS-g", "BASS-r", "MzLS-z")}
@@ -49,7 +49,7 @@ def test_against_speclite_with_absorption(z):
 
 def test_flat_spectrum_has_no_colour(monkeypatch):
     """F_nu constant is AB 0 in every band: F_lambda ~ lambda^-2."""
-    from dhs.injection import colours as module
+    from dhs.survey import colours as module
 
     wave = np.linspace(100.0, 30000.0, 30000)
     monkeypatch.setattr(module, "template_sed", lambda template: (wave, wave**-2.0))

@@ -7,7 +7,6 @@ mean Lyman-series blanketing of Madau 1995 (ApJ 441, 18), eq. 15, and nothing is
 
 from __future__ import annotations
 
-import hashlib
 from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
@@ -17,11 +16,13 @@ import numpy as np
 from speclite.filters import load_filter
 
 from dhs.errors import UsageError
+from dhs.random import of_text
 from dhs.survey.facts import BANDS, flux_from_mag
 
 TEMPLATES: tuple[str, ...] = ("E", "Sbc", "Scd", "Im")
 Z_MAX = 5.0  # below it every filter lies within the templates' wavelengths or below the Lyman limit
 TEMPLATE_WEIGHTS = {"Sbc": 0.2, "Scd": 0.35, "Im": 0.45}  # of faint field galaxies: mostly late types
+Z_SCALE = 0.71  # of the n(z) of faint galaxies; its median, uncut, is 1.0
 COLOUR_SCATTER = 0.1  # mag, of g - r and of r - z about the template's
 _Z_GRID = np.linspace(0.0, Z_MAX, 201)
 _STEP = 2.0  # Angstrom, of the integrals
@@ -155,6 +156,34 @@ def north_over_south(flux: np.ndarray, z: float) -> np.ndarray:
     return 10.0 ** (-0.4 * np.array([np.interp(z, _Z_GRID, row) for row in _system_table(nearest)]))
 
 
+def drawn_colours(rng: np.random.Generator, z: float) -> Colours:
+    """Colours of a faint field galaxy: a template by `TEMPLATE_WEIGHTS`, with Gaussian scatter in g - r and r - z."""
+    template = list(TEMPLATE_WEIGHTS)[int(rng.choice(len(TEMPLATE_WEIGHTS), p=list(TEMPLATE_WEIGHTS.values())))]
+    g_r, r_z = rng.normal(0.0, COLOUR_SCATTER, 2)
+    own = colours(template, z)
+    return Colours(own.g_r + g_r, own.r_z + r_z, own.i_r)
+
+
+def redshift_quantiles(z_min: float, z_max: float, weight=None) -> tuple[np.ndarray, np.ndarray]:
+    """Cumulative n(z) ~ z^2 exp(-(z / `Z_SCALE`)^1.5) of faint galaxies (Smail, Ellis & Fitchett 1994, MNRAS 270, 245).
+
+    Parameters
+    ----------
+    z_min, z_max : float
+    weight : callable, optional
+        Of an array of redshifts; n(z) is multiplied with it.
+
+    Returns
+    -------
+    cumulative, z : ndarray, (512,)
+        For ``np.interp(u, cumulative, z)``.
+    """
+    z = np.linspace(z_min, z_max, 512)
+    density = z**2 * np.exp(-((z / Z_SCALE) ** 1.5)) * (1.0 if weight is None else weight(z))
+    cumulative = np.cumsum(density)
+    return (cumulative - cumulative[0]) / (cumulative[-1] - cumulative[0]), z
+
+
 def drawn_fluxes(key: str, z: float, r: float | None = None, f814w: float | None = None) -> np.ndarray:
     """Flux in g, r, z of a galaxy of unknown colour: a template by `TEMPLATE_WEIGHTS`, with Gaussian scatter.
 
@@ -179,15 +208,7 @@ def drawn_fluxes(key: str, z: float, r: float | None = None, f814w: float | None
     """
     if (r is None) == (f814w is None):
         raise UsageError("give one magnitude to normalise to: r or f814w")
-    rng = np.random.Generator(np.random.Philox(key=stable_key(key)))
-    template = list(TEMPLATE_WEIGHTS)[int(rng.choice(len(TEMPLATE_WEIGHTS), p=list(TEMPLATE_WEIGHTS.values())))]
-    g_r, r_z = rng.normal(0.0, COLOUR_SCATTER, 2)
-    colour = colours(template, z)
+    colour = drawn_colours(of_text(key), z)
     if r is None:
         r = f814w - float(colour.i_r)
-    return flux_from_mag([r + float(colour.g_r) + g_r, r, r - float(colour.r_z) - r_z])
-
-
-def stable_key(text: str) -> int:
-    """64-bit integer of a text, the same in every process."""
-    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8])
+    return flux_from_mag([r + float(colour.g_r), r, r - float(colour.r_z)])
