@@ -11,10 +11,10 @@
 # ---
 
 # %% [markdown]
-# # Evaluation: the test split, read once
+# # Evaluation: the test split, every reading on record
 #
 # Thresholds, strata and margins are those of the plan that was registered before the split could be read
-# ({glue:text}`plan`); with other settings the evaluation refuses. Intervals resample hosts, and sources where they are few, so two pairs that share a galaxy do not count as two.
+# ({glue:text}`plan`); with other settings the evaluation refuses. Intervals resample hosts, and sources wherever one serves more than one pair, so two pairs that share a galaxy do not count as two.
 
 # %% tags=["parameters"]
 run_dir: str = "runs/demo"  # folder of the run; missing steps before this one are made first
@@ -63,7 +63,8 @@ figures.score_distributions(scores)
 #
 # Each stratum is tested against all other pairs, and the p-values are adjusted over all strata (Holm). Weighted to the
 # lens population (velocity dispersions, source counts), the AUROC against survey negatives is
-# {glue:text}`population_auroc`. Effective positives: {glue:text}`population_n_effective`.
+# {glue:text}`population_auroc`. Effective positives: {glue:text}`population_n_effective`. Every number weighted to the
+# population is one of the arcs within the SNR that was drawn: {glue:text}`population_above_floor` of the population.
 
 # %% tags=["hide-input"] mystnb={"figure": {"caption": "By stratum, with 95 % intervals by host and source: AUROC against controls, and recall at the smallest supported false-positive rate, its threshold held fixed. Orange: all positives.", "name": "fig-strata"}, "image": {"alt": "Forest plots of AUROC and of recall by Einstein radius, two signal-to-noise ratios, PSF width, depth and host magnitude"}}
 figures.strata(evaluation)
@@ -122,8 +123,9 @@ figures.purity_curve(evaluation.get("purity") or {})
 # ## Completeness
 #
 # At a false-positive rate of {glue:text}`completeness_fpr`, the smallest at which enough arcs are found to map. Overall,
-# response grid: {glue:text}`completeness`; weighted to the lens population: {glue:text}`completeness_population`. The
-# smooth function is a logistic model with squares and interactions: {glue:text}`completeness_smooth`.
+# response grid: {glue:text}`completeness`; weighted to the lens population: {glue:text}`completeness_population` of the
+# {glue:text}`population_above_floor` that reach the SNR floor, so {glue:text}`completeness_unconditional` of all if none
+# fainter is found. The smooth function is a logistic model with squares and interactions: {glue:text}`completeness_smooth`.
 #
 # `completeness.parquet` holds the cells over Einstein radius, SNR, seeing and depth, and the function:
 # `CompletenessMap.read(path)(theta_e_arcsec=1.2, arc_snr_matched=50, psf_fwhm_r_arcsec=1.3, depth_r_mag=23.5)`. It

@@ -231,9 +231,11 @@ def _evaluation(evaluation: Mapping) -> dict[str, str]:
     out["partial_auc_fpr"] = text(float(partial[-1]["max_fpr"])) if partial else "not measured"
     out["population_auroc"] = metric_text(population.get("auroc_survey") or population)
     out["population_n_effective"] = text(population.get("n_effective"), 1)
+    out["population_above_floor"] = text(population.get("above_snr_floor"), 2)
     complete = evaluation.get("completeness") or {}
     out["completeness_fpr"] = text(complete.get("fpr"), 4)
     out["completeness_population"] = metric_text(complete.get("overall_population") or complete)
+    out["completeness_unconditional"] = text(complete.get("overall_population_unconditional"))
     smooth = complete.get("smooth") or complete
     out["completeness_smooth"] = (
         f"not fitted ({str(smooth.get('reason', 'not part of this run')).rstrip('.')})"

@@ -17,7 +17,7 @@ import numpy as np
 import pyarrow as pa
 
 from dhs import storage
-from dhs.config import Profile, digest, load_profile
+from dhs.config import InjectionConfig, Profile, digest, load_profile
 from dhs.datasets import preregistration
 from dhs.datasets.reader import Pairs, open_pairs
 from dhs.errors import DhsError
@@ -25,7 +25,7 @@ from dhs.stats import metrics
 from dhs.survey.mock.negatives import SurveyNegatives
 from dhs.validation.evaluation import completeness, discrimination, failures, forward, interventions, survey_yield
 from dhs.validation.evaluation.discrimination import Scores
-from dhs.validation.evaluation.population_weights import COLUMN
+from dhs.validation.evaluation.population_weights import COLUMN, NEEDED, above_floor
 from dhs.validation.preflight.gate import jsonable
 
 
@@ -219,8 +219,13 @@ def _measured(found: forward.Found, scorer, pairs: Pairs, profile: Profile, surv
     clock.lap("rates")
     operating = rates["tpr_at_fpr"][-1] if rates["tpr_at_fpr"] else None
     discrimination.recall_by_stratum(test, data["strata"], operating)
-    weights = _population_weights(pairs, test)
+    weights, share = _population_weights(pairs, test)
     complete, cells, model = survey_yield.completeness(test, survey_yield.mapped_at(test, rates["tpr_at_fpr"]), weights)
+    if share is not None and "overall_population" in complete:
+        # at most: of the arcs below the floor none is counted as found
+        found_of_all = complete["overall_population"].value
+        complete["population_above_snr_floor"] = share
+        complete["overall_population_unconditional"] = None if found_of_all is None else share * found_of_all
     clock.lap("completeness")
     data |= rates | {
         "core_masked": discrimination.core_masked(test),
@@ -230,7 +235,7 @@ def _measured(found: forward.Found, scorer, pairs: Pairs, profile: Profile, surv
         "calibration": survey_yield.calibration(test, val, apart),
         "completeness": complete,
         "purity": survey_yield.purity(test, rates["tpr_at_fpr"]),
-        "population": survey_yield.population(test, weights, rates["tpr_at_fpr"]),
+        "population": survey_yield.population(test, weights, rates["tpr_at_fpr"]) | {"above_snr_floor": share},
         "hard_negatives": discrimination.hard_negatives(test, operating),
         "baselines": _baselines(found.baselines, val, test),
         "real_lenses": {"file": "real_lenses.json", "reason": "written by dhs real-lenses into its own file"},
@@ -272,14 +277,22 @@ def refuse_unscored(table: pa.Table) -> None:
         )
 
 
-def _population_weights(pairs: Pairs, test: Scores) -> np.ndarray | str:
-    """Weights of the test split's positives in the order of the scores, or why there are none."""
-    table = pairs.table("test", columns=["pair_id", COLUMN])
+def _population_weights(pairs: Pairs, test: Scores) -> tuple[np.ndarray | str, float | None]:
+    """Weights of the test split's positives in the order of the scores, or why there are none.
+
+    And the share of the population that they stand for.
+    """
+    table = pairs.table("test", columns=["pair_id", COLUMN, *NEEDED])
     made = survey_yield.weights_of(table[COLUMN].to_numpy())
     if isinstance(made, str):
-        return made
+        return made, None
     place = {i: k for k, i in enumerate(table["pair_id"].to_pylist())}
-    return made.weights[[place[i] for i in test["pair_id"][test.kind("positive")]]]
+    drawn = (pairs.manifest.get("config") or {}).get("injection")
+    share = None
+    if drawn is not None:
+        columns = {c: table[c].to_numpy() for c in NEEDED}
+        share = above_floor(made.weights, columns, InjectionConfig.model_validate(drawn))
+    return made.weights[[place[i] for i in test["pair_id"][test.kind("positive")]]], share
 
 
 def _fit_baselines(pairs: Pairs, profile: Profile) -> dict:
