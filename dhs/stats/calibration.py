@@ -18,7 +18,7 @@ from sklearn.metrics import brier_score_loss
 
 from dhs.errors import DhsError
 from dhs.random import Stream, keyed
-from dhs.stats.metrics import MIN_CLUSTERS, Clusters, Metric, finite, mean, missing, wilson
+from dhs.stats.metrics import MIN_CLUSTERS, Clusters, Metric, finite, independent_rows, mean, missing, wilson
 
 N_NULL = 2000  # draws of perfect probabilities
 MIN_OF_CLASS = 5  # rows of a class below which nothing is fitted
@@ -159,7 +159,7 @@ def reliability(probabilities, labels, hosts=None, sources=None, *, n_bins: int 
     -------
     dict
         ``ece``, ``n`` and ``bins``: ``lo, hi, n, predicted, observed, ci_low, ci_high`` (Wilson, for the number of
-        independent rows that would spread as these do: Dean & Pagano 2015, J. Surv. Stat. Methodol. 3, 484); empty
+        independent rows that would spread as these do, `dhs.stats.metrics.independent_rows`); empty
         bins are left out.
     """
     p, y = finite(probabilities), np.asarray(labels, dtype=float)
@@ -170,7 +170,7 @@ def reliability(probabilities, labels, hosts=None, sources=None, *, n_bins: int 
     alone = np.zeros(n_bins)
     for b in np.flatnonzero(n):
         inside = rows[which == b]
-        alone[b] = _independent(y[inside], Clusters(hosts[inside], None if sources is None else sources[inside]))
+        alone[b] = independent_rows(y[inside], hosts[inside], None if sources is None else sources[inside])
     with np.errstate(invalid="ignore"):
         low, high = wilson(hits / n * alone, alone)
     bins = [
@@ -180,13 +180,6 @@ def reliability(probabilities, labels, hosts=None, sources=None, *, n_bins: int 
     ]
     ece = float(np.abs(hits - confidence).sum() / len(p)) if len(p) else None
     return {"ece": ece, "n": len(p), "bins": bins}
-
-
-def _independent(y: np.ndarray, clusters: Clusters) -> float:
-    """Independent rows whose mean would be known as well; hosts, where no spread can be taken."""
-    p = y.mean()
-    found = clusters.error((y - p) / len(y)) if 0 < p < 1 else None
-    return clusters.n_hosts if found is None else min(len(y), p * (1 - p) / max(found[0] ** 2, 1e-30))
 
 
 def _bin(p: np.ndarray, n_bins: int) -> np.ndarray:

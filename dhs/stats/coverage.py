@@ -44,7 +44,7 @@ DESIGNS = (
 )
 """``spread``: standard deviations of the host effect, the source effect and a row's own scatter."""
 N_SAMPLES = 400  # standard error 0.011 at 0.95
-LARGEST = {"leakage": 1000, "calibration": 3000, "bootstrap": 3000}  # hosts a design is cut to, for time
+LARGEST = {"leakage": 500, "bootstrap": 15_000}  # hosts a design is cut to, for time
 THRESHOLD, PREVALENCE, CELL, MARGIN = 1.0, 0.01, (0.4, 0.5), 0.05
 
 
@@ -86,7 +86,8 @@ def truth(design: dict) -> dict[str, float]:
         "purity": float(calibration.purity(tpr, fpr, PREVALENCE)),
         "brier": quad(squared, -12, 14, limit=200)[0] / 2,
         "reliability bin": float(inside[0] / sum(inside)),
-        "completeness cell (Jeffreys)": float(tpr),
+        "completeness cell, 60 arcs": float(tpr),
+        "completeness cell, all arcs": float(tpr),
         "recall at FPR 0.1": float(found(narrow * norm.isf(0.1))),
         "recall at FPR 0.01": float(found(narrow * norm.isf(0.01))),
         "threshold at FPR 0.1": float(narrow * norm.isf(0.1)),
@@ -96,9 +97,9 @@ def truth(design: dict) -> dict[str, float]:
 
 
 def of_scores(sample: dict, design: dict, seed: int) -> dict:
-    """Intervals from influence values: those of AUROC, means, shares, purity, Brier score, bins, cells."""
+    """Intervals from influence values: those of AUROC, means, shares, purity, Brier score."""
     scores, labels, hosts, sources = (sample[k] for k in ("scores", "labels", "hosts", "sources"))
-    n, above, p = int(labels.sum()), scores > THRESHOLD, expit(scores)
+    above, p = scores > THRESHOLD, expit(scores)
     found = hosts[labels], sources[labels]
     out = {
         "auroc": metrics.auroc(scores, labels, hosts, sources),
@@ -108,11 +109,19 @@ def of_scores(sample: dict, design: dict, seed: int) -> dict:
         "purity": calibration.purity_at(scores, labels, THRESHOLD, PREVALENCE, hosts, sources),
         "brier": calibration.quality(p, labels, hosts, sources)["brier"],
     }
-    bins = calibration.reliability(p, labels, hosts, sources)["bins"]
+    return out
+
+
+def of_shares(sample: dict, design: dict, seed: int) -> dict:
+    """Intervals of shares for as many independent rows: a bin of the reliability diagram, a cell of completeness."""
+    scores, labels, hosts, sources = (sample[k] for k in ("scores", "labels", "hosts", "sources"))
+    found, above, out = (hosts[labels], sources[labels]), scores[labels] > THRESHOLD, {}
+    bins = calibration.reliability(expit(scores), labels, hosts, sources)["bins"]
     if mine := [b for b in bins if abs(b["lo"] - CELL[0]) < 1e-9]:
         out["reliability bin"] = mine[0]["ci_low"], mine[0]["ci_high"]
-    few = slice(0, min(n, 60))
-    out["completeness cell (Jeffreys)"] = metrics.jeffreys(above[labels][few].sum(), len(above[labels][few]))
+    for name, rows in (("60 arcs", slice(0, None, max(1, len(above) // 60))), ("all arcs", slice(None))):
+        alone = metrics.independent_rows(above[rows], *(c[rows] for c in found))
+        out[f"completeness cell, {name}"] = metrics.jeffreys(above[rows].mean() * alone, alone)
     return out
 
 
@@ -214,6 +223,7 @@ def _of(measure: Callable) -> Callable:
 
 FAMILIES: dict[str, tuple[Callable, Callable]] = {
     "scores": (_of(of_scores), truth),
+    "shares": (_of(of_shares), truth),
     "bootstrap": (_of(of_draws), truth),
     "leakage": (leakage, leakage_truth),
     "calibration": (perfect, lambda design: None),

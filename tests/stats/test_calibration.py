@@ -126,7 +126,7 @@ def test_intervals_of_the_diagram_know_that_stamps_share_hosts():
     single = calibration.reliability(p[::6], labels[::6])["bins"]
     for a, b, c in zip(loose, grouped, single):
         width = {k: v["ci_high"] - v["ci_low"] for k, v in (("loose", a), ("grouped", b), ("single", c))}
-        assert width["grouped"] == pytest.approx(width["single"], rel=0.05) and width["loose"] < 0.6 * width["single"]
+        assert width["grouped"] == pytest.approx(width["single"], rel=0.1) and width["loose"] < 0.6 * width["single"]
     pairs = calibration.reliability([0.45] * 40, [1, 0] * 20, np.arange(40) // 2)["bins"][0]
     assert pairs["ci_low"] == pytest.approx(wilson(20, 40)[0])  # a positive and its control never tell more than two
 

@@ -125,6 +125,8 @@ def _preflight(report: Mapping) -> dict[str, str]:
     out["core_null"] = f"{text(null.get('low'))} to {text(null.get('high'))}" if null else "not measured"
     wins = (by_name.get("core_leakage", {}).get("details") or {}).get("concordance")
     out["core_concordance"] = metric_text(wins)
+    within = (by_name.get("core_leakage", {}).get("details") or {}).get("within_pairs") or {}
+    out["core_concordance_expected"] = text(within.get("expected"))
     for key, name in KEY_GATES.items():
         gate = by_name.get(name)
         out[f"gate_{key}"] = metric_text(gate)

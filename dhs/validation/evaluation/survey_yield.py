@@ -223,15 +223,15 @@ def completeness(scores: Scores, operating: dict | None, weights: np.ndarray | s
     part, config = scores.where(scores.kind("positive")), scores.config
     found = part["logit"] > operating["threshold"].value
     edges = {"theta_e_arcsec": config.theta_e_edges, "arc_snr_matched": config.snr_edges}
-    plane = [_short(c) for c in comp.cells(part, found, edges)]
+    plane = [_short(c) for c in comp.cells(part, found, edges, clusters=part.clusters)]
     for name in ("psf_fwhm_r_arcsec", "depth_r_mag"):
         quantiles = quantile_edges(part, name, config.n_psf_bins)
         if len(quantiles) > 1:
             edges[name] = quantiles
-    grid = [c | {"prior": "response grid"} for c in comp.cells(part, found, edges)]
+    grid = [c | {"prior": "response grid"} for c in comp.cells(part, found, edges, clusters=part.clusters)]
     weighted = isinstance(weights, np.ndarray) and weights.any()
     if weighted:
-        grid += [c | {"prior": "population"} for c in comp.cells(part, found, edges, weights)]
+        grid += [c | {"prior": "population"} for c in comp.cells(part, found, edges, weights, part.clusters)]
     rest = part.clusters
     about = {"prior": "response grid", "fpr": operating["fpr"], "threshold": operating["threshold"].value}
     try:
@@ -248,10 +248,10 @@ def completeness(scores: Scores, operating: dict | None, weights: np.ndarray | s
             else metrics.missing(weights if isinstance(weights, str) else "no weights")
         ),
         "cells": plane,
-        "marginals": {n: comp.cells(part, found, {n: e}) for n, e in edges.items()},
+        "marginals": {n: comp.cells(part, found, {n: e}, clusters=part.clusters) for n, e in edges.items()},
         "smooth": smooth,
         "file": "completeness.parquet",
-        "interval": "Jeffreys, 95 %, within the cell",
+        "interval": "Jeffreys, 95 %, for as many independent arcs as know the share as well",
     }
     return section, grid, model
 
