@@ -2,6 +2,7 @@
 
     python benchmarks/recipe.py data  [--folder runs/recipe] [--profile demo]
     python benchmarks/recipe.py run NAME [--seed 1] [--minutes 5]
+    python benchmarks/recipe.py symmetric NAME [--seed 1] [--minutes 5]
     python benchmarks/recipe.py table [--json benchmarks/results/recipe.json]
 
 ``data`` makes the pairs and the survey negatives from a profile, so that all of it can be made again on other physics.
@@ -9,7 +10,7 @@
 however many cores there are, so rows can be made one at a time, in any order, on a busy machine; a row that is there is
 left. Epochs are as many as the budget allows at the rate of the first steps. ``table`` compares what is there.
 
-Every recipe is scored on the validation and the test split of the first data set, and on survey negatives of a seed for
+Every recipe is scored on the validation and the test split, and on survey negatives of a seed for
 each (no training meets either). The recipe is *chosen* on the validation split (``choice``: mean of the AUROC against
 look-alikes and survey negatives, and recall at 1e-2); what is reported of it is the test split's. Intervals: cluster
 bootstrap over hosts and sources, the seeds' mean; differences to the first row are paired stamp by stamp. They are of
@@ -44,8 +45,8 @@ from dhs.models.training.train import train
 from dhs.models.training.trainer import Trainer
 from dhs.stats import metrics
 
-MORE = 3  # times the pairs, each on a host of its own
-NEGATIVES = {"val": 4000, "test": 10_000}
+MORE = 2  # times the profile's pairs; a recipe without ``more`` trains on one share of them
+NEGATIVES = {"val": 2000, "test": 10_000}
 RATES = (1e-2, 1e-3)
 PROBE_STEPS = 6
 CHOOSE = ("auroc_lookalikes", "auroc_survey")
@@ -67,21 +68,18 @@ RECIPES: dict[str, dict] = {
     "fast_lr": {"train": SMALL | {"weight_average": 0.98, "lr": 3e-3, "weight_decay": 0.02}, "more": True},
     "fresh": {"train": SMALL | {"weight_average": 0.98, "fresh_arcs": True}, "more": True},
 }
-SYMMETRIC = ("average", "hard", "residual", "small_batch", "fast_lr")
-"""Recipes whose networks are scored a second time in eight orientations, as ``NAME_symmetric``: no training more."""
 
 
 def data(folder: Path, name: str, workers: int | None) -> None:
-    """The two data sets, with nested training hosts, and the survey negatives of both splits."""
+    """The pairs, each on a host of its own, and the survey negatives of both splits."""
     profile = load_profile(name)
-    for times in (1, MORE):
-        n, hosts = times * profile.injection.n_pairs, times * profile.hosts.n_mock
-        options = {"n_pairs": n, "workers": workers, "resume": True}
-        made = inject(folder / f"pairs-{times}", profile=profile.replace(hosts__n_mock=hosts), **options)
-        print(f"{made!r}; content hash {made.manifest['content_hash'][:12]}", flush=True)
+    n, hosts = MORE * profile.injection.n_pairs, MORE * profile.hosts.n_mock
+    options = {"n_pairs": n, "workers": workers, "resume": True}
+    made = inject(folder / "pairs", profile=profile.replace(hosts__n_mock=hosts), **options)
+    print(f"{made!r}; content hash {made.manifest['content_hash'][:12]}", flush=True)
     for split, n in NEGATIVES.items():
         for start in range(0, n, survey_negatives.PART):
-            survey_negatives.read(str(folder / "pairs-1"), _seed(profile, split), (start, start + 1))
+            survey_negatives.read(made.path, _seed(profile, split), (start, start + 1))
 
 
 def _seed(profile: Profile, split: str) -> int:
@@ -104,8 +102,8 @@ def epochs_for(pairs: Pairs, profile: Profile, minutes: float) -> tuple[int, flo
     return max(2, round(60 * minutes * rate / (len(trainer.samples) + judged))), rate
 
 
-def scores_of(scorer: Scorer, pairs: Pairs, split: str, seed: int) -> pa.Table:
-    """Logits of a split's positives, controls and hard negatives, and of its survey negatives."""
+def scores_of(scorer: Scorer, pairs: Pairs, split: str, seed: int, negatives: str | None = None) -> pa.Table:
+    """Logits of a split's positives, controls and hard negatives, and of survey negatives (of this or another set)."""
     rows: dict[str, list] = {name: [] for name in ("kind", "host_id", "source_id", "logit")}
 
     def add(kind: str, hosts, sources, logits: np.ndarray) -> None:
@@ -123,7 +121,7 @@ def scores_of(scorer: Scorer, pairs: Pairs, split: str, seed: int) -> pa.Table:
         add("lookalike", hosts[part.hard_row], [""] * len(hard), hard)
     for start in range(0, NEGATIVES[split], survey_negatives.PART):
         span = (start, min(start + survey_negatives.PART, NEGATIVES[split]))
-        found = survey_negatives.read(pairs.path, seed, span)
+        found = survey_negatives.read(negatives or pairs.path, seed, span)
         logits = scorer.logits(found["images"], sky_sigma=found["sky_sigma"])
         add("survey", found["host_id"], [""] * len(logits), logits)
     return pa.table(rows)
@@ -135,26 +133,32 @@ def run(folder: Path, name: str, seed: int, minutes: float, profile_name: str) -
     if (out / "run.json").is_file():
         print(f"{out}: done before")
         return
-    judged, pairs = open_pairs(folder / "pairs-1"), open_pairs(folder / f"pairs-{MORE if recipe.get('more') else 1}")
-    profile = load_profile(profile_name, seed=seed, **{f"train__{k}": v for k, v in recipe["train"].items()})
+    pairs, options = open_pairs(folder / "pairs"), {"train_fraction": 1.0 if recipe.get("more") else 1 / MORE}
+    options |= recipe["train"]
+    profile = load_profile(profile_name, seed=seed, **{f"train__{k}": v for k, v in options.items()})
     epochs, rate = epochs_for(pairs, profile, minutes)
     started, wall = time.process_time(), time.perf_counter()
     result = train(pairs.path, out / "train", profile=profile, epochs=epochs, resume=True)
     used, wall = (time.process_time() - started) / 60, (time.perf_counter() - wall) / 60
-    _score(out, result.best, judged, load_profile(profile_name))
-    if name in SYMMETRIC:
-        state = checkpoints.load(result.best)
-        state["train"]["symmetry"] = 8
-        checkpoints.save(out / "symmetric" / "network.pt", state)
-        _score(out / "symmetric", out / "symmetric" / "network.pt", judged, load_profile(profile_name))
+    _score(out, result.best, pairs, load_profile(profile_name))
     about = {"name": name, "seed": seed, "minutes": minutes, "cpu_minutes": used, "wall_minutes": wall}
     about |= {"epochs": epochs, "stamps_per_cpu_s": rate, "threads": torch.get_num_threads()}
-    about |= {"stamps": int(result.history["survey_negatives"].size * 2 * pairs.manifest["counts"]["train"])}
-    about |= {"content_hash": pairs.manifest["content_hash"], "judged_on": judged.manifest["content_hash"]}
+    about |= {"content_hash": pairs.manifest["content_hash"], "training_hosts": options["train_fraction"]}
     about |= {"loss_train": result.history["loss_train"].tolist(), "auroc_finder": _column(result, "auroc_finder")}
-    about |= {"best_epoch": int(result.best_row["epoch"]), "train": recipe["train"], "checkpoint": str(result.best)}
+    about |= {"best_epoch": int(result.best_row["epoch"]), "train": options, "checkpoint": str(result.best)}
     storage.write_json(out / "run.json", about)
     print({k: v for k, v in about.items() if k not in ("train", "checkpoint")}, flush=True)
+
+
+def symmetric(folder: Path, name: str, seed: int, minutes: float, profile_name: str) -> None:
+    """Score a recipe's network again in eight orientations, as ``NAME_symmetric``: no training more, eight passes."""
+    out = folder / f"{name}-{minutes:g}min-seed{seed}"
+    state = checkpoints.load(storage.read_json(out / "run.json")["checkpoint"])
+    state["train"]["symmetry"] = 8
+    checkpoints.save(out / "symmetric" / "network.pt", state)
+    _score(
+        out / "symmetric", out / "symmetric" / "network.pt", open_pairs(folder / "pairs"), load_profile(profile_name)
+    )
 
 
 def _column(result, name: str) -> list[float]:
@@ -168,7 +172,7 @@ def _score(out: Path, checkpoint, judged: Pairs, profile: Profile) -> None:
         storage.write_table(out / f"scores-{split}.parquet", table)
 
 
-def measures(frame: pd.DataFrame) -> dict:
+def measures(frame: pd.DataFrame, rates: tuple[float, ...] = RATES) -> dict:
     """Statistics of one run, functions of bootstrap weights over all rows of its scores."""
     logit, kind = frame["logit"].to_numpy(float), frame["kind"].to_numpy()
     positive = np.flatnonzero(kind == "positive")
@@ -178,7 +182,7 @@ def measures(frame: pd.DataFrame) -> dict:
         first = np.arange(len(rows)) < len(positive)
         auroc = metrics.auroc_statistic(logit[rows], first)
         out[f"auroc_{name}"] = lambda w, auroc=auroc, rows=rows: auroc(w[:, rows])
-        for fpr in RATES if name == "survey" else ():
+        for fpr in rates if name == "survey" else ():
             recall = metrics.recall_statistic(logit[rows], first, fpr)
             out[f"recall_{fpr:.0e}".replace("e-0", "e-")] = lambda w, r=recall, rows=rows: r(w[:, rows])[0]
     false = np.flatnonzero(kind == "lookalike")
@@ -252,8 +256,10 @@ def table(folder: Path, profile_name: str) -> dict:
             row |= measured if split == "test" else {"val": measured}
         row["choice"] = float(np.mean([row["val"][name]["value"] for name in CHOOSE]))
         rows.append(row)
-    judged = {a["judged_on"] for runs in found.values() for a, _ in runs}
-    return {"rows": rows, "judged_on": sorted(judged), "n": _counts(frames), "cores": os.cpu_count()}
+    manifest = open_pairs(folder / "pairs").manifest
+    about = {"content_hash": manifest["content_hash"], "pairs": manifest["counts"]}
+    about |= {name: {k: manifest[name].get(k) for k in ("kind", "mock", "n")} for name in ("hosts", "sources")}
+    return {"rows": rows, "data": about, "n": _counts(frames), "cores": os.cpu_count()}
 
 
 def _counts(frames: dict) -> dict:
@@ -265,7 +271,7 @@ def _counts(frames: dict) -> dict:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("what", choices=("data", "run", "table"))
+    parser.add_argument("what", choices=("data", "run", "symmetric", "table"))
     parser.add_argument("names", nargs="*", help="recipes")
     parser.add_argument("--folder", type=Path, default=Path("runs/recipe"))
     parser.add_argument("--profile", default="demo")
@@ -278,10 +284,10 @@ def main() -> None:
         parser.error(f"no recipe {unknown}: choose of {list(RECIPES)}")
     if args.what == "data":
         data(args.folder, args.profile, args.workers)
-    elif args.what == "run":
+    elif args.what in ("run", "symmetric"):
         for seed in args.seed:
             for name in args.names:
-                run(args.folder, name, seed, args.minutes, args.profile)
+                (run if args.what == "run" else symmetric)(args.folder, name, seed, args.minutes, args.profile)
     else:
         result = table(args.folder, args.profile)
         for row in result["rows"]:

@@ -73,16 +73,30 @@ Checkpoint = Annotated[
     str, typer.Option(callback=_boxed, help="A checkpoint of `dhs train`, or finder: the one that comes with dhs.")
 ]
 Engine = Annotated[str, typer.Option(help="processes, serial or spark.")]
+SurveyNegatives = Annotated[
+    str | None,
+    typer.Option(help="Real galaxies without a lens, as cutouts; else mock ones, under the hosts' sky where real."),
+]
 Workers = Annotated[int | None, typer.Option(min=1, help="CPUs by default; changes no byte.")]
 Master = Annotated[str | None, typer.Option(help="Spark master, e.g. yarn; local[workers] by default.")]
 DECISION_CODES = {"GO": EXIT_OK, "CONDITIONAL-GO": EXIT_CONDITIONAL, "NO-GO": EXIT_NO_GO}
+
+
+def _scored_on(profile, folder: str | None):
+    """A profile whose survey negatives are the galaxies of a folder."""
+    if folder is None:
+        return profile
+    from dhs.config import load_profile
+
+    return load_profile(profile, evaluate__survey_negatives=folder)
 
 
 @app.command()
 def inject(
     out: Annotated[str, typer.Option(help="Where the data set is written.")],
     hosts: Annotated[
-        str | None, typer.Option(help="mock, a folder of cutouts, or a folder that holds the survey's coadd/.")
+        str | None,
+        typer.Option(help="mock, auto (real ones under DHS_DATA_DIR), a folder of cutouts, or one with coadd/."),
     ] = None,
     sources: Annotated[str | None, typer.Option(help="auto, xdf, mock, or a GalSim RealGalaxyCatalog file.")] = None,
     n_pairs: Annotated[int | None, typer.Option(min=1, help="Accepted pairs over all splits.")] = None,
@@ -121,6 +135,8 @@ def inject(
         known_lenses=known_lenses,
     )
     typer.echo(repr(pairs))
+    for line in pairs.assumptions:
+        typer.echo(line)
     typer.echo(f"content hash {pairs.manifest['content_hash']}")
 
 
@@ -130,8 +146,10 @@ def preflight(
     out: Annotated[str, typer.Option(help="Folder for preflight.json.")],
     profile: Profile = "demo",
     workers: Workers = None,
+    survey_negatives: SurveyNegatives = None,
 ):
     """Run the gates; exit 0 (GO), 10 (CONDITIONAL-GO) or 20 (NO-GO)."""
+    profile = _scored_on(profile, survey_negatives)
     report = dhs.preflight(data_path, out, profile=profile, workers=workers)
     typer.echo(str(report))
     raise typer.Exit(DECISION_CODES[report.decision])
@@ -216,8 +234,10 @@ def ablate(
         str, typer.Option(help="default, full, smoke, or a YAML file that lists the variants.")
     ] = "default",
     profile: Profile = "demo",
+    survey_negatives: SurveyNegatives = None,
 ):
     """Train the variants of a plan and compare them pair by pair; a plan that was begun goes on."""
+    profile = _scored_on(profile, survey_negatives)
     typer.echo(str(dhs.ablate(data_path, out, plan=plan, profile=profile)))
 
 
@@ -277,9 +297,10 @@ def evaluate(
     profile: Profile = "demo",
     real: Annotated[str | None, typer.Option(help="Real lenses (cutouts or pictures) for the realism probe.")] = None,
     workers: Workers = None,
+    survey_negatives: SurveyNegatives = None,
 ):
     """Evaluate a checkpoint on the test split."""
-    options = {"profile": profile, "real": real, "workers": workers}
+    options = {"profile": _scored_on(profile, survey_negatives), "real": real, "workers": workers}
     typer.echo(str(dhs.evaluate(data_path, checkpoint, out, **options)))
 
 

@@ -38,7 +38,11 @@ class Section(BaseModel):
 class HostsConfig(Section):
     """Host galaxies: where they come from and which are refused."""
 
-    spec: str = Field("mock", description="mock, a folder of cutouts, one cutout file, a folder that holds coadd/")
+    spec: str = Field(
+        "mock",
+        description="mock; auto (real galaxies under DHS_DATA_DIR, else mock); a folder of cutouts or with a cube of "
+        "them, one cutout file, a folder that holds coadd/",
+    )
     catalogue: str | None = Field(
         None, description="targets in coadds: a Tractor or sweep catalogue, a folder of them, a table; None: tractor/"
     )
@@ -140,6 +144,7 @@ class PreflightConfig(Section):
     closure: float = Field(0.01, description="flux, image plane over source times magnification")
     centroid_px: float = Field(0.1, description="centroid of the arc against the lensed light before the PSF")
     detectable_fraction: float = Field(0.5, description="arcs within the range of lenses found from the ground")
+    thresholds: dict[str, float] = Field({}, description="of gates that bring their own, as gate.threshold")
 
 
 class TrainConfig(Section):
@@ -247,6 +252,10 @@ class EvaluateConfig(Section):
     snr_maxpix_edges: tuple[float, ...] = (3.0, 6.0, 12.0, 25.0, 50.0)
     n_psf_bins: int = Field(3, ge=1, description="bins of equal numbers in PSF, depth and host magnitude")
     n_survey_negatives: int = Field(10_000, ge=0)
+    survey_negatives: str | None = Field(
+        None,
+        description="real galaxies without a lens; None: mock ones, under the hosts' sky where those are real",
+    )
     min_expected_fp: int = 10
     n_bootstrap: int = 500
     core_radius_px: float = 5.0
@@ -260,7 +269,7 @@ class Profile(Section):
     """One run: everything that decides its bytes."""
 
     name: str = "demo"
-    seed: int = Field(20260, ge=0)
+    seed: int = Field(20260, ge=0, lt=2**63)
     hosts: HostsConfig = HostsConfig()
     sources: SourcesConfig = SourcesConfig()
     injection: InjectionConfig = InjectionConfig()
@@ -321,7 +330,9 @@ def load_profile(profile: str | Path | Profile = "demo", **changes) -> Profile:
             names = sorted(p.name.removesuffix(".yaml") for p in (resources.files("dhs") / "profiles").iterdir())
             raise UsageError(f"no profile {str(profile)!r}: choose one of {names}, or give a YAML file")
         try:
-            data = yaml.safe_load(path.read_text()) or {}
+            data = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+        except UnicodeDecodeError as error:
+            raise UsageError(f"{path}: not UTF-8 (byte {error.start}). Save it as UTF-8.") from None
         except yaml.YAMLError as error:
             raise UsageError(f"{path}: not YAML: {error}") from None
         if not isinstance(data, dict):

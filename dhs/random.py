@@ -44,6 +44,8 @@ class Stream(IntEnum):
     LABEL_SWAP = 50  # labels exchanged within pairs
     SAMPLE = 51  # rows for the eye, and rows for a comparison (gate)
     PERMUTATION = 52  # labels exchanged for a null distribution
+    FRESH_NOISE = 54  # sky noise on stamps looked for a second time (pair)
+    MEASURED = 55  # rows whose costly measurements are made, and renderings tried (split)
     HALVES = 53  # a set of stamps divided by hosts
     PERFECT = 54  # calibration errors of perfect probabilities
     STUDY = 64  # toys and checks of the book (study)

@@ -32,7 +32,7 @@ class Registry(Mapping[str, Any]):
     group : str
         Entry-point group whose modules are imported: ``dhs.hosts``.
     folder : str
-        Package whose modules are dhs's own things of this kind, imported in alphabetical order.
+        Package whose modules are dhs's own things of this kind, imported in alphabetical order; empty for none.
     """
 
     def __init__(self, kind: str, group: str, folder: str):
@@ -73,8 +73,8 @@ class Registry(Mapping[str, Any]):
                 return
             self._loaded = True
             try:
-                folder = importlib.import_module(self.folder)
-                for module in sorted(m.name for m in pkgutil.iter_modules(folder.__path__)):
+                path = importlib.import_module(self.folder).__path__ if self.folder else ()
+                for module in sorted(m.name for m in pkgutil.iter_modules(path)):
                     importlib.import_module(f"{self.folder}.{module}")
                 for point in sorted(metadata.entry_points(group=self.group), key=lambda p: (p.dist.name, p.name)):
                     self._load_point(point)
@@ -99,6 +99,9 @@ class Registry(Mapping[str, Any]):
         if name not in self._things:
             raise UsageError(f"no {self.kind} {name!r}: choose one of {list(self._things)}")
         return self._things[name]
+
+    def get(self, name: str, default: Any = None) -> Any:
+        return self[name] if name in self else default
 
     def __contains__(self, name: object) -> bool:
         self._load()

@@ -13,6 +13,7 @@ import os
 import pickle
 import re
 import shutil
+import subprocess
 import sys
 import threading
 import warnings
@@ -45,9 +46,25 @@ def check() -> None:
     """
     if importlib.util.find_spec("pyspark") is None:
         raise UsageError("engine 'spark' needs pyspark: pip install 'dark-halo-scope[spark]'")
-    java = os.path.join(os.environ.get("JAVA_HOME", ""), "bin", "java")
-    if not os.path.exists(java) and shutil.which("java") is None:
+    home = os.environ.get("JAVA_HOME")
+    if home and not os.path.exists(os.path.join(home, "bin", "java")):
+        raise UsageError(f"JAVA_HOME is {home}, which holds no bin/java: unset it, or set it to Java 17 or newer")
+    if not home and shutil.which("java") is None:
         raise UsageError("engine 'spark' needs Java 17 or newer: install it, or set JAVA_HOME")
+    _check_python(os.environ.get("PYSPARK_PYTHON"))
+
+
+def _check_python(python: str | None) -> None:
+    """Refuse a Python of this machine that workers would start and that lacks the package."""
+    found = python and shutil.which(python)
+    if not found or os.path.realpath(found) == os.path.realpath(sys.executable):
+        return
+    tried = subprocess.run([found, "-c", "import dhs, numpy, pyarrow"], capture_output=True, text=True, check=False)
+    if tried.returncode:
+        last = (tried.stderr.strip().splitlines() or ["no message"])[-1]
+        raise UsageError(
+            f"PYSPARK_PYTHON is {python}, where dhs does not import ({last}): unset it, or install dhs there"
+        )
 
 
 def session(master: str):

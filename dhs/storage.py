@@ -43,6 +43,10 @@ _S3_CAUSES = (
         ("SLOW_DOWN", "THROTTLING", "REQUEST_LIMIT", "SERVICE_UNAVAILABLE"),
         "the store is throttling. Run again with fewer workers; --resume goes on where it stopped.",
     ),
+    (
+        ("status 301", "PermanentRedirect", "PERMANENT_REDIRECT", "AuthorizationHeaderMalformed"),
+        "the bucket lies in another region. Set AWS_REGION to the bucket's own.",
+    ),
     (("NETWORK_CONNECTION",), "the store does not answer. Check AWS_ENDPOINT_URL and the network, and run again."),
 )
 
@@ -66,6 +70,14 @@ def resolve(path: str | Path) -> tuple[pafs.FileSystem, str]:
     text = str(path)
     if text.startswith("s3://"):
         inner = text.removeprefix("s3://").rstrip("/")
+        user, at, rest = inner.partition("/")[0].rpartition("@")
+        if at and user != "anonymous":
+            raise UsageError(
+                f"s3://...@{rest}: keys do not belong in an address, which is stored and shown. Set AWS_ACCESS_KEY_ID "
+                "and AWS_SECRET_ACCESS_KEY, or write s3://anonymous@bucket/key."
+            )
+        if not all(inner.split("/")):
+            raise UsageError(f"{text}: an empty name between slashes. Write s3://bucket/key.")
         aws = {k: v for k, v in os.environ.items() if k.startswith("AWS_")}
         anonymous = inner.startswith("anonymous@") or aws.get("AWS_NO_SIGN_REQUEST", "").lower() in _TRUE
         endpoint = aws.get("AWS_ENDPOINT_URL_S3") or aws.get("AWS_ENDPOINT_URL", "")
@@ -97,6 +109,8 @@ def explained(path: str | Path) -> Iterator[None]:
             said = "a folder, not a file. Name the file in it."
         else:
             said = next((said for words, said in _S3_CAUSES if any(w in str(error) for w in words)), None)
+        if said is None and str(path).startswith("s3://"):
+            said = "the store answered with an error. Check the bucket's name, region and endpoint, and run again."
         if said is None:
             raise
         raise DhsError(f"{path}: {said} ({error})") from error
@@ -111,6 +125,12 @@ def exists(path: str | Path) -> bool:
     fs, inner = resolve(path)
     with explained(path):
         return fs.get_file_info(inner).type != pafs.FileType.NotFound
+
+
+def is_file(path: str | Path) -> bool:
+    fs, inner = resolve(path)
+    with explained(path):
+        return fs.get_file_info(inner).type == pafs.FileType.File
 
 
 def list_files(folder: str | Path, suffixes: tuple[str, ...] = (), recursive: bool = False) -> list[str]:

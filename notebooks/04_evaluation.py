@@ -85,12 +85,20 @@ figures.core_effect(scores, evaluation)
 # before the PSF, where no seam is left, and the score of each pair is compared with its own
 # ({numref}`fig-interventions`). Controls of the method: the same edge with nothing removed, and another draw of the
 # noise. The change of the logit is {glue:text}`change_core_light_removed` without the core's light,
-# {glue:text}`change_outer_pixels_swapped` without all the rest, {glue:text}`change_placebo_edge` for the edge alone. A
-# plain ring of the arc's flux and colour in place of the arc: {glue:text}`change_ring_added`; the whole arc removed:
-# {glue:text}`change_arc_removed`. A network that reads arcs loses little by the first and much by the last two.
+# {glue:text}`change_outer_pixels_swapped` without all the rest, {glue:text}`change_placebo_edge` for the edge alone; the
+# whole arc removed: {glue:text}`change_arc_removed`. What changes the arc's shape or colour keeps its matched SNR; what
+# takes light away states what is left of it.
+#
+# Shares of the arc's effect say what the network goes by ({numref}`fig-shares`). A plain ring of the arc's colour and
+# SNR has {glue:text}`share_ring` of it: that much is any light around a galaxy. The arc's colour against its galaxy's
+# carries {glue:text}`share_colour`: an arc painted in the galaxy's colours loses that. The light in the core carries
+# {glue:text}`share_core` of the effect and is {glue:text}`core_light` of the light.
 
 # %% tags=["hide-input"] mystnb={"figure": {"caption": "Left: change of the logit per pair under each intervention; orange are the placebos. Middle: by Einstein radius, the core's light removed and the whole arc removed. Right: by the radius inside which the light is removed.", "name": "fig-interventions"}, "image": {"alt": "Change of logit with intervals for each intervention, by Einstein radius, and by radius of removal"}}
 figures.interventions(evaluation.get("interventions") or {})
+
+# %% tags=["hide-input"] mystnb={"figure": {"caption": "Shares of the arc's effect on the logit. Left: over all pairs. Middle: what a plain ring in the arc's place has, by Einstein radius; 1 is the arc itself. Right: the core's share of the score's change and of the arc's light.", "name": "fig-shares"}, "image": {"alt": "Five shares with intervals, the ring's share by Einstein radius, and the core's share of score and light by Einstein radius"}}
+figures.effect_shares(evaluation.get("interventions") or {})
 
 # %% tags=["hide-input"]
 figures.interventions_table(evaluation.get("interventions") or {})
@@ -123,16 +131,19 @@ figures.purity_curve(evaluation.get("purity") or {})
 # ## Completeness
 #
 # At a false-positive rate of {glue:text}`completeness_fpr`, the smallest at which enough arcs are found to map. Overall,
-# response grid: {glue:text}`completeness`; weighted to the lens population: {glue:text}`completeness_population` of the
+# as drawn: {glue:text}`completeness`; weighted to the lens population: {glue:text}`completeness_population` of the
 # {glue:text}`population_above_floor` that reach the SNR floor, so {glue:text}`completeness_unconditional` of all if none
 # fainter is found. The smooth function is a logistic model with squares and interactions: {glue:text}`completeness_smooth`.
 #
-# `completeness.parquet` holds the cells over Einstein radius, SNR, seeing and depth, and the function:
-# `CompletenessMap.read(path)(theta_e_arcsec=1.2, arc_snr_matched=50, psf_fwhm_r_arcsec=1.3, depth_r_mag=23.5)`. It
-# refuses values at which nothing was injected.
+# `completeness.parquet` holds the cells over Einstein radius, SNR, seeing, depth and host magnitude, and the function:
+# `CompletenessMap.read(path)(theta_e_arcsec=1.2, arc_snr_matched=50, psf_fwhm_r_arcsec=1.3, depth_r_mag=23.5,
+# host_mag_r=20)`. It refuses values at which nothing was injected.
 
 # %% tags=["hide-input"] mystnb={"figure": {"caption": "Completeness over Einstein radius and matched SNR. Each cell: value and number of pairs.", "name": "fig-completeness"}, "image": {"alt": "Heat map of completeness over Einstein radius and signal-to-noise ratio"}}
 figures.completeness_map(evaluation.get("completeness") or {})
+
+# %% tags=["hide-input"] mystnb={"figure": {"caption": "Left: completeness over Einstein radius for bins of equal numbers in host magnitude. Middle and right: along Einstein radius and along host magnitude, as drawn and weighted to the population, of which only arcs above the drawn SNR count.", "name": "fig-completeness-host"}, "image": {"alt": "Completeness with intervals by Einstein radius for bright, middle and faint hosts, and under two priors along Einstein radius and host magnitude"}}
+figures.completeness_by_host(evaluation.get("completeness") or {})
 
 # %% tags=["hide-input"] mystnb={"figure": {"caption": "The smooth completeness, to read values from. Left: contours at typical seeing and depth. Right: along the Einstein radius at one SNR, for good, typical and poor seeing, with pointwise 95 % bands; a published marginal for comparison where the file is at hand.", "name": "fig-completeness-smooth"}, "image": {"alt": "Labelled contours of completeness over Einstein radius and SNR, and curves of completeness against Einstein radius for three seeings"}}
 figures.completeness_contours(run.completeness(), run.published_grid())

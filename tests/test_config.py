@@ -49,3 +49,11 @@ def test_splits_must_sum_to_one():
 def test_digest_depends_on_values_alone():
     assert digest(load_profile("demo")) == digest(Profile.model_validate(load_profile("demo").model_dump()))
     assert digest(load_profile("demo")) != digest(load_profile("demo", seed=1))
+
+
+def test_a_profile_in_another_encoding_and_a_seed_too_large_are_one_line(tmp_path):
+    (tmp_path / "p.yaml").write_bytes(b"# Jos\xe9\nseed: 3\n")
+    with pytest.raises(UsageError, match=r"p.yaml: not UTF-8 \(byte 5\)"):
+        load_profile(tmp_path / "p.yaml")
+    with pytest.raises(UsageError, match="seed"):
+        load_profile("smoke", seed=20261126235959123456)

@@ -91,3 +91,28 @@ def test_tables_are_reproducible(tmp_path):
     storage.write_table(tmp_path / "a", table)
     storage.write_table(tmp_path / "b", table)
     assert storage.sha256(tmp_path / "a") == storage.sha256(tmp_path / "b")
+
+
+@pytest.mark.parametrize("address", ["s3://bucket//hosts", "s3:///hosts", "s3://"])
+def test_addresses_with_an_empty_name_are_refused(address):
+    with pytest.raises(UsageError, match="empty name between slashes"):
+        storage.resolve(address)
+
+
+def test_keys_in_an_address_are_refused_and_not_echoed():
+    with pytest.raises(UsageError, match="keys do not belong in an address") as error:
+        storage.resolve("s3://key:secret@bucket/hosts")
+    assert "secret" not in str(error.value) and "key:" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("said", "message"),
+    [
+        ("AWS Error UNKNOWN (HTTP status 301) during HeadBucket", "Set AWS_REGION"),
+        ("AWS Error UNKNOWN (HTTP status 500)", "the store answered with an error"),
+        ("AWS Error BAD_REQUEST (HTTP status 400)", "the store answered with an error"),
+    ],
+)
+def test_what_a_store_answers_is_one_line(said, message):
+    with pytest.raises(DhsError, match=message), storage.explained("s3://bucket/hosts"):
+        raise OSError(said)

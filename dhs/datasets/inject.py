@@ -29,7 +29,7 @@ from dhs.injection.hard_negatives.base import kinds
 from dhs.injection.pair import ARC_LEVELS, Pair, make_pair, noise_variance
 from dhs.injection.sources.open import open_sources
 from dhs.random import HOST_ORDER, Stream, keyed, rng_key
-from dhs.survey.hosts.open import open_hosts
+from dhs.survey.hosts.open import open_hosts, resolved
 
 PAIRS_PER_WORKER = 250  # a second process takes as long to start as so many pairs to make
 
@@ -71,8 +71,7 @@ def open_context(profile_data: dict, out: str, hosts_index: str | None = None) -
 def plan(context: Context) -> list[Part]:
     """The part files of a data set, from hosts, seed and configuration alone."""
     profile, refs = context.profile, context.hosts.refs
-    cells = splits.cells([r.brick_ra for r in refs], [r.brick_dec for r in refs], profile.splits.nside)
-    split = [splits.split_of_cell(int(c), profile.seed, profile.splits) for c in cells]
+    split = splits.split_hosts(refs, profile.seed, profile.splits)
     order = keyed(profile.seed, Stream.DRAW, HOST_ORDER).permutation(len(refs))
     slots: dict[str, list[tuple[int, int]]] = {name: [] for name in SPLITS}
     for pair_id in range(profile.injection.n_pairs):
@@ -127,6 +126,7 @@ def pair_tables(context: Context, part: Part, epoch: int = 0) -> tuple[pa.Table,
             draws.update(made + Counter({"slot_exhausted": 1}))
             continue
         draws.update(made.rejected)
+        draws.update(f"flag:{flag}" for flag in host.flags)
         step = host.sky_sigma / ARC_LEVELS
         own = {"pair_id": pair_id, "split": part.split, "rng_key": key}
         pairs.append({**common, **own, **_pair_columns(made), "arc": encode(made.arc, step)})
@@ -209,8 +209,8 @@ def inject(
         Folder or ``s3://`` prefix: ``split=*/part-*.parquet``, ``negatives/``, ``manifest.json``, ``run.json``,
         ``quarantine.parquet``, and ``hosts.parquet`` (the hosts as they were chosen) unless they are mock.
     hosts, sources : str, optional
-        ``mock``, a folder of cutouts, or a folder that holds the survey's ``coadd/``; ``auto``, ``xdf``, ``mock`` or a
-        GalSim ``RealGalaxyCatalog`` file.
+        ``mock``, ``auto``, a folder of cutouts or with a cube of them, or a folder with the survey's ``coadd/``; for
+        sources ``auto``, ``xdf``, ``mock`` or a GalSim ``RealGalaxyCatalog`` file.
     n_pairs : int, optional
         Accepted pairs over all splits.
     seed : int, optional
@@ -252,6 +252,7 @@ def inject(
         sources__spec=sources,
         injection__n_pairs=n_pairs,
     )
+    config = config.replace(hosts__spec=resolved(config.hosts.spec))
     engines.check(engine, workers, master)
     out = str(out)
     identity = digest({k: v for k, v in config.model_dump(mode="json").items() if k in IDENTITY})
@@ -313,6 +314,7 @@ def _manifest(context: Context, totals: parts.Totals, out: str) -> dict:
             "refused": len(hosts.refusals) + len({r.id for r in totals.refused}),
             "known_lens_catalogue": hosts.known_lens_catalogue,
             "selection": hosts.selection,
+            "flags": _named(draws, "flag:"),
         },
         "sources": {
             "kind": sources.kind,

@@ -16,6 +16,7 @@ import pyarrow.dataset as pads
 from dhs import storage
 from dhs.config import Profile, parse_profile
 from dhs.datasets.schema import (
+    ASSUMPTIONS,
     BANDS,
     IMAGE,
     IMAGE_COLUMNS,
@@ -261,6 +262,15 @@ class Pairs:
     @cached_property
     def _all(self) -> pads.Dataset:
         return self.dataset()
+
+    @property
+    def assumptions(self) -> list[str]:
+        """What was not known of the hosts and taken for granted, one sentence each; and whom to acknowledge."""
+        hosts, n = self.manifest["hosts"], sum(self.manifest["counts"].values())
+        flags = hosts.get("flags", {})
+        out = [f"{flags[name]} of {n} pairs: {text}." for name, text in ASSUMPTIONS.items() if flags.get(name)]
+        thanks = (hosts.get("selection") or {}).get("acknowledgement")
+        return out + ([f"Hosts: {thanks}."] if thanks else [])
 
     def __repr__(self) -> str:
         counts = ", ".join(f"{k} {v}" for k, v in self.manifest["counts"].items())

@@ -117,6 +117,11 @@ class SourceLookup:
         except (OSError, KeyError, TypeError, ValueError) as error:
             self.reason = f"{type(error).__name__}: {error}"
 
+    @property
+    def ids(self) -> list[str]:
+        """Of all galaxies in the set."""
+        return list(self._index)
+
     def knows(self, source_id: str | None) -> bool:
         """Whether `get` has a galaxy of that id."""
         return source_id in self._index

@@ -122,3 +122,11 @@ SCORE_SCHEMA = pa.schema(
 """One row per stamp scored. A control and a hard negative carry the stratifiers of their pair, the hard negative
 its own ``arc_snr_matched``; ``host_mag_r`` is an aperture magnitude of the host without the arc; a cutout has
 ``pair_id`` -1 and NaN for what belongs to an arc."""
+
+ASSUMPTIONS = {
+    "psf_assumed": "the host's PSF is not its own but a typical one",
+    "gain_assumed": "the gain follows from measured sky noise and the survey's typical sky",
+    "sigma_from_mad": "the noise is measured on the stamp, no inverse variance came with it",
+    "position_unknown": "the host's position is unknown: split by its id, not matched with known lenses",
+}
+"""Flags of a row that stand for something taken for granted of its host."""

@@ -1,5 +1,7 @@
 """Splits: hosts by hash of the HEALPix cell of their brick's centre, sources by rank of their hash.
 
+Hosts of unknown position go by rank of the hash of their id: each stands in a cell of its own, with a negative number.
+
 No brick straddles a cell boundary between splits because the cell is the brick centre's; no host, brick, cell or
 source is in two splits.
 """
@@ -16,7 +18,7 @@ from dhs.datasets.schema import SPLITS
 from dhs.errors import DhsError
 
 HELD_OUT = 8
-"""Sources that an interval needs: `dhs.stats.clusters.MIN_CLUSTERS`."""
+"""Sources, or hosts, that an interval needs: `dhs.stats.clusters.MIN_CLUSTERS`."""
 
 
 def _unit_hash(text: str) -> float:
@@ -24,9 +26,31 @@ def _unit_hash(text: str) -> float:
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") / 2.0**64
 
 
-def cells(brick_ra: np.ndarray, brick_dec: np.ndarray, nside: int) -> np.ndarray:
-    """HEALPix cells (nested) of brick centres in degrees."""
-    return hpgeom.angle_to_pixel(nside, np.asarray(brick_ra, float), np.asarray(brick_dec, float), nest=True)
+def cells(brick_ra, brick_dec, nside: int, ids=None) -> np.ndarray:
+    """HEALPix cells (nested) of brick centres in degrees; for an unknown one a negative number made from its id."""
+    ra, dec = np.asarray(brick_ra, float), np.asarray(brick_dec, float)
+    known = np.isfinite(ra) & np.isfinite(dec)
+    out = np.empty(len(ra), np.int64)
+    out[known] = hpgeom.angle_to_pixel(nside, ra[known], dec[known], nest=True)
+    out[~known] = [-1 - int(_unit_hash(f"cell of {ids[i]}") * 2.0**53) for i in np.flatnonzero(~known)]
+    return out
+
+
+def split_hosts(refs, seed: int, config: SplitsConfig) -> list[str]:
+    """Split of each host: of its cell, or of its own where its position is unknown.
+
+    Parameters
+    ----------
+    refs : sequence of HostRef
+    """
+    of_cell = cells([r.brick_ra for r in refs], [r.brick_dec for r in refs], config.nside, [r.host_id for r in refs])
+    out = [split_of_cell(int(c), seed, config) for c in of_cell]
+    alone = np.flatnonzero(of_cell < 0)
+    if len(alone) >= len(SPLITS):
+        for name, index in _by_rank([f"host:{seed}:{refs[i].host_id}" for i in alone], config).items():
+            for i in alone[index]:
+                out[i] = name
+    return out
 
 
 def split_of_cell(cell: int, seed: int, config: SplitsConfig) -> str:
@@ -35,12 +59,25 @@ def split_of_cell(cell: int, seed: int, config: SplitsConfig) -> str:
     return "train" if u < config.train else "val" if u < config.train + config.val else "test"
 
 
+def _by_rank(names: list[str], config: SplitsConfig) -> dict[str, np.ndarray]:
+    """Indices of each split by rank of the names' hashes: fractions are met, however few there are.
+
+    Validation and test get at least `HELD_OUT` each, where a fraction is not 0 and that leaves training half of them;
+    in any case each split gets one.
+    """
+    n = len(names)
+    order = np.array(sorted(range(n), key=lambda i: _unit_hash(names[i])))
+    least = HELD_OUT if n >= 4 * HELD_OUT else 1
+    n_val, n_test = (max(least if f > 0 else 1, round(n * f)) for f in (config.val, config.test))
+    bounds = {"train": order[: n - n_val - n_test], "val": order[n - n_val - n_test : n - n_test]}
+    bounds["test"] = order[n - n_test :]
+    return {name: np.sort(index) for name, index in bounds.items()}
+
+
 def split_sources(ids: list[str], seed: int, config: SplitsConfig) -> dict[str, np.ndarray]:
     """Indices of the sources of each split.
 
-    Sources are few, so the fractions are met by rank of the hash rather than by the hash itself. Validation and test
-    get at least `HELD_OUT` each, where a fraction is not 0 and that leaves training half of them; in any case each
-    split gets one.
+    Sources are few, so the fractions are met by rank of the hash rather than by the hash itself.
 
     Raises
     ------
@@ -50,9 +87,4 @@ def split_sources(ids: list[str], seed: int, config: SplitsConfig) -> dict[str, 
     n = len(ids)
     if n < len(SPLITS):
         raise DhsError(f"{n} source galaxies cannot fill {len(SPLITS)} splits: relax the cuts or give more sources.")
-    order = np.array(sorted(range(n), key=lambda i: _unit_hash(f"source:{seed}:{ids[i]}")))
-    least = HELD_OUT if n >= 4 * HELD_OUT else 1
-    n_val, n_test = (max(least if f > 0 else 1, round(n * f)) for f in (config.val, config.test))
-    bounds = {"train": order[: n - n_val - n_test], "val": order[n - n_val - n_test : n - n_test]}
-    bounds["test"] = order[n - n_test :]
-    return {name: np.sort(index) for name, index in bounds.items()}
+    return _by_rank([f"source:{seed}:{name}" for name in ids], config)

@@ -28,7 +28,7 @@ def worst(scores, kind: str, n: int = 12, split: str = "test"):
     return frame.sort_values("logit", ascending=kind == "positive").head(n)
 
 
-def of_survey_negatives(n: int, seed: int, host_ids: Iterable[str]) -> np.ndarray:
+def of_survey_negatives(n: int, seed: int, host_ids: Iterable[str], path: str = "") -> np.ndarray:
     """Stamps of survey negatives that were scored, made again from the run's seed.
 
     Parameters
@@ -37,15 +37,17 @@ def of_survey_negatives(n: int, seed: int, host_ids: Iterable[str]) -> np.ndarra
         Of the run: how many survey negatives it scored, and its seed.
     host_ids : iterable of str
         In the order wanted; unknown ones are left out.
+    path : str
+        Folder of the data set, whose hosts' sky they may be under.
 
     Returns
     -------
     ndarray, (n, 3, 64, 64) float32
         Nanomaggies.
     """
-    from dhs.survey.mock.negatives import SurveyNegatives
+    from dhs.datasets.survey_negatives import Maker
 
-    negatives = SurveyNegatives(n, seed)
+    negatives = Maker(path)(n, seed)
     index = {ref.host_id: i for i, ref in enumerate(negatives.refs)}
     images = [negatives.read(index[i]).image for i in host_ids if i in index]
     return np.stack(images) if images else np.empty((0, 3, 64, 64), np.float32)

@@ -138,7 +138,7 @@ def host_columns(host: HostStamp, nside: int) -> dict:
     row = {
         "host_id": host.host_id,
         "brickname": host.brickname,
-        "healpix": int(splits.cells([host.brick_ra], [host.brick_dec], nside)[0]),
+        "healpix": int(splits.cells([host.brick_ra], [host.brick_dec], nside, [host.host_id])[0]),
         "ra": host.ra,
         "dec": host.dec,
         "control": encode(host.image, host.sky_sigma / SKY_LEVELS),

@@ -9,6 +9,7 @@ from dhs.figures.attention import ablation, ablation_table, attribution_profile,
 from dhs.figures.audit import (
     answers_table,
     core_fractions,
+    effect_shares,
     fixed_threshold_table,
     foreign_arcs,
     interventions,
@@ -26,6 +27,7 @@ from dhs.figures.gates import (
     signoff_table,
     table,
 )
+from dhs.figures.host_completeness import completeness_by_host
 from dhs.figures.injection import benchmark, closure, convergence, gain, priors, renderer_agreement
 from dhs.figures.learning import training_curves
 from dhs.figures.numbers.glue import glued
@@ -38,7 +40,7 @@ from dhs.figures.pairs import (
     rejections,
     sample_sheet,
 )
-from dhs.figures.prior_study import prior_study, prior_table
+from dhs.figures.prior_draws import prior_study, prior_table
 from dhs.figures.scale import scale_plan, scaling
 from dhs.figures.scores import (
     completeness_map,
@@ -75,6 +77,7 @@ __all__ = [
     "cause_galleries",
     "closure",
     "colour",
+    "completeness_by_host",
     "completeness_contours",
     "completeness_map",
     "convergence",
@@ -82,6 +85,7 @@ __all__ = [
     "core_fractions",
     "coverage",
     "decision_banner",
+    "effect_shares",
     "failure_causes",
     "fixed_threshold_table",
     "fixes",

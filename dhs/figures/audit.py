@@ -22,9 +22,11 @@ LABELS = {
     "noise_redrawn": "another draw of the arc's shot noise",
     "core_masked": "core filled with sky",
     "source_occulted": "brightest image hidden",
-    "colour_swapped": "g and z of the arc exchanged",
-    "arc_rotated": "arc turned by a quarter",
-    "ring_added": "uniform ring instead of the arc",
+    "colour_of_host": "arc in the galaxy's colours, same SNR",
+    "colour_redder": "arc 0.4 mag redder, same SNR",
+    "colour_bluer": "arc 0.4 mag bluer, same SNR",
+    "arc_rotated": "arc turned by a quarter, same SNR",
+    "ring_added": "uniform ring instead of the arc, same SNR",
     "arc_removed": "whole arc removed (the control)",
 }
 
@@ -130,6 +132,57 @@ def interventions(section: Mapping) -> Figure:
     return figure
 
 
+SHARE_LABELS = {
+    "ring": "a plain ring in its place has",
+    "core": "its light in the core carries",
+    "outer": "its light outside the core carries",
+    "colour": "its colour carries",
+    "brightest_image": "its brightest image carries",
+}
+
+
+@styled
+def effect_shares(section: Mapping) -> Figure:
+    """Shares of the arc's effect on the score; by theta_E what a ring has, and the core's share of score and of light.
+
+    Parameters
+    ----------
+    section : mapping
+        ``interventions`` of ``evaluation.json``.
+    """
+    shares = section.get("shares") or {}
+    if absent(section) or not any(s.get("value") is not None for s in shares.values()):
+        return skipped(absent(section) or "the arc has no effect to share out", "shares of the arc's effect")
+    figure, axes = plt.subplots(1, 3, figsize=(11, 3.2), gridspec_kw={"width_ratios": [1.3, 1, 1]})
+    for i, name in enumerate(reversed(SHARE_LABELS)):
+        if (shares.get(name) or {}).get("value") is not None:
+            plot_interval(axes[0], i, shares[name], color=BLUE)
+    axes[0].set_yticks(range(len(SHARE_LABELS)), [SHARE_LABELS[n] for n in reversed(SHARE_LABELS)], fontsize=7)
+    axes[0].set_xlabel("share of the arc's effect [1], 95 %")
+    core_light = section.get("core_light") or {}
+    series = (
+        (axes[1], ((shares.get("ring") or {}, BLUE, "plain ring"),)),
+        (axes[2], ((shares.get("core") or {}, BLUE, "of the score"), (core_light, ORANGE, "of the light"))),
+    )
+    for axis, lines in series:
+        for k, (part, colour, label) in enumerate(lines):
+            entries = part.get("by_theta_e") or []
+            known = [(i, e) for i, e in enumerate(entries) if e.get("value") is not None]
+            for place, (i, entry) in enumerate(known):
+                shift = 0.1 * (k - 0.5 * (len(lines) - 1))
+                named = label if place == 0 else None
+                plot_interval(axis, i + shift, entry, horizontal=False, color=colour, label=named)
+            axis.set_xticks(range(len(entries)), [interval_name(e) for e in entries], fontsize=7)
+        axis.set_xlabel("θ_E [arcsec]")
+        axis.axhline(0, color="#1a1a1a", lw=0.8, ls=":")
+        if axis.get_legend_handles_labels()[0]:
+            axis.legend(fontsize=6)
+    axes[1].set_ylabel("share of the arc's effect [1]")
+    axes[1].axhline(1, color="#1a1a1a", lw=0.8, ls=":")
+    axes[2].set_ylabel("the core's share [1]")
+    return figure
+
+
 def interventions_table(section: Mapping) -> Html:
     """Change of the logit under each intervention, its interval, and the share of pairs whose score fell."""
     rows = []
@@ -138,8 +191,15 @@ def interventions_table(section: Mapping) -> Html:
         fell = (row.get("fell") or {}).get("value")
         name = LABELS.get(row["name"], row["name"].replace("_", " "))
         interval = f"{low:+.2f} to {high:+.2f}" if np.isfinite([low, high]).all() else None
-        rows.append(dict(row) | {"name": name, "interval": interval, "fell": fell})
-    columns = {"name": "intervention", "value": "change of logit", "interval": "95 % interval", "fell": "fell in"}
+        snr = number((row.get("snr_ratio") or {}).get("median"))
+        rows.append(dict(row) | {"name": name, "interval": interval, "fell": fell, "snr": snr})
+    columns = {
+        "name": "intervention",
+        "value": "change of logit",
+        "interval": "95 % interval",
+        "fell": "fell in",
+        "snr": "SNR over the arc's",
+    }
     columns |= {"n": "pairs", "n_hosts": "hosts", "n_sources": "sources"}
     return table(rows, columns, f"not measured: {absent(section) or 'no intervention was scored'}")
 

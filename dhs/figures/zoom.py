@@ -95,7 +95,7 @@ def cause_galleries(failures: Mapping, pairs: Pairs, n_survey: int, seed: int) -
         name, examples = kind["cause"], kind["examples"]
         if name.startswith("survey: "):
             titles = [str(e["host_id"]) for e in examples]
-            stamps = of_survey_negatives(n_survey, seed, titles)
+            stamps = of_survey_negatives(n_survey, seed, titles, pairs.path)
         else:
             hosts = {e["pair_id"]: str(e["host_id"]) for e in examples}
             stamps, rows = by_pair(pairs, hosts, name)
@@ -106,7 +106,7 @@ def cause_galleries(failures: Mapping, pairs: Pairs, n_survey: int, seed: int) -
         stamps, titles = [], []
         for example in group["examples"]:
             if example["kind"] == "survey_negative":
-                found = of_survey_negatives(n_survey, seed, [example["host_id"]])
+                found = of_survey_negatives(n_survey, seed, [example["host_id"]], pairs.path)
             else:
                 found = by_pair(pairs, [example["pair_id"]], example["kind"])[0]
             stamps += list(found)

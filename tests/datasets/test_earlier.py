@@ -22,7 +22,7 @@ from dhs.datasets.fresh import FreshPairs
 from dhs.datasets.reader import Pairs, per_band, rows
 from dhs.datasets.schema import PAIR_SCHEMA
 from dhs.errors import DhsError
-from dhs.survey.facts import sky_flux_per_pixel
+from dhs.survey.surveys.legacy import LEGACY_SURVEYS
 
 GOOD = 24  # a file; more than there are bad rows
 
@@ -80,7 +80,7 @@ def test_matched_snr_follows_from_the_row(written, pairs):
     """w^T C w through a correlation of the whitened arc with the noise kernel; gain from the nominal sky noise."""
     for i, row in converted(pairs).items():
         truth, lag1, sigma = written[1][i], row["lag1"], per_band(row, "sky_sigma")[:, None, None]
-        gain = sky_flux_per_pixel()[:, None, None] / (sigma * (1 + 2 * lag1)) ** 2
+        gain = LEGACY_SURVEYS.sky_flux_per_pixel()[:, None, None] / (sigma * (1 + 2 * lag1)) ** 2
         whitened = (truth.stamp - truth.control) / np.sqrt(sigma**2 + np.clip(truth.control, 0, None) / gain)
         kernel = np.outer([lag1, 1, lag1], [lag1, 1, lag1])
         smooth = np.stack([correlate(band, kernel, mode="constant") for band in whitened])

@@ -6,6 +6,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from dhs import figures
+from dhs.figures.prior_draws import ROWS
 
 
 def metric(value, low=None, high=None):
@@ -37,6 +38,43 @@ def test_interventions_are_sorted_named_and_by_radius(section):
     reason = {"status": "skip", "reason": "3 pairs, 10 are needed"}
     assert "3 pairs, 10 are needed" in texts(figures.interventions(reason))
     assert "3 pairs" in figures.interventions_table(reason)._repr_html_()
+
+
+def test_shares_of_the_effect_by_radius(section):
+    bins = [{"lo": a, "hi": a + 0.5, **metric(0.7, 0.6, 0.8)} for a in (0.5, 1.0)]
+    none = [{"lo": 0.5, "hi": 1.0, **metric(None)}, {"lo": 1.0, "hi": 1.5, **metric(None)}]
+    shares = {
+        "ring": metric(0.74, 0.7, 0.78) | {"by_theta_e": bins},
+        "core": metric(0.1, 0, 0.2) | {"by_theta_e": bins},
+    }
+    full = section | {"shares": shares, "core_light": metric(0.3) | {"by_theta_e": bins}}
+    figure = figures.effect_shares(full)
+    assert (
+        len(figure.axes) == 3 and "a plain ring in its place has" in texts(figure) and "of the light" in texts(figure)
+    )
+    assert any(np.isclose(np.ravel(line.get_ydata()), 0.7).any() for line in figure.axes[1].lines)
+    shares["ring"]["by_theta_e"] = none
+    assert len(figures.effect_shares(full).axes) == 3
+    assert "no effect to share out" in texts(figures.effect_shares(section))
+
+
+def test_prior_study_shows_every_prior_and_its_numbers():
+    edges = {
+        "theta_e_arcsec": [0, 1, 3],
+        "sigma_v_kms": [100, 400, 800],
+        "arc_r": [18, 21, 26],
+        "source_r": [20, 23, 28],
+    }
+    shares = {"response_grid": (0.3, 0.7), "joint": (0.6, 0.4), "population": (0.9, 0.1)}
+    made = {p: {n: {"edges": e, "share": list(v)} for n, e in edges.items()} for p, v in shares.items()}
+    numbers = {p: dict.fromkeys(ROWS, v[0]) for p, v in shares.items()}
+    figure = figures.prior_study({"histograms": made, "priors": numbers})
+    steps = figure.axes[0].patches
+    assert len(figure.axes) == 4 and len(steps) == 3
+    np.testing.assert_allclose(steps[0].get_data().values, [0.3, 0.35])
+    shown = figures.prior_table({"histograms": made, "priors": numbers})
+    assert list(shown.columns) == ["response grid (before)", "joint (after)", "population"]
+    assert shown.loc["arcs brighter than r = 21", "joint (after)"] == "60.0 %"
 
 
 def test_toys_and_core_fractions():

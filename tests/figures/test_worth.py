@@ -137,3 +137,19 @@ def test_every_cause_and_group_has_its_gallery(pairs):
         "no threshold"
         in figures.cause_galleries({"status": "skip", "reason": "no threshold"}, pairs, 3, 2)._repr_html_()
     )
+
+
+def test_completeness_by_host_shows_every_bin_and_both_priors():
+    def cell(theta, mag, value):
+        bounds = {"theta_e_arcsec_lo": theta, "theta_e_arcsec_hi": theta + 1, "host_mag_r_lo": mag}
+        known = {"value": value, "ci_low": 0.1, "ci_high": 0.9, "n": 5}
+        return bounds | {"host_mag_r_hi": mag + 1} | (known if value is not None else dict.fromkeys(known))
+
+    cells = [cell(t, m, 0.5 if t < 2 else None) for t in (1, 2) for m in (18, 19)]
+    marginals = {"theta_e_arcsec": cells[:1], "host_mag_r": cells[:2]}
+    section = {"host_cells": cells, "marginals": marginals, "marginals_population": marginals, "prior": "joint"}
+    figure = figures.completeness_by_host(section)
+    names = [[t.get_text() for t in a.get_legend().get_texts()] for a in figure.axes]
+    assert names == [["r 18.0 to 19.0", "r 19.0 to 20.0"], ["joint", "population"], ["joint", "population"]]
+    nothing = figures.completeness_by_host({"status": "skip", "reason": "no threshold"})
+    assert "no threshold" in texts(nothing)

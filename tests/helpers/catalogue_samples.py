@@ -32,7 +32,7 @@ def small_catalogue(folder: Path, n: int = 4, drop: tuple[str, ...] = (), compan
     }
     extra = {"IDENT": columns["IDENT"][::-1], "zphot": np.linspace(0.9, 1.2, n)[::-1]}
     for name, value in values.items():
-        (columns if name in columns else extra)[name] = value
+        (columns if name in columns or name.startswith("NOISE") else extra)[name] = value
     for name in drop:
         columns.pop(name, None)
         extra.pop(name, None)

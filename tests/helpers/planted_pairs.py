@@ -161,7 +161,9 @@ def write(folder, pairs: list[dict], negatives: list[dict], mock=("hosts", "sour
         "seed": SEED,
         "counts": counts,
         "content_hash": "0" * 64,
-        "config": load_profile("smoke", sources__spec="mock", injection__supersampling=SS).model_dump(mode="json"),
+        "config": load_profile(
+            "smoke", injection__prior="response_grid", sources__spec="mock", injection__supersampling=SS
+        ).model_dump(mode="json"),
         "negatives": {"azimuthal_shuffle": len(negatives), "refused": {}},
         "draws": {"accepted": len(pairs), "rejected": {}},
     }

@@ -224,6 +224,10 @@ def _evaluation(evaluation: Mapping) -> dict[str, str]:
     found = {r["name"]: r for r in (evaluation.get("interventions") or {}).get("interventions") or []}
     for name in ("core_light_removed", "outer_pixels_swapped", "ring_added", "arc_removed", "placebo_edge"):
         out[f"change_{name}"] = metric_text(found.get(name))
+    shares = (evaluation.get("interventions") or {}).get("shares") or {}
+    for name in ("ring", "core", "colour"):
+        out[f"share_{name}"] = metric_text(shares.get(name))
+    out["core_light"] = metric_text((evaluation.get("interventions") or {}).get("core_light"))
     out["plan"] = str((evaluation.get("plan") or {}).get("sha256", "not registered"))[:12]
     top, population = evaluation.get("top") or {}, evaluation.get("population") or {}
     for name in ("tpr0", "tpr10", "f1", "f1_at_prevalence"):

@@ -16,6 +16,7 @@ from dhs.errors import DhsError
 
 FETCH_FOLDER = Path("data") / "cosmos"  # where `dhs fetch cosmos` unpacks, under the working directory
 CATALOGUE_COLUMNS = ("ident", "gal_filename", "gal_hdu", "pixel_scale", "noise_variance")
+PIXEL_SCALES = (0.001, 2.0)  # arcsec a pixel, between which any telescope's lies
 FILE_COLUMNS = ("gal_filename", "noise_filename")  # PSF images are not used
 
 
@@ -41,6 +42,9 @@ class CatalogueTable:
                 f"{', '.join(CATALOGUE_COLUMNS)} (in any case). Found: {', '.join(names)}."
             )
         self.ident = [str(i) for i in np.asarray(self.reader.cat["ident"])]
+        if not self.ident:
+            raise DhsError(f"{path}: a catalogue without rows. Fetch it again.")
+        self._check_scale()
         if self.companion.is_file():
             self._join()
 
@@ -65,8 +69,18 @@ class CatalogueTable:
             )
         for key, name in names.items():
             values = np.asarray(data[name])
-            if values.ndim == 1 and values.dtype.kind in "fiu":
-                self.extra[key] = np.where(order >= 0, values[order].astype(float), np.nan)
+            numbers = as_numbers(values) if values.ndim == 1 else None
+            if numbers is not None:
+                self.extra[key] = np.where(order >= 0, numbers[order], np.nan)
+
+    def _check_scale(self) -> None:
+        scale = self.get("pixel_scale")
+        bad = np.flatnonzero(~((scale > PIXEL_SCALES[0]) & (scale < PIXEL_SCALES[1])))
+        if bad.size:
+            raise DhsError(
+                f"{self.path}, row {bad[0]}, column 'pixel_scale': {scale[bad[0]]:g} ({bad.size} such rows). Give "
+                f"arcsec a pixel, between {PIXEL_SCALES[0]:g} and {PIXEL_SCALES[1]:g}."
+            )
 
     def first(self, keys: tuple[str, ...], what: str) -> np.ndarray:
         """(n,) values of the first column that exists, the catalogue's before the companion's."""
@@ -81,8 +95,26 @@ class CatalogueTable:
 
     def get(self, key: str) -> np.ndarray | None:
         if key in self.main:
-            return np.asarray(self.reader.cat[self.main[key]], dtype=float)
+            column = np.asarray(self.reader.cat[self.main[key]])
+            numbers = as_numbers(column)
+            if numbers is None:
+                name = self.main[key]
+                raise DhsError(f"{self.path}: column {name!r} holds no numbers. Give numbers, NaN where unknown.")
+            return numbers
         return self.extra.get(key)
+
+
+def as_numbers(column: np.ndarray) -> np.ndarray | None:
+    """A column as float64, NaN where a text is no number (``N/A``, blank); None where no value is one."""
+    if column.dtype.kind in "fiub":
+        return column.astype(float)
+    out = np.full(len(column), np.nan)
+    for i, value in enumerate(column):
+        try:
+            out[i] = float(value.decode() if isinstance(value, bytes) else value)
+        except (TypeError, ValueError):
+            continue
+    return out if np.isfinite(out).any() else None
 
 
 def is_catalogue(path: Path) -> bool:

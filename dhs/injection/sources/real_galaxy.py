@@ -38,11 +38,35 @@ LIMITS = (
 GRZ_COLUMNS = (("hsc_g", "hsc_r", "hsc_z"), ("mag_g", "mag_r", "mag_z"), ("g_mag", "r_mag", "z_mag"))
 Z_COLUMNS = ("zphot", "z_phot", "photoz", "photo_z", "zphot_best")
 MAG_COLUMNS = ("mag", "mag_auto")
+Z_UNKNOWN = 15.0  # catalogues write 99 or more where they know no redshift
+
+
+def _correlation(noise_file: str) -> np.ndarray:
+    """Noise correlation image of a catalogue, its zero lag in the middle.
+
+    Raises
+    ------
+    DhsError
+        Unreadable, or without a middle pixel that is its peak.
+    """
+    try:
+        image = np.asarray(fits.getdata(noise_file), dtype=float)
+    except (OSError, TypeError, ValueError, IndexError) as error:
+        raise DhsError(
+            f"{noise_file}: not a readable noise correlation ({error}). Fetch it again, or remove it."
+        ) from None
+    middle = tuple(n // 2 for n in image.shape)
+    if image.ndim != 2 or 0 in [n % 2 for n in image.shape] or not image[middle] == image.max() > 0:
+        raise DhsError(
+            f"{noise_file}: no noise correlation (shape {image.shape}); it has an odd side and its peak in the middle. "
+            "Fetch it again, or remove it: noise is then taken for white."
+        )
+    return image
 
 
 @lru_cache(maxsize=4)
 def _unit_sigmas(noise_file: str, n_scales: int) -> np.ndarray:
-    correlation = fits.getdata(noise_file).astype(float) if noise_file else None
+    correlation = _correlation(noise_file) if noise_file else None
     return scale_sigmas(n_scales, None if correlation is None else correlation / correlation.max())
 
 
@@ -108,7 +132,7 @@ def load(path: Path, config: SourcesConfig, seed: int) -> Loaded:
     keep, cuts = np.ones(len(z), dtype=bool), Counter(catalogue=len(z))
     for name, good in (
         ("duplicate_ident", ~duplicate),
-        ("z_unknown", np.isfinite(z) & (z > 0)),
+        ("z_unknown", np.isfinite(z) & (z > 0) & (z < Z_UNKNOWN)),
         ("z_min", z >= config.z_min),
         ("mag_max", magnitude <= config.mag_max),
     ):

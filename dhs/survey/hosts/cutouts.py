@@ -6,8 +6,9 @@ npz, channel last
     ``cutout`` (y, x, 3) and ``meta_ra, meta_dec, meta_pixel_scale, meta_bands_requested, meta_galaxy_id,
     meta_brickname``.
 npz, channel first
-    ``image_nmgy`` (3, y, x), ``bands, ra, dec, pixscale``; optional ``invvar`` (3, y, x), ``psf`` (3, k, k),
-    ``psf_fwhm`` (3,) arcsec, ``exptime`` (3,) seconds, ``z_phot, host_id, brickname, flags``.
+    ``image_nmgy`` (3, y, x), ``bands, pixscale``; optional ``ra, dec`` degrees, ``invvar`` (3, y, x), ``psf``
+    (3, k, k), ``psf_fwhm`` (3,) arcsec, ``exptime`` (3,) seconds, ``z_phot, host_id, brickname, flags``. Without a
+    position a stamp is flagged ``position_unknown``, split by its id, and not matched with known lenses.
 FITS
     Of the Legacy Surveys cutout service: see `dhs.survey.hosts.fits_cutouts`.
 
@@ -37,6 +38,7 @@ from dhs.survey.hosts import psf_image
 from dhs.survey.hosts.fits_cutouts import FITS_SUFFIXES, FitsRefused, open_fits
 from dhs.survey.hosts.holes import problem
 from dhs.survey.hosts.stamp import HostStamp
+from dhs.survey.survey import Survey, surveys
 
 SUFFIXES = (".npz", *FITS_SUFFIXES)  # in any case
 PIXEL_SCALE_TOLERANCE = 0.01  # relative
@@ -136,8 +138,8 @@ def read_npz(data: bytes, name: str) -> HostStamp:
         content |= {
             "image": raw["image_nmgy"],
             "bands": _band_names(raw["bands"]) if "bands" in raw else ["g", "r", "z"],
-            "ra": _scalar(door, raw, "ra"),
-            "dec": _scalar(door, raw, "dec"),
+            "ra": _angle(door, raw, "ra"),
+            "dec": _angle(door, raw, "dec"),
             "pixel_scale": _scalar(door, raw, "pixscale"),
         }
     elif "cutout" in raw:
@@ -153,8 +155,8 @@ def read_npz(data: bytes, name: str) -> HostStamp:
         content = dict.fromkeys(_OPTIONAL) | {
             "image": np.ascontiguousarray(image.transpose(2, 0, 1)),
             "bands": ["" if b in absent else b for b in bands],
-            "ra": _scalar(door, raw, "meta_ra"),
-            "dec": _scalar(door, raw, "meta_dec"),
+            "ra": _angle(door, raw, "meta_ra"),
+            "dec": _angle(door, raw, "meta_dec"),
             "pixel_scale": _scalar(door, raw, "meta_pixel_scale"),
             "host_id": raw.get("meta_galaxy_id"),
             "brickname": raw.get("meta_brickname"),
@@ -168,31 +170,33 @@ def read_npz(data: bytes, name: str) -> HostStamp:
     return _stamp(door, content)
 
 
-_OPTIONAL = ("invvar", "psf", "psf_fwhm", "exptime", "z_phot", "host_id", "brickname", "flags")
+_OPTIONAL = ("invvar", "psf", "psf_fwhm", "exptime", "z_phot", "host_id", "brickname", "flags", "survey")
 _META = ("ra", "dec", "pixel_scale", "bands_requested", "has_g", "has_r", "has_z", "galaxy_id", "brickname")
 _KEYS = {"image_nmgy", "bands", "ra", "dec", "pixscale", "cutout", *_OPTIONAL, *(f"meta_{k}" for k in _META)}
 
 
-def stamp_of(content: dict, name: str, row: int = -1, shape: bool = True) -> HostStamp:
+def stamp_of(content: dict, name: str, row: int = -1, shape: bool = True, whole: bool = False) -> HostStamp:
     """A stamp from pixels already read, checked as a cutout is.
 
     Parameters
     ----------
     content : dict
         ``image`` (bands, y, x) nanomaggies, ``bands``, ``ra, dec`` degrees, ``pixel_scale`` arcsec; and, where known,
-        ``invvar, psf, psf_fwhm, exptime, z_phot, host_id, brickname, flags`` as in an npz cutout.
+        ``invvar, psf, psf_fwhm, exptime, z_phot, host_id, brickname, flags, survey`` as in an npz cutout.
     name : str
         File, for messages and for ``HostStamp.file``.
     row : int
     shape : bool
         Measure the light's ellipticity and centroid; else they are 0 and the target's nominal place.
+    whole : bool
+        The pixels were made here, so none can be missing: the search for holes is left out.
 
     Raises
     ------
     InputRefused
         See `read_cutout`.
     """
-    return _stamp(_Door(name, row), dict.fromkeys(_OPTIONAL) | content, shape)
+    return _stamp(_Door(name, row), dict.fromkeys(_OPTIONAL) | content, shape, whole)
 
 
 def _scalar(door: _Door, raw: dict, key: str) -> float:
@@ -205,6 +209,11 @@ def _scalar(door: _Door, raw: dict, key: str) -> float:
     if not np.isfinite(value):
         raise door.refuse(what, f"no usable number under `{key}`", f"Store `{key}` (degrees, or arcsec a pixel).")
     return value
+
+
+def _angle(door: _Door, raw: dict, key: str) -> float:
+    """One finite number, NaN where the key is not there: a position that nobody knows is not made up."""
+    return _scalar(door, raw, key) if key in raw else float("nan")
 
 
 def _member(door: _Door, archive, key: str) -> np.ndarray:
@@ -235,13 +244,22 @@ def _number(door: _Door, value, key: str) -> float:
     raise door.refuse("bad_value", f"`{key}` is {said}, not one number", f"Give one number, or leave `{key}` out.")
 
 
+def _survey(door: _Door, content: dict) -> Survey:
+    """The survey a cutout says it is of; the Legacy Surveys where it does not say."""
+    name = "legacy" if content.get("survey") is None else str(content["survey"])
+    if name not in surveys:
+        message = f"of survey {name!r}, known are {list(surveys)}"
+        raise door.refuse("unknown_survey", message, "Register a record of it (dhs.survey.survey).")
+    return surveys[name]
+
+
 def _centre_crop(cube: np.ndarray) -> np.ndarray:
     """(3, 64, 64) with pixel n // 2 of each side on pixel 32."""
     y, x = (n // 2 - facts.STAMP // 2 for n in cube.shape[1:])
     return np.ascontiguousarray(cube[:, y : y + facts.STAMP, x : x + facts.STAMP], dtype=np.float32)
 
 
-def _stamp(door: _Door, content: dict, shape: bool = True) -> HostStamp:
+def _stamp(door: _Door, content: dict, shape: bool = True, whole: bool = False) -> HostStamp:
     """Check a cutout's content and derive what a `HostStamp` holds."""
     if content.get("host_id") is not None:
         door.host_id = str(content["host_id"])
@@ -257,8 +275,9 @@ def _stamp(door: _Door, content: dict, shape: bool = True) -> HostStamp:
             )
         invvar = _centre_crop(_select(door, content["invvar"], content["bands"], "invvar"))
         _check_invvar(door, invvar)
-    _check_pixels(door, crop, invvar)
-    _check_position(door, content)
+    if not whole:
+        _check_pixels(door, crop, invvar)
+    place = _place(door, content)
     mask = sky.sky_mask(crop, invvar)
     lag1, correlation_sum = sky.noise_correlation(crop, mask)
     if invvar is not None:
@@ -268,15 +287,16 @@ def _stamp(door: _Door, content: dict, shape: bool = True) -> HostStamp:
         delivered = sky.sky_sigma_mad(crop, mask)
         nominal = delivered * np.sqrt(correlation_sum)
     _check_units(door, nominal)
-    psf_image, psf_fwhm, flags = _psf(door, content)
+    survey = _survey(door, content)
+    psf_image, psf_fwhm, flags = _psf(door, content, survey)
     if content["exptime"] is not None:
-        gain = facts.gain_from_exposures(_per_band(door, content["exptime"], "exptime", 1.0, 1e7))
+        gain = survey.gain_from_exposures(_per_band(door, content["exptime"], "exptime", 1.0, 1e7))
     else:
-        gain = facts.gain_from_sky_noise(nominal)
+        gain = survey.gain_from_sky_noise(nominal)
         flags += ["gain_assumed"] if invvar is None else []
     flags += ["sigma_from_mad"] if invvar is None else []
     flags += [str(f) for f in np.atleast_1d(content["flags"])] if content["flags"] is not None else []
-    name, brick_ra, brick_dec = brick(content["ra"], content["dec"])
+    flags += [] if np.isfinite(place["ra"]) else ["position_unknown"]
     # An odd-sized cutout has its target on a pixel, an even-sized one between two (module docstring).
     first_guess = tuple(facts.STAMP / 2 - 0.5 * (n % 2 == 0) for n in image.shape[:0:-1])
     e1, e2, x, y = 0.0, 0.0, *first_guess
@@ -285,11 +305,7 @@ def _stamp(door: _Door, content: dict, shape: bool = True) -> HostStamp:
     middle = (facts.STAMP - 1) / 2
     return HostStamp(
         host_id=door.host_id,
-        brickname=str(content["brickname"]) if content["brickname"] is not None else name,
-        ra=content["ra"] % 360.0,
-        dec=content["dec"],
-        brick_ra=brick_ra,
-        brick_dec=brick_dec,
+        **place,
         image=crop,
         invvar=invvar,
         psf=psf_image,
@@ -305,6 +321,7 @@ def _stamp(door: _Door, content: dict, shape: bool = True) -> HostStamp:
         flags=tuple(sorted(flags)),
         file=door.name,
         row=door.row,
+        survey=survey.name,
     )
 
 
@@ -339,12 +356,23 @@ def _select(door: _Door, cube: np.ndarray, bands: list[str], what: str) -> np.nd
     return cube if bands == list(facts.BAND_NAMES) else cube[[bands.index(b) for b in facts.BAND_NAMES]]
 
 
-def _check_position(door: _Door, content: dict) -> None:
-    if not (-360.0 <= content["ra"] <= 720.0 and abs(content["dec"]) <= 90.0):
-        raise door.refuse(
-            "bad_position", f"ra {content['ra']}, dec {content['dec']} is not on the sky", "Give degrees."
-        )
-    scale = content["pixel_scale"]
+def _place(door: _Door, content: dict) -> dict:
+    """Position and brick of a stamp; one whose position is unknown stands in a brick of its own."""
+    _check_scale(door, content["pixel_scale"])
+    ra, dec = content["ra"], content["dec"]
+    if np.isnan(ra) != np.isnan(dec):
+        raise door.refuse("missing_position", f"ra {ra}, dec {dec}: half a position", "Give both, or neither.")
+    if np.isnan(ra):
+        unknown = dict.fromkeys(("ra", "dec", "brick_ra", "brick_dec"), float("nan"))
+        return unknown | {"brickname": f"unknown:{door.host_id}"}
+    if not (-360.0 <= ra <= 720.0 and abs(dec) <= 90.0):
+        raise door.refuse("bad_position", f"ra {ra}, dec {dec} is not on the sky", "Give degrees.")
+    name, brick_ra, brick_dec = brick(ra, dec)
+    name = str(content["brickname"]) if content["brickname"] is not None else name
+    return {"brickname": name, "ra": ra % 360.0, "dec": dec, "brick_ra": brick_ra, "brick_dec": brick_dec}
+
+
+def _check_scale(door: _Door, scale: float) -> None:
     if abs(scale / facts.PIXEL_SCALE - 1.0) > PIXEL_SCALE_TOLERANCE:
         raise door.refuse(
             "wrong_pixel_scale",
@@ -408,10 +436,10 @@ def _per_band(door: _Door, value, key: str, low: float, high: float) -> np.ndarr
     return array
 
 
-def _psf(door: _Door, content: dict) -> tuple[np.ndarray | None, np.ndarray, list[str]]:
+def _psf(door: _Door, content: dict, survey: Survey) -> tuple[np.ndarray | None, np.ndarray, list[str]]:
     """PSF image, FWHM per band, flags: the image where there is one, else the FWHM, else the survey's typical one."""
     if content["psf"] is None and content["psf_fwhm"] is None:
-        return None, np.array([b.psf_fwhm_arcsec for b in facts.BANDS]), ["psf_assumed"]
+        return None, survey.psf_fwhm, ["psf_assumed"]
     if content["psf"] is None:
         return None, _per_band(door, content["psf_fwhm"], "psf_fwhm", *PLAUSIBLE_FWHM), []
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections import Counter
 from dataclasses import asdict, fields, replace
 
@@ -155,13 +156,30 @@ def _not_one(spec: str, n: int, single: bool, refusals: list[Refusal]) -> DhsErr
     )
 
 
+REAL_HOSTS = ("hosts", "des_lrg46")
+
+
+def resolved(spec: str) -> str:
+    """What ``auto`` stands for: the real galaxies under ``DHS_DATA_DIR`` where they are, else ``mock``.
+
+    A network wants thousands of hosts and those are 46, so the built-in profiles ask for mock hosts to train on; real
+    ones are what it is tested on.
+    """
+    if spec != "auto":
+        return spec
+    root = os.environ.get("DHS_DATA_DIR")
+    found = storage.join(root, *REAL_HOSTS) if root else ""
+    return found if found and storage.exists(found) else "mock"
+
+
 def open_hosts(config: HostsConfig, seed: int, index: str | None = None) -> HostSet:
     """Open the hosts a configuration asks for.
 
     Parameters
     ----------
     config : HostsConfig
-        ``spec``: ``mock``, a folder of cutouts, one cutout file, or a folder that holds the survey's ``coadd/``.
+        ``spec``: ``auto`` (`resolved`), ``mock``, a folder of cutouts or with a cube of them, one cutout file, or a
+        folder that holds the survey's ``coadd/``.
     seed : int
         Of made-up hosts.
     index : str, optional
@@ -182,6 +200,7 @@ def open_hosts(config: HostsConfig, seed: int, index: str | None = None) -> Host
     """
     if index is not None:
         return _read_index(index)
+    config = config.model_copy(update={"spec": resolved(config.spec)})
     name = reader_of(config)
     found = host_reader[name](config.spec, seed).find(config)
     if found.made:

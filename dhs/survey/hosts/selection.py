@@ -136,7 +136,11 @@ def select_lrgs(targets: dict[str, np.ndarray], where: str) -> tuple[np.ndarray,
 
 
 def duplicates(ra, dec, radius_arcsec: float = DUPLICATE_ARCSEC) -> dict[int, int]:
-    """{index: index of the earlier position within the radius that stays}."""
+    """{index: index of the earlier position within the radius that stays}; unknown positions (NaN) are near none."""
+    known = np.flatnonzero(np.isfinite(ra) & np.isfinite(dec))
+    if len(known) < len(ra):
+        found = duplicates(np.asarray(ra)[known], np.asarray(dec)[known], radius_arcsec)
+        return {int(known[second]): int(known[first]) for second, first in found.items()}
     if len(ra) < 2:
         return {}
     chord = 2.0 * np.sin(np.radians(radius_arcsec / 3600.0) / 2.0)
@@ -149,6 +153,10 @@ def duplicates(ra, dec, radius_arcsec: float = DUPLICATE_ARCSEC) -> dict[int, in
 
 def near_lenses(ra, dec, lenses: Catalogue | None, radius_arcsec: float) -> dict[int, float]:
     """{index: arcsec to the nearest known lens or candidate}, of positions within the radius of one."""
+    known = np.flatnonzero(np.isfinite(ra) & np.isfinite(dec))
+    if len(known) < len(ra):
+        found = near_lenses(np.asarray(ra)[known], np.asarray(dec)[known], lenses, radius_arcsec)
+        return {int(known[i]): separation for i, separation in found.items()}
     if lenses is None or len(ra) == 0:
         return {}
     index, separation = lenses.match(ra, dec, radius_arcsec)

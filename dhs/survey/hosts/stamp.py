@@ -40,9 +40,12 @@ class HostStamp:
     z_phot : float
         Photometric redshift; NaN where unknown.
     flags : tuple of str
-        ``gain_assumed``, ``psf_assumed``, ``sigma_from_mad``, ``host_is_candidate``, ``mock``.
+        ``gain_assumed``, ``psf_assumed``, ``psf_from_star``, ``sigma_from_mad``, ``position_unknown``, ``des_coadd``,
+        ``host_is_candidate``, ``mock``.
     file : str
     row : int
+    survey : str
+        Name of its record (`dhs.survey.survey.surveys`).
     """
 
     host_id: str
@@ -67,3 +70,4 @@ class HostStamp:
     file: str = ""
     row: int = -1
     meta: dict = field(default_factory=dict)
+    survey: str = "legacy"

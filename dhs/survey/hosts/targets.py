@@ -13,7 +13,8 @@ from dhs.survey.hosts.selection import LRG_COLUMNS, NOBS
 from dhs.survey.lenses import catalogues
 
 FITS_SUFFIXES = (".fits", ".fits.gz", ".fit")
-SUFFIXES = (*FITS_SUFFIXES, ".parquet", ".csv", ".tsv")
+TEXT_SUFFIXES = (".csv", ".tsv", ".txt", ".dat", ".ecsv", ".csv.gz")
+SUFFIXES = (*FITS_SUFFIXES, ".parquet", *TEXT_SUFFIXES)  # in any case
 OPTIONAL = ("brickname", "brick_primary", "release", "brickid", "objid", "gaia_phot_g_mean_mag", "z_phot", "host_id")
 WANTED = {"ra", "dec", *OPTIONAL, *LRG_COLUMNS, *NOBS}
 _WORDS = {"": np.nan, "true": 1.0, "false": 0.0}
@@ -28,9 +29,12 @@ def files(spec: str) -> list[str]:
     DhsError
         Nothing there.
     """
-    if spec.endswith(SUFFIXES):
+    if spec.lower().endswith(SUFFIXES):
         return [spec]
-    found = storage.list_files(spec, SUFFIXES, recursive=True)
+    if storage.is_file(spec):
+        raise DhsError(f"{spec}: not a catalogue by its name. Give a file that ends in {', '.join(SUFFIXES)}.")
+    there = storage.list_files(spec, recursive=True)
+    found = [f for f in there if f.lower().endswith(SUFFIXES) and not f.lower().endswith((".txt", ".dat"))]
     if not found:
         raise DhsError(f"{spec}: no catalogue there. Give a Tractor or sweep file, a folder of them, or a CSV.")
     return found
@@ -50,9 +54,9 @@ def read_targets(path: str) -> dict[str, np.ndarray]:
     DhsError
         Unreadable, no RA and Dec, or positions that are not degrees.
     """
-    if path.endswith(FITS_SUFFIXES):
+    if path.lower().endswith(FITS_SUFFIXES):
         table = _fits_columns(path)
-    elif path.endswith(".parquet"):
+    elif path.lower().endswith(".parquet"):
         arrow = storage.read_table(path)
         table = {_name(c): np.asarray(arrow[c].to_numpy()) for c in arrow.column_names if _name(c) in WANTED}
     else:

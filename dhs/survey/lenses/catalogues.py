@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import gzip
 import importlib.metadata
 import importlib.util
 import os
@@ -85,26 +86,66 @@ def read_table(path: str | Path) -> dict[str, list[str]]:
     DhsError
         No such file, no text, no header, or a row with another number of fields (the line is named).
     """
-    try:
-        text = storage.read_bytes(path).decode("utf-8-sig")
-    except UnicodeDecodeError:
-        raise DhsError(f"{path}: not a text table. Give a CSV or TSV with a header line.") from None
-    numbered = [(i, line.rstrip("\r")) for i, line in enumerate(text.split("\n"), 1) if line.strip()]
-    if not numbered:
+    lines = _lines(path)
+    if not lines:
         raise DhsError(f"{path}: empty. Give a CSV or TSV with a header line and RA and Dec columns.")
-    header = numbered[0][1].lstrip("#").strip()
+    (_, first), body = lines[0], [(i, line) for i, line in lines[1:] if not line.startswith("#")]
+    header = first.lstrip("#").strip()
     counts = {d: header.count(d) for d in ("\t", ",", ";", "|")}
     delimiter = max(counts, key=counts.get) if max(counts.values()) else None
-    lines = [header] + [line for _, line in numbered[1:] if not line.startswith("#")]
-    line_numbers = [i for i, line in numbered[1:] if not line.startswith("#")]
-    rows = [line.split() for line in lines] if delimiter is None else list(csv.reader(lines, delimiter=delimiter))
-    names = [name.strip() for name in rows[0]]
-    for line, row in zip(line_numbers, rows[1:]):
+    names = [name.strip() for name in _fields(path, 1, header, delimiter)]
+    twice = sorted({n for n in names if names.count(n) > 1})
+    if twice:
+        raise DhsError(f"{path}: columns {twice} stand there twice. Give each column a name of its own.")
+    table: dict[str, list[str]] = {name: [] for name in names}
+    for number, line in body:
+        row = _fields(path, number, line, delimiter)
         if len(row) != len(names):
             raise DhsError(
-                f"{path}, line {line}: {len(row)} fields, the header has {len(names)}. Quote fields with separators."
+                f"{path}, line {number}: {len(row)} fields, the header has {len(names)}. Quote fields with separators."
             )
-    return {name: [row[i].strip() for row in rows[1:]] for i, name in enumerate(names)}
+        for name, value in zip(names, row):
+            table[name].append(value.strip())
+    return table
+
+
+def _lines(path) -> list[tuple[int, str]]:
+    """Numbered lines of a text table, from its header on; comments above the header are left out.
+
+    The header is the first line without ``#``, or a commented one where the next line is no comment.
+    """
+    data = storage.read_bytes(path)
+    if data.startswith(b"\x1f\x8b"):
+        data = gzip.decompress(data)
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise DhsError(
+            f"{path}: not text in UTF-8 (byte {error.start}). Save it as UTF-8, or give a CSV or TSV with a "
+            "header line."
+        ) from None
+    if text.startswith("PK") or "\0" in text[:1000]:
+        raise DhsError(f"{path}: not a text table. Give a CSV or TSV with a header line.")
+    numbered = [(i, line) for i, line in enumerate(text.splitlines(), 1) if line.strip()]
+    start = next((k for k, (_, line) in enumerate(numbered) if not line.startswith("#")), len(numbered))
+    if start and _is_header(numbered[start - 1][1]) and not (start < len(numbered) and _is_header(numbered[start][1])):
+        start -= 1
+    return numbered[start:]
+
+
+def _is_header(line: str) -> bool:
+    """Whether a line names a right ascension."""
+    words = re.split(r"[\t,;|\s]+", line.lstrip("#").strip().lower())
+    return any(re.sub(r"[\[(].*?[\])]|[^a-z0-9]", "", word) in RA_NAMES for word in words)
+
+
+def _fields(path, number: int, line: str, delimiter: str | None) -> list[str]:
+    if delimiter is None:
+        return line.split()
+    try:
+        return next(csv.reader([line], delimiter=delimiter, strict=True))
+    except csv.Error as error:
+        raise DhsError(f"{path}, line {number}: {error}. Close the quote, or double it inside a field.") from None
 
 
 def read_catalogue(path: str | Path, label: str | None = None) -> Catalogue:

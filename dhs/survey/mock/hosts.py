@@ -9,6 +9,7 @@ artefacts, PSFs that are not round. They are labelled ``mock`` wherever they go.
 from __future__ import annotations
 
 import io
+from dataclasses import dataclass
 from functools import cache, lru_cache
 from pathlib import Path
 
@@ -195,15 +196,64 @@ def to_npz(**content) -> bytes:
     return buffer.getvalue()
 
 
-def _content(seed: int, index: int) -> dict:
-    """Pixels and what else a cutout of a mock host holds; 65 x 65 px, the galaxy on the centre pixel."""
+@dataclass(frozen=True)
+class Skies:
+    """Observing conditions to draw from instead of the survey's: those of some hosts, a row each.
+
+    Attributes
+    ----------
+    psf_fwhm : ndarray, (n, 3)
+        Arcsec.
+    sky_sigma : ndarray, (n, 3)
+        Delivered noise a pixel, nanomaggies.
+    place : ndarray, (n, 2)
+        RA and Dec, degrees; NaN where unknown.
+    from_pixels : bool
+        The noise was measured on pixels, no inverse variance came with it; so it is for the mocks.
+    """
+
+    psf_fwhm: np.ndarray
+    sky_sigma: np.ndarray
+    place: np.ndarray
+    from_pixels: bool = False
+
+
+def under(rng: np.random.Generator, make, skies: Skies | None = None) -> tuple[dict, dict]:
+    """A scene made by ``make(scene)`` and seen under the survey's sky, or one of some hosts'.
+
+    Returns
+    -------
+    content : dict
+        Pixels and what else a cutout of it holds; 65 x 65 px, the galaxy on the centre pixel.
+    galaxy : dict
+        What ``make`` returned.
+    """
+    row = None if skies is None else int(rng.integers(len(skies.psf_fwhm)))
+    fwhm, sigma = population().conditions(rng) if row is None else (skies.psf_fwhm[row], skies.sky_sigma[row])
+    scene = Scene(np.asarray(fwhm, float))
+    galaxy = make(scene)
+    phase = rng.random(2).tolist()
+    if row is not None:  # noise as delivered: resampling takes its share first
+        along_x, along_y = (_kernel(round(p * 64)) for p in phase)
+        sigma = np.asarray(sigma, float) / np.sqrt((along_x**2).sum() * (along_y**2).sum())
+    image, invvar = observe(rng, scene.image(SIZE + 2 * MARGIN), sigma, phase)
+    content = {"image": image, "invvar": invvar, "psf_fwhm": fwhm, "z_phot": galaxy["z_phot"]}
+    if row is not None:
+        content |= dict(zip(("ra", "dec"), skies.place[row].tolist()))
+        content |= {"invvar": None} if skies.from_pixels else {}
+    return content, galaxy
+
+
+def _content(seed: int, index: int, skies: Skies | None = None) -> dict:
+    """What a cutout of a mock host holds."""
     rng = keyed(seed, Stream.MOCK_HOST, index)
-    fwhm, nominal = population().conditions(rng)
-    scene = Scene(fwhm)
-    galaxy = add_lrg(scene, rng)
-    add_field(scene, rng, galaxy)
-    image, invvar = observe(rng, scene.image(SIZE + 2 * MARGIN), nominal, rng.random(2).tolist())
-    return {"image": image, "invvar": invvar, "psf_fwhm": fwhm, "z_phot": galaxy["z_phot"]}
+
+    def lrg(scene: Scene) -> dict:
+        galaxy = add_lrg(scene, rng)
+        add_field(scene, rng, galaxy)
+        return galaxy
+
+    return under(rng, lrg, skies)[0]
 
 
 def mock_npz(seed: int, index: int, ra: float, dec: float) -> bytes:
@@ -215,9 +265,9 @@ def mock_npz(seed: int, index: int, ra: float, dec: float) -> bytes:
 
 def mock_stamp(content: dict, ref: HostRef, shape: bool = True) -> HostStamp:
     """A stamp of a mock's pixels, through the same door as a real one's."""
-    content = content | {"ra": ref.ra, "dec": ref.dec, "host_id": ref.host_id, "flags": ["mock"]}
+    content = {"ra": ref.ra, "dec": ref.dec} | content | {"host_id": ref.host_id, "flags": ["mock"]}
     content |= {"bands": list(facts.BAND_NAMES), "pixel_scale": facts.PIXEL_SCALE}
-    return stamp_of(content, ref.host_id, shape=shape)
+    return stamp_of(content, ref.host_id, shape=shape, whole=True)
 
 
 def host_id(seed: int, index: int) -> str:
@@ -246,9 +296,9 @@ def index_of(name: str) -> int:
     return int(name.rsplit("-", 1)[1])
 
 
-def mock_host(seed: int, index: int, ref: HostRef) -> HostStamp:
+def mock_host(seed: int, index: int, ref: HostRef, skies: Skies | None = None) -> HostStamp:
     """Mock host of an index, the same in whatever order hosts are made, and as `write_mock_hosts` stores it."""
-    return mock_stamp(_content(seed, index), ref)
+    return mock_stamp(_content(seed, index, skies), ref)
 
 
 def write_mock_hosts(folder: str | Path, n: int, seed: int) -> list[str]:

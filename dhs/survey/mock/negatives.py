@@ -20,18 +20,7 @@ from dhs.survey.colours import drawn_colours, redshift_quantiles
 from dhs.survey.cosmology import flat_ratio
 from dhs.survey.hosts.record import HostRef
 from dhs.survey.hosts.stamp import HostStamp
-from dhs.survey.mock.hosts import (
-    MARGIN,
-    SIZE,
-    add_field,
-    add_lrg,
-    fluxes,
-    mock_ref,
-    mock_refs,
-    mock_stamp,
-    observe,
-)
-from dhs.survey.mock.population import population
+from dhs.survey.mock.hosts import Skies, add_field, add_lrg, fluxes, mock_ref, mock_refs, mock_stamp, under
 from dhs.survey.mock.scene import Scene, map_grid
 
 PROPORTIONS = {"lrg": 0.55, "spiral": 0.20, "ring": 0.03, "merger": 0.07, "blend": 0.15}
@@ -173,13 +162,15 @@ class SurveyNegatives:
     ----------
     n : int
     seed : int
+    skies : Skies, optional
+        Seeing, noise and place of some hosts, to be seen under instead of the survey's.
     """
 
     kind, spec, mock = "survey_negatives", "mock", True
     known_lens_catalogue = selection = None
 
-    def __init__(self, n: int, seed: int):
-        self.n, self.seed = n, seed
+    def __init__(self, n: int, seed: int, skies: Skies | None = None):
+        self.n, self.seed, self.skies = n, seed, skies
         self.refusals: list = []
 
     def __len__(self) -> int:
@@ -199,12 +190,13 @@ class SurveyNegatives:
             raise IndexError(f"negative {i} of {self.n}")
         rng = keyed(self.seed, Stream.MOCK_NEGATIVE, i)
         kind = _KINDS[min(int(np.searchsorted(_SHARES, rng.random() * _SHARES[-1])), len(_KINDS) - 1)]
-        fwhm, nominal = population().conditions(rng)
-        scene = Scene(fwhm)
-        galaxy = _MAKERS[kind](scene, rng)
-        add_field(scene, rng, galaxy, blends=False)
-        image, invvar = observe(rng, scene.image(SIZE + 2 * MARGIN), nominal, rng.random(2).tolist())
-        content = {"image": image, "invvar": invvar, "psf_fwhm": fwhm, "z_phot": galaxy["z_phot"]}
+
+        def scene_of(scene: Scene) -> dict:
+            galaxy = _MAKERS[kind](scene, rng)
+            add_field(scene, rng, galaxy, blends=False)
+            return galaxy
+
+        content, galaxy = under(rng, scene_of, self.skies)
         stamp = mock_stamp(content, mock_ref(self.seed, i, negative_id), shape=False)
         stamp.meta.update(kind=kind, blue_companions=galaxy.get("blue_companions", 0))
         return replace(stamp, image=served(stamp.image, stamp.sky_sigma / SKY_LEVELS))

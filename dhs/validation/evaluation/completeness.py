@@ -24,7 +24,7 @@ from dhs import storage
 from dhs.errors import DhsError
 from dhs.stats.metrics import FEW_CLUSTERS, MIN_CLUSTERS, Clusters, independent_rows, jeffreys
 
-AXES = ("theta_e_arcsec", "arc_snr_matched", "psf_fwhm_r_arcsec", "depth_r_mag")
+AXES = ("theta_e_arcsec", "arc_snr_matched", "psf_fwhm_r_arcsec", "depth_r_mag", "host_mag_r")
 LOG_AXES = ("theta_e_arcsec", "arc_snr_matched")
 MIN_OF_EACH = 20  # found and missed arcs below which no smooth function is fitted
 RIDGE = 3.0  # inverse strength of the penalty on the standardised terms
@@ -91,7 +91,7 @@ def _standard(columns: Mapping[str, np.ndarray], axes: Sequence[str], centre, sc
 
 @dataclass(frozen=True)
 class CompletenessMap:
-    """Smooth completeness over theta_E, matched SNR, PSF and depth: a logistic model with squares and interactions.
+    """Smooth completeness over theta_E, matched SNR, PSF, depth and host magnitude: logistic, squares and interactions.
 
     Call it with arrays, one for each of ``axes``, to get the completeness there; `interval` gives its 95 % interval.
 

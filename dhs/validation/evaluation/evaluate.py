@@ -18,14 +18,13 @@ import pyarrow as pa
 
 from dhs import storage
 from dhs.config import InjectionConfig, Profile, digest, load_profile
-from dhs.datasets import preregistration
+from dhs.datasets import preregistration, survey_negatives
 from dhs.datasets.reader import Pairs, open_pairs
 from dhs.errors import DhsError
-from dhs.stats import metrics
-from dhs.survey.mock.negatives import SurveyNegatives
-from dhs.validation.evaluation import completeness, discrimination, failures, forward, interventions, survey_yield
+from dhs.validation.evaluation import completeness, discrimination, failures, forward, survey_yield
 from dhs.validation.evaluation.discrimination import Scores
 from dhs.validation.evaluation.population_weights import COLUMN, NEEDED, above_floor
+from dhs.validation.evaluation.sections.base import Scored, section
 from dhs.validation.preflight.gate import jsonable
 
 
@@ -77,7 +76,8 @@ class Evaluation:
         return [(name, _text(metric)) for name, metric in shown]
 
     def __str__(self) -> str:
-        return "\n".join(f"{name}: {text}" for name, text in self.lines())
+        told = f"survey negatives: {self.data.get('survey_negatives', {}).get('told', 'mock')}"
+        return "\n".join([*(f"{name}: {text}" for name, text in self.lines()), told])
 
     def _repr_html_(self) -> str:
         cells = "".join(f"<tr><td>{html.escape(a)}</td><td>{html.escape(b)}</td></tr>" for a, b in self.lines())
@@ -89,25 +89,6 @@ def _text(metric: dict | None) -> str:
         return f"not measured ({', '.join(metric['flags']) if metric else 'skipped'})"
     interval = "no interval" if metric["ci_low"] is None else f"{metric['ci_low']:.3f} to {metric['ci_high']:.3f}"
     return f"{metric['value']:.3f} ({interval}, n = {metric['n']}, hosts = {metric['n_hosts']})"
-
-
-def _baselines(scored: dict, val: Scores, test: Scores) -> dict:
-    out = {"network": {"auroc": test.auroc("control"), "val": val.auroc("control")}}
-    for name, splits in scored.items():
-        found = {}
-        for split, parts in splits.items():
-            if not parts:
-                found[split] = metrics.missing("empty split")
-                continue
-            positive, control = (np.concatenate([p[i] for p in parts]) for i in (0, 1))
-            hosts, sources = ([name for p in parts for name in p[i]] for i in (2, 3))
-            n = len(positive)
-            labels = np.repeat([True, False], n)
-            both = np.concatenate([positive, control])
-            source = np.array(sources + [""] * n)
-            found[split] = metrics.auroc(both, labels, np.array(hosts * 2), source)
-        out[name] = {"auroc": found["test"], "val": found["val"]}
-    return out
 
 
 def evaluate(
@@ -173,14 +154,18 @@ def evaluate(
     registered = preregistration.open_test(pairs, profile, network=scorer)
     clock.lap("open")
     fit = (lambda: _fit_baselines(pairs, profile)) if baselines is None else (lambda: baselines)
+    own = survey_negatives.Maker(pairs.path, config.survey_negatives)
+    if survey is None and not own.mock:
+        survey = own  # a folder's galaxies are read where they are; mock ones are stored beside the pairs
     found = forward.run(scorer, pairs, profile, baselines=fit, survey=survey, real=real, workers=workers)
     clock.lap("scores")
     counted = forward.Counted(scorer)
     with forward.one_thread():
-        data, files = _measured(found, counted, pairs, profile, survey or SurveyNegatives, clock)
+        data, files = _measured(found, counted, pairs, profile, survey or own, clock)
     data |= {
         "survey_negatives": {
             "mock": bool(getattr(survey, "mock", True)),
+            "told": getattr(survey or own, "told", "as given"),
             "n": found.survey.num_rows,
             "proportions": _proportions(found.survey),
         },
@@ -220,27 +205,20 @@ def _measured(found: forward.Found, scorer, pairs: Pairs, profile: Profile, surv
     operating = rates["tpr_at_fpr"][-1] if rates["tpr_at_fpr"] else None
     discrimination.recall_by_stratum(test, data["strata"], operating)
     weights, share = _population_weights(pairs, test)
-    complete, cells, model = survey_yield.completeness(test, survey_yield.mapped_at(test, rates["tpr_at_fpr"]), weights)
+    prior = str(pairs.manifest.get("config", {}).get("injection", {}).get("prior", "unknown")).replace("_", " ")
+    mapped = survey_yield.mapped_at(test, rates["tpr_at_fpr"])
+    complete, cells, model = survey_yield.completeness(test, mapped, weights, prior)
     if share is not None and "overall_population" in complete:
         # at most: of the arcs below the floor none is counted as found
         found_of_all = complete["overall_population"].value
         complete["population_above_snr_floor"] = share
         complete["overall_population_unconditional"] = None if found_of_all is None else share * found_of_all
     clock.lap("completeness")
-    data |= rates | {
-        "core_masked": discrimination.core_masked(test),
-        "core_swap": discrimination.core_swap(test, found.swapped),
-        "interventions": interventions.section(found.interventions, profile),
-        "top": survey_yield.top(test, operating),
-        "calibration": survey_yield.calibration(test, val, apart),
-        "completeness": complete,
-        "purity": survey_yield.purity(test, rates["tpr_at_fpr"]),
-        "population": survey_yield.population(test, weights, rates["tpr_at_fpr"]) | {"above_snr_floor": share},
-        "hard_negatives": discrimination.hard_negatives(test, operating),
-        "baselines": _baselines(found.baselines, val, test),
-        "real_lenses": {"file": "real_lenses.json", "reason": "written by dhs real-lenses into its own file"},
-        "galleries": discrimination.galleries(test),
-    }
+    data |= rates | {"completeness": complete}
+    scored = Scored(test, val, apart, found, pairs, profile, rates["tpr_at_fpr"], weights)
+    for name in section:
+        data[name] = section[name](scored)
+    data["population"]["above_snr_floor"] = share
     clock.lap("other sections")
     data["failures"] = failures.section(test, operating, pairs, scorer, survey)
     clock.lap("failures")

@@ -131,18 +131,6 @@ def one_thread() -> Iterator[None]:
             sys.setswitchinterval(interval)
 
 
-def negatives_of(negatives, span: tuple[int, int]) -> dict:
-    """Stamps start to stop of a set of survey negatives, as `dhs.datasets.survey_negatives.read` gives them."""
-    stamps = [negatives.read(i) for i in range(*span)]
-    return {
-        "images": np.stack([s.image for s in stamps]).astype(np.float32),
-        "host_id": [s.host_id for s in stamps],
-        "kind": [str(s.meta.get("kind", "")) for s in stamps],
-        "psf_fwhm": np.array([s.psf_fwhm for s in stamps], dtype=np.float32),
-        "sky_sigma": np.array([s.sky_sigma for s in stamps], dtype=np.float32),
-    }
-
-
 def _survey(work: _Work, scorer: Counted, split: str, span: tuple[int, int]) -> pa.Table:
     """Scores of some survey negatives, rows of kind ``survey_negative``."""
     from dhs.models.score import host_mag_r, score_table
@@ -151,7 +139,7 @@ def _survey(work: _Work, scorer: Counted, split: str, span: tuple[int, int]) -> 
     if work.survey is None:
         found = survey_negatives.read(work.pairs.path, seed, span)
     else:
-        found = negatives_of(work.survey(span[1], seed), span)
+        found = survey_negatives.of_set(work.survey(span[1], seed), span)
     columns = {"kind": "survey_negative", "split": split, "source_id": "", "host_mag_r": host_mag_r(found["images"])}
     columns |= {"host_id": found["host_id"], "subkind": found["kind"]}
     columns["logit"] = scorer.logits(found["images"], sky_sigma=found["sky_sigma"])
@@ -249,9 +237,10 @@ def _spans(first: int, last: int) -> list[tuple[int, int]]:
     return [(a, b) for a, b in pairwise(edges) if b > a]
 
 
-def _early(profile: Profile) -> list[tuple[str, tuple]]:
+def _early(profile: Profile, survey: Callable | None) -> list[tuple[str, tuple]]:
     """Jobs that need nothing that is still to be opened: what each is for, and its arguments."""
     n, apart = profile.evaluate.n_survey_negatives, profile.evaluate.n_calibration_negatives
+    n, apart = survey.shares(n, apart) if hasattr(survey, "shares") else (n, apart)
     todo = [("realism", ())] + [("survey_negatives", ("test", span)) for span in _spans(0, n)]
     return todo + [("calibration", ("val", span)) for span in _spans(n, n + apart)]
 
@@ -298,7 +287,7 @@ def run(
         try:
             fitted = pool.submit(baselines)
             work = _Work(pairs, profile, survey, fitted.result, real)
-            todo = _early(profile)
+            todo = _early(profile, survey)
             pending = [pool.submit(_do, work, scorer, *job) for job in todo]
             lookup = SourceLookup(pairs.manifest)
             changes, reason = interventions.jobs(pairs, profile.evaluate, lookup)

@@ -200,7 +200,9 @@ def mapped_at(scores: Scores, entries: list[dict]) -> dict | None:
     return enough[-1] if enough else known[-1] if known else None
 
 
-def completeness(scores: Scores, operating: dict | None, weights: np.ndarray | str) -> tuple[dict, list, object]:
+def completeness(
+    scores: Scores, operating: dict | None, weights: np.ndarray | str, prior: str = "joint"
+) -> tuple[dict, list, object]:
     """Fraction of injected arcs found at one threshold: the section, the cells of the full grid, the smooth map.
 
     Parameters
@@ -210,12 +212,16 @@ def completeness(scores: Scores, operating: dict | None, weights: np.ndarray | s
         The entry of ``tpr_at_fpr`` whose threshold is used, of `mapped_at`.
     weights : ndarray (positives,) or str
         Population weights, or why there are none.
+    prior : str
+        That the pairs were drawn under.
 
     Returns
     -------
     section : dict
+        ``host_cells``: over theta_E and host magnitude, along which recall varies most at given theta_E.
     cells : list of dict
-        Over theta_E, matched SNR, PSF and depth, under both priors; empty where there is no threshold.
+        Over theta_E, matched SNR, PSF, depth and host magnitude, as drawn and weighted to the population; empty where
+        there is no threshold.
     model : CompletenessMap or None
     """
     if operating is None or operating["threshold"].value is None:
@@ -224,18 +230,18 @@ def completeness(scores: Scores, operating: dict | None, weights: np.ndarray | s
     found = part["logit"] > operating["threshold"].value
     edges = {"theta_e_arcsec": config.theta_e_edges, "arc_snr_matched": config.snr_edges}
     plane = [_short(c) for c in comp.cells(part, found, edges, clusters=part.clusters)]
-    for name in ("psf_fwhm_r_arcsec", "depth_r_mag"):
+    for name in ("psf_fwhm_r_arcsec", "depth_r_mag", "host_mag_r"):
         quantiles = quantile_edges(part, name, config.n_psf_bins)
         if len(quantiles) > 1:
             edges[name] = quantiles
-    grid = [c | {"prior": "response grid"} for c in comp.cells(part, found, edges, clusters=part.clusters)]
+    grid = [c | {"prior": prior} for c in comp.cells(part, found, edges, clusters=part.clusters)]
     weighted = isinstance(weights, np.ndarray) and weights.any()
     if weighted:
         grid += [c | {"prior": "population"} for c in comp.cells(part, found, edges, weights, part.clusters)]
     rest = part.clusters
-    about = {"prior": "response grid", "fpr": operating["fpr"], "threshold": operating["threshold"].value}
+    about = {"prior": prior, "fpr": operating["fpr"], "threshold": operating["threshold"].value}
     try:
-        columns = {a: part[a] for a in comp.AXES}
+        columns = {a: part[a] for a in comp.AXES if a != "host_mag_r" or np.isfinite(part[a]).all()}
         model = comp.fit(columns, found, metrics.Clusters(*rest, **(scores.options | {"n_bootstrap": 100})), about)
         smooth = {"axes": list(model.axes), "ranges": [list(r) for r in model.ranges]} | model.about
     except DhsError as error:
@@ -248,12 +254,24 @@ def completeness(scores: Scores, operating: dict | None, weights: np.ndarray | s
             else metrics.missing(weights if isinstance(weights, str) else "no weights")
         ),
         "cells": plane,
+        "host_cells": _host_cells(part, found, edges),
         "marginals": {n: comp.cells(part, found, {n: e}, clusters=part.clusters) for n, e in edges.items()},
+        "marginals_population": (
+            {n: comp.cells(part, found, {n: e}, weights, part.clusters) for n, e in edges.items()} if weighted else {}
+        ),
         "smooth": smooth,
         "file": "completeness.parquet",
         "interval": "Jeffreys, 95 %, for as many independent arcs as know the share as well",
     }
     return section, grid, model
+
+
+def _host_cells(part: Scores, found: np.ndarray, edges: dict) -> list[dict]:
+    """Cells over theta_E and host magnitude; none where the magnitudes do not vary."""
+    if "host_mag_r" not in edges:
+        return []
+    chosen = {n: edges[n] for n in ("theta_e_arcsec", "host_mag_r")}
+    return comp.cells(part, found, chosen, clusters=part.clusters)
 
 
 def _short(cell: dict) -> dict:

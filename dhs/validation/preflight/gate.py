@@ -2,16 +2,18 @@
 
 A gate is a function of the `dhs.validation.preflight.preflight.PreflightData` that returns `verdict(...)`. Adding one::
 
-    from dhs.validation.gate import gate, verdict
+    from dhs.validation.preflight.gate import gate, threshold, verdict
 
-    @gate("few_bright_hosts", blocking=False, remedy="Draw more hosts.")
-    def few_bright_hosts(data):
-        n = int((data.column("arc_snr_matched") > 60).sum())
-        return verdict("pass" if n >= 100 else "fail", value=n, threshold=100, n=data.n,
+    @gate("bright_arcs", blocking=False, remedy="Draw more pairs.", thresholds={"least": 100})
+    def bright_arcs(data):
+        n, least = int((data.column("arc_snr_matched") > 60).sum()), threshold(data, "bright_arcs.least")
+        return verdict("pass" if n >= least else "fail", value=n, threshold=least, n=data.n,
                        explanation=f"{n} arcs have a matched SNR above 60.")
 
-and `preflight` runs it with the others, after the twelve numbered ones. A gate that tests a limit puts the one-sided
-p-values of "the limit holds", one a stratum, into ``details["tests"]``; `settle` corrects them all together (Holm).
+in a module of `dhs.validation.preflight.gates`, in one that another package names under the entry-point group
+``dhs.gates``, or anywhere before `preflight` is called; it runs with the others, after the numbered ones.
+A gate that tests a limit puts the one-sided p-values of "the limit holds", one a stratum, into ``details["tests"]``;
+`settle` corrects them all together (Holm).
 """
 
 from __future__ import annotations
@@ -24,7 +26,8 @@ from pathlib import Path
 import numpy as np
 
 from dhs import storage
-from dhs.errors import EXIT_CONDITIONAL, EXIT_NO_GO, EXIT_OK, DhsError
+from dhs.errors import EXIT_CONDITIONAL, EXIT_NO_GO, EXIT_OK, DhsError, UsageError
+from dhs.registry import Registry
 from dhs.stats.metrics import Metric, plain
 
 STATUSES = ("pass", "warn", "fail", "skip")
@@ -124,13 +127,20 @@ class Registered:
     remedy: str
     figure: str | None
     number: int | None = None
+    thresholds: dict[str, float] = field(default_factory=dict)
 
 
-REGISTRY: dict[str, Registered] = {}
+REGISTRY = Registry("gate", "dhs.gates", "dhs.validation.preflight.gates")
 
 
 def gate(
-    name: str, *, blocking: bool = True, remedy: str = "", figure: str | None = None, number: int | None = None
+    name: str,
+    *,
+    blocking: bool = True,
+    remedy: str = "",
+    figure: str | None = None,
+    number: int | None = None,
+    thresholds: dict[str, float] | None = None,
 ) -> Callable:
     """Register a function of the preflight data as a gate.
 
@@ -145,15 +155,35 @@ def gate(
     figure : str, optional
     number : int, optional
         Place among the gates; those without one run last, in the order of their registration.
+    thresholds : dict of str to float, optional
+        Limits of its own with their pre-registered values; a profile sets another under
+        ``preflight.thresholds``, as ``bright_arcs.least``.
     """
 
     def register(function: Callable) -> Callable:
-        if name in REGISTRY:
-            raise ValueError(f"a gate {name!r} is registered already, by {REGISTRY[name].function.__module__}")
-        REGISTRY[name] = Registered(name, function, blocking, remedy, figure, number)
+        REGISTRY.add(name, Registered(name, function, blocking, remedy, figure, number, dict(thresholds or {})))
         return function
 
     return register
+
+
+def threshold(data, name: str) -> float:
+    """A gate's own limit, ``<gate>.<threshold>``: the profile's, else the registered one."""
+    gate_name, _, own = name.rpartition(".")
+    return data.profile.preflight.thresholds.get(name, REGISTRY[gate_name].thresholds[own])
+
+
+def refuse_unknown_thresholds(given: Iterable[str]) -> None:
+    """Stop where a profile sets a threshold that no gate has.
+
+    Raises
+    ------
+    UsageError
+        With those there are.
+    """
+    known = sorted(f"{name}.{own}" for name in REGISTRY for own in REGISTRY[name].thresholds)
+    if unknown := sorted(set(given) - set(known)):
+        raise UsageError(f"preflight.thresholds {unknown}: no gate has them. There are {known}.")
 
 
 def run_gate(registered: Registered, data) -> Gate:

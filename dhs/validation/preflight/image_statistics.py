@@ -15,18 +15,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from dhs.config import Profile, parse_profile
-from dhs.datasets.reader import Pairs, images, open_pairs, per_band, rows, stamp
-from dhs.datasets.rerender import SourceLookup, rerender
+from dhs.datasets.reader import Pairs, images, open_pairs, per_band, rows
+from dhs.datasets.rerender import SourceLookup
 from dhs.datasets.schema import BANDS, NEGATIVE_SCHEMA, PAIR_SCHEMA, STAMP_SHAPE
 from dhs.errors import DhsError
-from dhs.injection.expected_arc import expected_arc, radius_map
-from dhs.injection.hard_negatives.azimuthal import contrast
-from dhs.injection.noise import shot_noise
-from dhs.random import Stream, generator
-from dhs.validation.preflight import features
-from dhs.validation.preflight.gates import hard_negatives, normalisation
+from dhs.random import Stream, keyed
+from dhs.stats import duplicates
+from dhs.validation.preflight import pair_measures
 
 BATCH = 128
+FRESH_EVERY = 8  # pairs whose controls are embedded with fresh noise as well
 READ_ERRORS = (DhsError, OSError, pa.ArrowException, ValueError, KeyError, AttributeError)
 POSITIVE = tuple(
     f"{stem}_{band}{unit}"
@@ -41,12 +39,12 @@ FAULTS = ("not_finite", "zero_band", "missing")
 
 @dataclass(frozen=True)
 class Job:
-    """One part: its split, its files, and how many of its usable rows are to be measured."""
+    """One part: its split, its files, and the rows whose costly measurements were drawn (positions in the part)."""
 
     split: str
     file: str
     negative_file: str | None
-    room: int
+    chosen: tuple[int, ...]
 
 
 @dataclass
@@ -64,6 +62,10 @@ class Measured:
         Rows of the part that were measured.
     pairs, hard : dict of str to ndarray
         One entry per measured pair, and per hard negative of one; ``hard["pair"]`` is the place in ``rows``.
+    every : dict of str to ndarray
+        Cheap numbers of every usable pair; ``every["row"]`` is its row of the part.
+    residual : ndarray or None
+        Sums of `dhs.validation.preflight.gates.residual_image.sums`, float32, and over how many pairs.
     masked : list of float
         Fraction of pixels without inverse variance, of stamps that have one.
     """
@@ -74,16 +76,22 @@ class Measured:
     rows: list = field(default_factory=list)
     pairs: dict = field(default_factory=dict)
     hard: dict = field(default_factory=dict)
+    every: dict = field(default_factory=dict)
+    residual: np.ndarray | None = None
+    n_residual: int = 0
     masked: list = field(default_factory=list)
 
 
 @dataclass(frozen=True)
 class Context:
-    """What all parts share; opened once a process."""
+    """What all parts share; opened once a process. ``groups``, ``embed`` and ``residual`` say what is measured."""
 
     pairs: Pairs
     profile: Profile
     sources: SourceLookup
+    groups: tuple[str, ...] = tuple(pair_measures.GROUPS)
+    embed: bool = True
+    residual: bool = True
 
 
 def open_context(path: str, profile_data: dict) -> Context:
@@ -99,7 +107,7 @@ def one_part(pairs: Pairs, split: str, file: str) -> Pairs:
 
 
 def measure_part(context: Context, job: Job) -> Measured:
-    """Check every image of a part, and measure the first ``room`` usable pairs."""
+    """Check every image of a part, and measure the chosen pairs that are usable."""
     out = Measured(job)
     try:
         lights = _lights(context, job)
@@ -107,15 +115,22 @@ def measure_part(context: Context, job: Job) -> Measured:
             _measure_batch(context, out, start, pa.Table.from_batches([batch]), lights)
     except READ_ERRORS as error:
         return Measured(job, error=f"{error}")
-    for store in (out.pairs, out.hard):
+    return finished(out)
+
+
+def finished(out: Measured) -> Measured:
+    """Its lists as arrays."""
+    for store in (out.pairs, out.hard, out.every):
         for name, values in store.items():
             store[name] = np.asarray(values)
+    if out.residual is not None:
+        out.residual = out.residual.astype(np.float32)
     return out
 
 
 def _lights(context: Context, job: Job) -> dict[int, dict]:
     """Hard negatives of the part by the pair they belong to (the first one's kind decides where there are several)."""
-    if job.negative_file is None or job.room == 0:
+    if job.negative_file is None or not job.chosen:
         return {}
     view = one_part(context.pairs, job.split, job.negative_file)
     found: dict[int, list[dict]] = {}
@@ -135,23 +150,61 @@ def _batches(context: Context, job: Job) -> Iterator[tuple[int, pa.RecordBatch]]
 def _measure_batch(context: Context, out: Measured, start: int, table: pa.Table, lights: dict) -> None:
     known = table["invvar"].is_valid()
     if pc.any(known).as_py():
-        out.masked += (images(table["invvar"].filter(known)) <= 0).mean(axis=(1, 2, 3)).tolist()
+        out.masked += (images(table["invvar"].filter(known), noisy=False) <= 0).mean(axis=(1, 2, 3)).tolist()
     there = pc.and_(table["control"].is_valid(), table["arc"].is_valid())
     out.bad["missing"] += table["pair_id"].filter(pc.invert(there)).to_pylist()
     unneeded = ["invvar"] if table["psf"].null_count == 0 else ["invvar", "psf"]
     whole = table.drop_columns(unneeded).filter(there)
     for name in ("control", "arc"):
-        shape = images(whole[name]).shape[1:]
+        shape = images(whole[name], noisy=False).shape[1:]
         if shape != STAMP_SHAPE:
             raise DhsError(f"column {name} holds images of shape {shape}, not {STAMP_SHAPE}. Make the data set again.")
-    positions = start + np.flatnonzero(there.to_numpy())
-    for position, row in zip(positions, rows(whole)):
+    measure_rows(context, out, rows(whole), start + np.flatnonzero(there.to_numpy()), lights)
+
+
+def measure_rows(context: Context, out: Measured, decoded: list[dict], positions, lights: dict) -> None:
+    """Check rows of a part, count the usable ones, and measure those of them that were chosen.
+
+    Parameters
+    ----------
+    context : Context
+    out : Measured
+        Grows.
+    decoded : list of dict
+        Rows of `PAIR_SCHEMA`, images as arrays.
+    positions : sequence of int
+        Their rows of the part.
+    lights : dict of int to list of dict
+        Hard negatives by pair.
+    """
+    chosen, usable = set(out.job.chosen), []
+    for position, row in zip(positions, decoded):
         fault = _fault(row)
         if fault:
             out.bad[fault].append(row["pair_id"])
-        elif len(out.rows) < out.job.room:
+            continue
+        usable.append(row)
+        for name, value in {"row": int(position), **pair_measures.every(row)}.items():
+            out.every.setdefault(name, []).append(value)
+        if int(position) in chosen:
             _measure(context, out, row, lights.get(row["pair_id"], []))
             out.rows.append(int(position))
+    if usable and context.embed:
+        for name, values in _embed(usable, context.profile.seed).items():
+            out.every.setdefault(name, []).extend(values)
+
+
+def _embed(usable: list[dict], seed: int) -> dict[str, np.ndarray]:
+    """What the controls of some rows are, and again under fresh noise for one in `FRESH_EVERY` of them, NaN else."""
+    sigma = np.stack([per_band(row, "sky_sigma") for row in usable])[:, :, None, None]
+    controls = (np.stack([row["control"] for row in usable]) / sigma).astype(np.float32)
+    vectors, flux = duplicates.embed(controls)
+    fresh, some = np.full_like(vectors, np.nan), np.flatnonzero([row["pair_id"] % FRESH_EVERY == 0 for row in usable])
+    if len(some):
+        noise = [keyed(seed, Stream.FRESH_NOISE, int(usable[i]["pair_id"]) % 2**63) for i in some]
+        noise = [rng.standard_normal(controls[0].shape, np.float32) for rng in noise]
+        fresh[some] = duplicates.embed(controls[some] + np.stack(noise))[0]
+    return {"host_vector": vectors, "host_flux": flux, "host_fresh": fresh}
 
 
 def _fault(row: dict) -> str | None:
@@ -167,67 +220,16 @@ def _fault(row: dict) -> str | None:
 
 
 def _measure(context: Context, out: Measured, row: dict, lights: list[dict]) -> None:
-    config, sigma = context.profile.preflight, per_band(row, "sky_sigma")
-    positive, control = stamp(row), np.asarray(row["control"], dtype=np.float32)
-    arc, radius = np.asarray(row["arc"], dtype=float), config.core_radius_px
-    source = context.sources.get(row["source_id"])
-    again = None if source is None else rerender(row, source, context.sources.supersampling)
-    expected = expected_arc(row, radius) if again is None else again.arc
-    made = {"positive": positive, "control": control, "expected": _renoised(row, expected)}
-    found: dict = {}
-    for name, image in made.items():
-        found[f"core_{name}"] = features.core_features(image, sigma, radius)
-        found[f"radial_{name}"] = features.radial_features(image, sigma)
-    for name in ("positive", "control"):
-        for key, value in normalisation.sky_numbers(made[name], context.profile.train.annulus_px, arc).items():
-            found[f"{key}_{name}"] = value
-    total, beyond = arc.sum(axis=(1, 2)), radius_map() >= context.profile.train.annulus_px[0]
-    added = positive.astype(float) - control
-    found |= {
-        "arc_total": total,
-        "arc_peak_r": arc[1].max(),
-        "arc_beyond": np.clip(arc[1][beyond], 0, None).sum() / total[1] if total[1] else np.nan,
-        "control_total": control.sum(axis=(1, 2), dtype=float),
-        "texture_positive": hard_negatives.texture_features(positive, sigma),
-        "core_added": features.core_fraction(added[1], radius),
-        "core_error": features.core_fraction_error(arc[1], radius, float(row["gain_r"])),
-        "core_again": features.core_fraction(expected[1], radius),
-        "total_added": added.sum(axis=(1, 2)),
-        "total_again": expected.sum(axis=(1, 2)),
-        "centroid_arc": features.centroid_px(arc[1]),
-        "centroid_again": features.centroid_px(expected[1]) if again is None else again.centroid_px,
-        "flux_again": np.full(3, np.nan) if again is None else again.flux,
-        "magnification_again": np.nan if again is None else again.magnification,
-        "rerendered": again is not None,
-        "psf_image": "psf" in row,
-    }
-    for name, value in found.items():
-        out.pairs.setdefault(name, []).append(value)
+    item = pair_measures.Item(row, context.profile, context.sources)
+    for group in context.groups:
+        for name, value in pair_measures.GROUPS[group](item).items():
+            out.pairs.setdefault(name, []).append(value)
+    part = pair_measures.residual(item) if context.residual else None
+    if part is not None:
+        out.residual = part if out.residual is None else out.residual + part
+        out.n_residual += 1
     for light in lights:
-        _measure_hard(out, row, light, control, sigma, radius)
-
-
-def _measure_hard(out: Measured, row: dict, light: dict, control, sigma, radius: float) -> None:
-    if light.get("light") is None or not np.isfinite(light["light"]).all():
-        return
-    gains = {f"gain_{b}": row[f"gain_{b}"] for b in BANDS}
-    image = stamp({**gains, "control": control, "light": light["light"], "rng_key": light["rng_key"]})
-    x, y = float(row["lens_x_arcsec"]), float(row["lens_y_arcsec"])
-    flux = float(row["arc"][1].sum(dtype=float))
-    found = {
-        "pair": len(out.rows),
-        "kind": light["kind"],
-        "core": features.core_features(image, sigma, radius),
-        "texture": hard_negatives.texture_features(image, sigma),
-        "snr_ratio": light["arc_snr_matched"] / row["arc_snr_matched"],
-        "flux_ratio": float(light["light"][1].sum(dtype=float)) / flux if flux else np.nan,
-        "contrast": contrast(np.asarray(light["light"][1], dtype=float), x, y),
-    }
-    for name, value in found.items():
-        out.hard.setdefault(name, []).append(value)
-
-
-def _renoised(row: dict, light: np.ndarray) -> np.ndarray:
-    """Control plus light plus another draw of that light's shot noise than the stamp's."""
-    noise = shot_noise(light, per_band(row, "gain"), generator(row["rng_key"], Stream.SHOT, attempt=1))
-    return np.asarray(row["control"], dtype=float) + light + noise
+        for name, value in (pair_measures.hard(item, light) or {}).items():
+            out.hard.setdefault(name, []).append(value)
+            if name == "kind":
+                out.hard.setdefault("pair", []).append(len(out.rows))

@@ -1,13 +1,14 @@
 """``dhs preflight``: one pass over a pairs data set, then every registered gate.
 
 Scalars are read first; images stream through `dhs.validation.preflight.image_statistics`, part by part, in one
-process or several. Every row is checked; the image-based gates measure the first ``preflight.max_rows`` pairs of
-each split. Memory holds scalars and features, never more than one batch of images a process.
+process or several. Every row is checked, and counted in what costs little; the costly image-based gates measure
+``preflight.max_rows`` pairs of each split, drawn at random over all its parts by the profile's seed. Memory holds
+scalars and features, never more than one batch of images a process.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -23,8 +24,22 @@ from dhs.datasets.reader import Pairs, open_pairs
 from dhs.datasets.rerender import SourceLookup
 from dhs.datasets.schema import BANDS, NEGATIVE_SCHEMA, PAIR_SCHEMA, SCALARS, SPLITS
 from dhs.errors import DhsError
-from dhs.validation.preflight.gate import PreflightReport, Skip, decide, run_gates
-from dhs.validation.preflight.gates import arcs, hard_negatives, integrity, leakage, normalisation, observing_conditions
+from dhs.random import Stream, keyed
+from dhs.validation.preflight.gate import Gate, PreflightReport, Skip, decide, refuse_unknown_thresholds, run_gates
+from dhs.validation.preflight.gates import (
+    arcs,
+    assumptions,
+    duplicates,
+    hard_negatives,
+    host_pixels,
+    integrity,
+    labels,
+    leakage,
+    normalisation,
+    observing_conditions,
+    priors,
+    residual_image,
+)
 from dhs.validation.preflight.image_statistics import (
     FAULTS,
     READ_ERRORS,
@@ -42,13 +57,19 @@ __all__ = [
     "PreflightData",
     "PreflightReport",
     "arcs",
+    "assumptions",
     "collect",
+    "duplicates",
     "hard_negatives",
+    "host_pixels",
     "integrity",
+    "labels",
     "leakage",
     "normalisation",
     "observing_conditions",
     "preflight",
+    "priors",
+    "residual_image",
 ]
 
 
@@ -76,6 +97,10 @@ class PreflightData:
         One entry per image-checked pair, in the order of ``image_rows``.
     hard : dict of str to ndarray
         The same for its hard negatives, with ``pair`` the position in ``image_rows``.
+    every : dict of str to ndarray
+        Cheap numbers of every usable pair, in the order of ``every_rows``, rows of ``scalars``.
+    residual : (ndarray, int)
+        Sums over pairs for `dhs.validation.preflight.gates.residual_image`, and how many.
     image_rows : ndarray of int
         Rows of ``scalars`` whose images went into ``images``.
     no_sources : str
@@ -94,6 +119,9 @@ class PreflightData:
     masked: list = field(default_factory=list)
     images: dict = field(default_factory=dict)
     hard: dict = field(default_factory=dict)
+    every: dict = field(default_factory=dict)
+    every_rows: np.ndarray = field(default_factory=lambda: np.empty(0, int))
+    residual: tuple = (None, 0)
     image_rows: np.ndarray = field(default_factory=lambda: np.empty(0, int))
     no_sources: str = ""
     exact: bool = False
@@ -132,6 +160,19 @@ class PreflightData:
         """Source galaxy of each image-checked pair."""
         return np.array([s or "unknown" for s in self.of_images("source_id")], dtype=str)
 
+    @cached_property
+    def sources_of_rows(self) -> SourceLookup:
+        """Source galaxies of the set, by id."""
+        return SourceLookup(self.pairs.manifest)
+
+    @property
+    def sampling(self) -> str:
+        """Which pairs the costly gates measured."""
+        if self.n_images >= len(self.every_rows):
+            return "every usable pair"
+        drawn = f"{self.n_images} of {len(self.every_rows)} usable pairs"
+        return f"{drawn}, drawn at random over all parts (seed {self.profile.seed})"
+
     @property
     def expectation(self) -> str:
         """How the expected arcs came about."""
@@ -164,7 +205,7 @@ def collect(
     data = PreflightData(pairs, profile)
     tables, negative_tables, jobs = {}, {}, []
     for split in SPLITS:
-        room = profile.preflight.max_rows
+        mine = []
         for file in pairs.files(split):
             try:
                 tables[file] = _scalars(data, file, SCALARS, PAIR_SCHEMA, split)
@@ -178,9 +219,9 @@ def collect(
                 except READ_ERRORS as error:
                     data.unreadable.append((_inside(pairs, negative_file), str(error)))
                     negative_file = None
-            jobs.append(Job(split, file, negative_file, min(room, tables[file].num_rows)))
-            room -= jobs[-1].room
-    if workers is None and sum(job.room for job in jobs) + stored.PART * survey_parts < SERIAL_BELOW:
+            mine.append(Job(split, file, negative_file, ()))
+        jobs += _drawn(mine, [tables[job.file].num_rows for job in mine], profile)
+    if workers is None and sum(len(job.chosen) for job in jobs) + stored.PART * survey_parts < SERIAL_BELOW:
         engine = "serial"
     arguments, todo = (pairs.path, profile.model_dump(mode="json")), [*range(survey_parts), *jobs]
     found = engines.run(_measure_or_make, todo, open_context, arguments, engine, workers, "preflight")
@@ -190,16 +231,25 @@ def collect(
             data.unreadable.append((_inside(pairs, job.file), done.pop(job.file).error))
             tables.pop(job.file)
             negative_tables.pop(job.file, None)
-    _gather(data, [done[job.file] for job in jobs if job.file in done], tables)
+    gather(data, [done[job.file] for job in jobs if job.file in done], tables)
     data.scalars = pa.concat_tables(
         [_with_split(PAIR_SCHEMA.empty_table().select(list(SCALARS)), ""), *tables.values()]
     )
     empty = _with_split(NEGATIVE_SCHEMA.empty_table().select(list(NEGATIVE_SCALARS)), "")
     data.negatives = pa.concat_tables([empty, *negative_tables.values()])
     if not np.any(data.images.get("rerendered", False)):
-        data.no_sources = SourceLookup(pairs.manifest).reason or "no source of these rows is in the source set"
+        data.no_sources = data.sources_of_rows.reason or "no source of these rows is in the source set"
     data.exact = bool(pairs.manifest["hosts"]["mock"]) or bool(np.all(data.images.get("psf_image", False)))
     return data
+
+
+def _drawn(jobs: list[Job], sizes: list[int], profile: Profile) -> list[Job]:
+    """The parts of a split with the rows to be measured, drawn over all of them; a smaller number is a part of it."""
+    split = SPLITS.index(jobs[0].split) if jobs else 0
+    order = keyed(profile.seed, Stream.MEASURED, split).permutation(sum(sizes))[: profile.preflight.max_rows]
+    ends = np.cumsum([0, *sizes])
+    of_part = np.searchsorted(ends, order, "right") - 1
+    return [replace(job, chosen=tuple(sorted((order[of_part == i] - ends[i]).tolist()))) for i, job in enumerate(jobs)]
 
 
 def _measure_or_make(context: Context, item: Job | int) -> Measured | None:
@@ -210,15 +260,20 @@ def _measure_or_make(context: Context, item: Job | int) -> Measured | None:
     return None
 
 
-def _gather(data: PreflightData, parts: list[Measured], tables: dict[str, pa.Table]) -> None:
+def gather(data: PreflightData, parts: list[Measured], tables: dict[str, pa.Table]) -> None:
     """Put the parts' measurements together in the order of the tables."""
     begin, rows = dict(zip(tables, np.cumsum([0, *(t.num_rows for t in tables.values())]))), []
     images: dict[str, list] = {}
     hard: dict[str, list] = {}
+    every: dict[str, list] = {}
     for part in parts:
-        for store, values in ((images, part.pairs), (hard, part.hard)):
+        shift = {"pair": len(rows), "row": int(begin[part.job.file])}
+        for store, values in ((images, part.pairs), (hard, part.hard), (every, part.every)):
             for name, value in values.items():
-                store.setdefault(name, []).append(value + len(rows) if name == "pair" else value)
+                store.setdefault(name, []).append(value + shift[name] if name in shift else value)
+        if part.residual is not None:
+            total, n = data.residual
+            data.residual = (part.residual.astype(float) + (0 if total is None else total), n + part.n_residual)
         rows += [int(begin[part.job.file]) + r for r in part.rows]
         data.masked += part.masked
         for fault, ids in part.bad.items():
@@ -226,6 +281,8 @@ def _gather(data: PreflightData, parts: list[Measured], tables: dict[str, pa.Tab
     data.image_rows = np.asarray(rows, dtype=int)
     data.images = {name: np.concatenate(values) for name, values in images.items()}
     data.hard = {name: np.concatenate(values) for name, values in hard.items()}
+    data.every = {name: np.concatenate(values) for name, values in every.items()}
+    data.every_rows = data.every.pop("row", data.every_rows)
 
 
 def _inside(pairs: Pairs, file: str) -> str:
@@ -256,6 +313,13 @@ def _scalars(data: PreflightData, file: str, columns, schema: pa.Schema, split: 
         data.versions.append((_inside(data.pairs, file), int(version), wanted))
     table = storage.read_table(file, columns=list(columns)).select(list(columns))
     return _with_split(table.cast(pa.schema([schema.field(c) for c in columns])), split)
+
+
+def _with_sampling(outcome: Gate, data: PreflightData) -> Gate:
+    """Say which pairs a gate measured where those are not all."""
+    if outcome.n != data.n_images or data.n_images >= len(data.every_rows):
+        return outcome
+    return replace(outcome, explanation=f"{outcome.explanation} Measured on {data.sampling}.")
 
 
 def preflight(
@@ -289,12 +353,14 @@ def preflight(
         There is no finished pairs data set at ``data_path``.
     """
     profile = load_profile(profile)
+    refuse_unknown_thresholds(profile.preflight.thresholds)
     engines.check(engine, workers)
     pairs = open_pairs(data_path)
     registered = preregistration.register(pairs, profile)
     n_survey = profile.evaluate.n_survey_negatives + profile.evaluate.n_calibration_negatives
+    n_survey = 0 if profile.evaluate.survey_negatives else n_survey  # a folder's galaxies are read where they are
     data = collect(pairs, profile, engine, workers, survey_parts=stored.n_parts(n_survey))
-    outcomes = run_gates(data, alpha=profile.preflight.alpha)
+    outcomes = [_with_sampling(g, data) for g in run_gates(data, alpha=profile.preflight.alpha)]
     mock = [name for name in ("hosts", "sources") if pairs.manifest[name]["mock"]]
     decision, reasons = decide(outcomes, mock)
     about = {
@@ -302,10 +368,11 @@ def preflight(
         "counts": pairs.manifest["counts"],
         "rows_read": data.n,
         "images_measured": data.n_images,
+        "sampling": data.sampling,
         "mock": mock,
         "thresholds": profile.preflight.model_dump(mode="json"),
         "plan": registered["sha256"],
     }
-    report = PreflightReport(decision, outcomes, tuple(reasons), about)
+    report = PreflightReport(decision, tuple(outcomes), tuple(reasons), about)
     report.write(out)
     return report

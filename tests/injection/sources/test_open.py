@@ -181,3 +181,42 @@ def test_empty_after_cuts_says_which(tmp_path, cuts, message):
 def test_picture_empty_after_cuts(cuts):
     with pytest.raises(DhsError, match=f"xdf: no source galaxy .*{next(iter(cuts))}"):
         open_sources(SourcesConfig(spec="xdf", **cuts), seed=0)
+
+
+@pytest.mark.parametrize("scale", [0.0, np.nan, 0.03 / 3600])
+def test_a_pixel_scale_that_no_telescope_has_is_refused(tmp_path, scale):
+    path = small_catalogue(tmp_path / "c", PIXEL_SCALE=np.full(4, scale))
+    with pytest.raises(DhsError, match=r"row 0, column 'pixel_scale'.*4 such rows"):
+        open_sources(SourcesConfig(spec=str(path)), 1)
+
+
+def test_a_redshift_of_99_is_unknown(tmp_path):
+    path = small_catalogue(tmp_path / "c", zphot=np.array([99.0, 1.0, 99.0, 1.1]))
+    found = open_sources(SourcesConfig(spec=str(path)), 1)
+    assert found.cuts["z_unknown"] == 2 and all(found.read(i).z < 2 for i in range(len(found)))
+
+
+def test_numbers_written_as_text_are_read_and_words_are_unknown(tmp_path):
+    path = small_catalogue(tmp_path / "c", MAG=np.array(["N/A", "23.5", "23.5", "23.5"]))
+    assert open_sources(SourcesConfig(spec=str(path)), 1).cuts["mag_max"] == 1
+    words = small_catalogue(tmp_path / "d", MAG=np.array(["a", "b", "c", "d"]))
+    with pytest.raises(DhsError, match="'MAG' holds no numbers"):
+        open_sources(SourcesConfig(spec=str(words)), 1)
+
+
+def test_a_catalogue_without_rows(tmp_path):
+    path = small_catalogue(tmp_path / "c")
+    with fits.open(path) as hdus:
+        hdus[1].data = hdus[1].data[:0]
+        hdus.writeto(path, overwrite=True)
+    with pytest.raises(DhsError, match="without rows|not a readable"):
+        open_sources(SourcesConfig(spec=str(path)), 1)
+
+
+@pytest.mark.parametrize("content", [b"<html>login</html>", None])
+def test_a_noise_file_that_is_none(tmp_path, content):
+    path = small_catalogue(tmp_path / "c", NOISE_FILENAME=np.array(["noise.fits"] * 4))
+    noise = path.parent / "noise.fits"
+    noise.write_bytes(content) if content else fits.writeto(noise, np.ones((10, 10)))
+    with pytest.raises(DhsError, match=r"noise.fits: (not a readable|no) noise correlation"):
+        open_sources(SourcesConfig(spec=str(path)), 1)

@@ -12,6 +12,7 @@ from dhs.errors import DhsError, InputRefused
 from dhs.survey.hosts.open import index_table, open_hosts, reader_of
 from dhs.survey.hosts.record import host_reader
 from dhs.survey.mock.hosts import write_mock_hosts
+from dhs.survey.survey import surveys
 
 
 def config(spec, **changes):
@@ -118,17 +119,17 @@ def test_real_folder_with_bad_files(tmp_path):
 def test_a_package_adds_a_way_to_read_hosts(tmp_path):
     images = np.random.default_rng(3).normal(0.0, 0.003, (3, 3, 65, 65)).astype(np.float32)
     images[:, :, 30:35, 30:35] += 1.0
-    np.save(tmp_path / "hosts.npy", images)
+    np.save(tmp_path / "hosts.npy", 10.0 * images)  # of a zero-point 2.5 mag deeper than a nanomaggy's
     (tmp_path / "hosts.npy.csv").write_text("a,150.0,2.0\nb,151.0,2.0\na,152.0,2.0\n")
     asked = config(tmp_path / "hosts.npy")
     with pytest.raises(DhsError, match="hosts.npy"):
         open_hosts(asked, 1)
-    with installed(host_reader):
+    with installed(host_reader, surveys):
         hosts = open_hosts(asked, 1)
         assert (hosts.kind, [r.host_id for r in hosts.refs]) == ("stack", ["a", "b"])
         assert [r.code for r in hosts.refusals] == ["duplicate_id"]
         storage.write_table(tmp_path / "index.parquet", index_table(hosts))
         for same in (pickle.loads(pickle.dumps(hosts)), open_hosts(asked, 1, str(tmp_path / "index.parquet"))):
-            assert (same.read(1).image == images[1][:, :64, :64]).all() and same.read(1).row == 1
+            assert np.allclose(same.read(1).image, images[1][:, :64, :64], atol=1e-6) and same.read(1).row == 1
         assert reader_of(HostsConfig(spec="mock")) == "mock"
     assert reader_of(asked) == "cutouts"

@@ -1,3 +1,4 @@
+import gzip
 import sys
 
 import numpy as np
@@ -26,6 +27,9 @@ def write(tmp_path, text, name="c.csv"):
         "RAJ2000;DEJ2000\n10.5;-3.25\n\n# a comment\n",
         '\ufeffRA_deg,Dec_deg,note\n10.5,-3.25,"a, b"\n',
         "Ra (deg),Declination\r\n10.5,-3.25\r\n",
+        "name,ra,dec\ra,10.5,-3.25\r",
+        "# my list\n# epoch, J2000\nname,ra,dec\na,10.5,-3.25\n",
+        "# %ECSV 1.0\n# ---\n# datatype:\n# - {name: ra, datatype: float64}\nname ra dec\nA 10.5 -3.25\n",
     ],
 )
 def test_usual_names_and_separators(tmp_path, text):
@@ -48,6 +52,9 @@ def test_usual_names_and_separators(tmp_path, text):
         ("ra,dec\nnan,2\n", "nan is outside 0 to 360"),
         ("ra,dec\n1,2,3\n", "line 2: 3 fields, the header has 2"),
         ("", "empty"),
+        ("# only comments\n", "empty"),
+        ('name,ra,dec\n"Eye,10,2\nB,11,3\n', r"line 2: .*Close the quote"),
+        ("ra,dec,ra\n150.1,2.2,10.0\n", r"columns \['ra'\] stand there twice"),
     ],
 )
 def test_what_is_refused_and_where(tmp_path, text, message):
@@ -55,9 +62,17 @@ def test_what_is_refused_and_where(tmp_path, text, message):
         read_catalogue(write(tmp_path, text))
 
 
+def test_another_encoding_is_named_and_gzip_is_read(tmp_path):
+    (tmp_path / "l.csv").write_bytes("name,ra,dec\nB\u00f6hringer,10,2\n".encode("latin-1"))
+    with pytest.raises(DhsError, match="not text in UTF-8"):
+        read_catalogue(tmp_path / "l.csv")
+    (tmp_path / "g.csv.gz").write_bytes(gzip.compress(b"ra,dec\n10.5,-3.25\n"))
+    assert read_catalogue(tmp_path / "g.csv.gz").ra.tolist() == [10.5]
+
+
 def test_binary_and_absent_files(tmp_path):
     (tmp_path / "x.csv").write_bytes(b"\xff\xfe\x00\x81")
-    with pytest.raises(DhsError, match="not a text table"):
+    with pytest.raises(DhsError, match="not text in UTF-8|not a text table"):
         read_catalogue(tmp_path / "x.csv")
     with pytest.raises(DhsError, match="no such file"):
         read_catalogue(tmp_path / "absent.csv")

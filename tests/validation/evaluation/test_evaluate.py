@@ -77,7 +77,7 @@ def test_files_are_written_and_hold_what_the_contract_names(done):
     assert kinds == {
         "positive": 48,
         "control": 48,
-        "hard_negative:azimuthal_shuffle": 19,
+        "hard_negative:azimuthal_shuffle": 20,
         "survey_negative": 300,
     }
     assert evaluation["realism"]["status"] == "skip" and evaluation["realism"]["reason"]
@@ -214,11 +214,11 @@ def test_stored_survey_negatives_are_what_is_scored(clean, config, tmp_path):
 def test_the_record_of_a_run_counts_every_stamp_that_was_scored(done):
     record = storage.read_json(done[0] / "evaluation_run.json")
     assert record["passes"] == {
-        "test": 2 * (48 + 48 + 19) + 3 * 48,  # whole and core-masked, and three swaps of each positive
-        "val": 48 + 48 + 21,
+        "test": 2 * (48 + 48 + 20) + 3 * 48,  # whole and core-masked, and three swaps of each positive
+        "val": 48 + 48 + 20,
         "survey_negatives": 300,
         "calibration": 100,
-        "interventions": 20 * (2 + 10 + 4),  # rendered again, core-masked; ten changes; the other radii
+        "interventions": 20 * (2 + 12 + 4),  # rendered again, core-masked; twelve changes; the other radii
         "realism": 0,
         "failures": 0,
     }
@@ -314,9 +314,12 @@ def test_population_and_completeness_file(done):
     same = complete["overall_population"]["value"]
     assert part["recall_at_threshold"][-1]["tpr"]["value"] == pytest.approx(same)
     table = storage.read_table(out / "completeness.parquet").to_pandas()
-    assert set(table["prior"]) == {"response grid", "population"}
-    assert table.groupby("prior")["n"].sum().to_dict() == {"response grid": 48, "population": 48}
+    assert set(table["prior"]) == {"joint", "population"}
+    assert table.groupby("prior")["n"].sum().to_dict() == {"joint": 48, "population": 48}
     assert sum(c["n"] for c in complete["marginals"]["theta_e_arcsec"]) == 48
+    assert sum(c["n"] for c in complete["marginals"]["host_mag_r"]) == 48
+    assert sum(c["n"] for c in complete["host_cells"]) == 48 and len(complete["host_cells"]) == 15
+    assert {"host_mag_r_lo", "host_mag_r_hi"} <= set(table.columns)
 
 
 def test_a_network_that_says_one_thing_is_reported_not_crashed(clean, config, tmp_path):

@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 
+from dhs.registry import Registry
 from dhs.stats.metrics import Metric
 from dhs.validation.preflight import gate as module
 from dhs.validation.preflight.gate import Gate, PreflightReport, Registered, Skip, decide, gate, holm, run_gate, verdict
@@ -32,7 +33,7 @@ def test_decision(gates, mock, decision):
 
 
 def test_a_gate_of_ones_own_in_ten_lines(monkeypatch):
-    monkeypatch.setattr(module, "REGISTRY", {})
+    monkeypatch.setattr(module, "REGISTRY", Registry("gate", "no.such", ""))
 
     @gate("enough", blocking=False, remedy="Make more.", figure="samples")
     def enough(data):

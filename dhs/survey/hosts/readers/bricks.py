@@ -31,7 +31,7 @@ class BrickReader:
 
     @staticmethod
     def claims(config: HostsConfig) -> bool:
-        if config.spec == "mock" or config.spec.endswith(SUFFIXES):
+        if config.spec == "mock" or config.spec.lower().endswith(SUFFIXES):
             return False
         return bool(config.catalogue) or storage.exists(storage.join(config.spec, "coadd"))
 

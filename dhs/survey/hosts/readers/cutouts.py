@@ -50,6 +50,11 @@ class CutoutReader:
             )
         if is_cutout(self.spec):
             return [self.spec], []
+        if storage.is_file(self.spec):
+            raise DhsError(
+                f"{self.spec}: not a cutout by its name. Give a file that ends in {', '.join(SUFFIXES)}, or a folder "
+                "of them; an archive has to be unpacked first."
+            )
         there = storage.list_files(self.spec, recursive=True)
         files = [f for f in there if is_cutout(f)]
         if not files:

@@ -9,11 +9,11 @@ from __future__ import annotations
 import numpy as np
 
 from dhs.datasets.schema import BANDS
+from dhs.datasets.survey_negatives import Maker
 from dhs.random import Stream, keyed
 from dhs.stats import metrics
 from dhs.stats.crossfit import against_chance
 from dhs.survey.facts import mag_from_flux
-from dhs.survey.mock.negatives import SurveyNegatives
 from dhs.validation.preflight.gate import Gate, Skip, gate, verdict
 
 MIN_CLASS = 40
@@ -42,8 +42,11 @@ def _survey(data) -> tuple | None:
     n = data.profile.preflight.n_survey
     if n < MIN_CLASS:
         return None
-    made = SurveyNegatives(n, data.profile.seed)
-    stamps = [made.read(i) for i in range(n)]
+    maker = Maker(data.pairs.path, data.profile.evaluate.survey_negatives)
+    made = maker(maker.shares(n, 0)[0], data.profile.seed)
+    if len(made) < MIN_CLASS:
+        return None
+    stamps = [made.read(i) for i in range(len(made))]
     return (
         np.array([s.psf_fwhm for s in stamps]),
         np.array([s.sky_sigma for s in stamps]),
@@ -68,7 +71,9 @@ def _comparisons(data) -> dict[str, tuple | str]:
     rng = keyed(data.profile.seed, Stream.SAMPLE, 1)
     survey = _survey(data)
     if survey is None:
-        out["positives against survey negatives"] = f"preflight.n_survey is below {MIN_CLASS}"
+        out["positives against survey negatives"] = (
+            f"fewer than {MIN_CLASS} of them (preflight.n_survey, or the folder)"
+        )
     else:
         some = np.sort(rng.permutation(np.flatnonzero(known))[: 4 * len(survey[-1])])
         both = [np.concatenate([x[some], y]) for x, y in zip((psf, sky, ra, dec, hosts), survey)]

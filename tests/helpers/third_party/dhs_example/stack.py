@@ -9,11 +9,12 @@ import numpy as np
 from dhs import storage
 from dhs.survey.hosts.cutouts import stamp_of
 from dhs.survey.hosts.record import Found, HostRef, host_reader
+from dhs_example.near_survey import NEAR
 
 
 @host_reader("stack")
 class StackReader:
-    """``spec`` is a ``.npy`` file (n, 3, y, x) in nanomaggies; ``<spec>.csv`` gives id, RA and Dec of each row."""
+    """``spec`` is a ``.npy`` file (n, 3, y, x) of the survey nearby, ``<spec>.csv`` its ids, RA and Dec."""
 
     def __init__(self, spec, seed):
         self.spec = spec
@@ -24,7 +25,8 @@ class StackReader:
 
     def _stamp(self, row, host_id, ra, dec):
         images = np.load(io.BytesIO(storage.read_bytes(self.spec)), allow_pickle=False)
-        content = {"image": images[row], "bands": ["g", "r", "z"], "ra": ra, "dec": dec, "pixel_scale": 0.262}
+        content = {"image": NEAR.nanomaggies(images[row]), "survey": "near", "pixel_scale": NEAR.pixel_scale}
+        content |= {"bands": list(NEAR.band_names), "ra": ra, "dec": dec}
         return stamp_of(content | {"host_id": host_id}, self.spec, row)
 
     def find(self, config):

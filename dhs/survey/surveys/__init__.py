@@ -1,0 +1,1 @@
+"""Surveys, one record a module; the contract is `dhs.survey.survey.Survey`."""

@@ -1,0 +1,1 @@
+"""Sections of evaluation.json, registered by name; the contract is `dhs.validation.evaluation.sections.base`."""
