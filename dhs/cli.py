@@ -310,7 +310,9 @@ def realism(
     second: Annotated[str, typer.Option(help="Folder of cutouts or pictures to tell from them.")],
     out: Annotated[str, typer.Option(help="Folder for realism.json.")],
     control: Annotated[str | None, typer.Option(help="Real stamps of another class; else halves of the first.")] = None,
-    checkpoint: Annotated[str | None, typer.Option(help="A network whose features are probed.")] = None,
+    checkpoint: Annotated[
+        str | None, typer.Option("--checkpoint", "--model", help="A network whose features are probed.")
+    ] = None,
     seed: Annotated[int, typer.Option(min=0)] = 0,
 ):
     """Can a linear probe tell two folders of stamps apart, and by what?"""

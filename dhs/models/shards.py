@@ -19,6 +19,7 @@ from dhs.datasets.schema import SCALARS, SCORE_SCHEMA
 from dhs.errors import DhsError, InputRefused, Refusal
 from dhs.models.cpu_inference import give_back
 from dhs.models.decode import part_files, read_files
+from dhs.models.foreign.open import open_scorer
 from dhs.models.score import HARD_COLUMNS, Scorer, host_mag_r, score_part, score_table
 
 SHARD_STAMPS = 4096
@@ -115,7 +116,7 @@ class _Work:
 def _open(checkpoint: str, precision: str, source, folder: str, core_mask_px: float | None) -> _Work:
     # One thread each, whoever runs it: sums in another order would change the last bits of a logit.
     torch.set_num_threads(1)
-    return _Work(Scorer(checkpoint, precision=precision), source, folder, core_mask_px)
+    return _Work(open_scorer(checkpoint, precision=precision), source, folder, core_mask_px)
 
 
 def _score_item(work: _Work, item: tuple) -> str:
@@ -188,7 +189,7 @@ def score_shards(
     else:
         work = _spans(hosts)
         identity = [digest("\n".join(f"{r.host_id} {r.file} {r.row}" for r in hosts.refs)), digest(work)]
-    network = "" if scorer is not None else storage.sha256(checkpoint)
+    network = "" if scorer is not None else identity(checkpoint)
     _claim(folder, {"inputs": identity, "core_mask_px": core_mask_px, "network": network, "precision": precision})
     paths = [storage.join(folder, f"part-{number:06d}.parquet") for number in range(len(work))]
     mine = [n for n in range(len(work)) if n % shard[1] == shard[0] and not storage.exists(paths[n])]

@@ -16,6 +16,7 @@ from dhs.config import Profile, load_profile
 from dhs.datasets import preregistration, reader
 from dhs.datasets.stamp_sets import by_pair
 from dhs.errors import DhsError, UsageError
+from dhs.models.foreign.open import identity, open_scorer
 from dhs.models.score import NOT_FINITE_REMEDY, Scorer, refuse_other_network
 from dhs.models.shards import score_shards
 from dhs.stats.calibration import Calibrator
@@ -110,7 +111,7 @@ def score(
         raise UsageError(f"shard {shard[0]} of {shard[1]}: count from 0")
     profile = load_profile(profile)
     engines.check(engine, workers, master)
-    network = scorer or Scorer(checkpoint, precision=precision)  # refuses a bad one before anything is written
+    network = scorer or open_scorer(checkpoint, precision=precision)  # refuses a bad one before anything is written
     calibrator, prevalence = _calibrator(evaluation, prevalence, network)
     stem, hosts = str(out).removesuffix(".parquet"), None
     folder = f"{stem}.shards"
@@ -151,7 +152,7 @@ def score(
     about = {
         "dhs_n_scored": str(n),
         "dhs_prevalence": str(prevalence),
-        "dhs_checkpoint": storage.sha256(checkpoint) if scorer is None else "",
+        "dhs_checkpoint": identity(checkpoint) if scorer is None else "",
     }
     table = table.replace_schema_metadata(about)
     write_candidates(table, stem)

@@ -114,7 +114,7 @@ def evaluate(
     data_path : str or Path
         A pairs data set.
     checkpoint : str or Path
-        Of `dhs.models.training.train.train`.
+        Of `dhs.models.training.train.train`, or any network that `dhs.models.foreign.open.open_scorer` opens.
     out : str or Path
         Folder; its files are replaced atomically.
     profile : str, Path or Profile
@@ -140,7 +140,7 @@ def evaluate(
         plan's, hosts that are lens candidates themselves, or a network that gives NaN.
     """
     from dhs.models.decode import refuse_candidates
-    from dhs.models.score import Scorer
+    from dhs.models.foreign.open import open_scorer
     from dhs.models.training.negatives import refuse_trained_on
 
     clock = Clock()
@@ -148,7 +148,7 @@ def evaluate(
     config, pairs = profile.evaluate, open_pairs(data_path)
     if not pairs.manifest["counts"].get("test"):
         raise DhsError(f"{data_path}: the test split is empty. Make more pairs, or give splits.test a larger share.")
-    scorer = scorer or Scorer(checkpoint)
+    scorer = scorer or open_scorer(checkpoint)
     refuse_trained_on(getattr(scorer, "state", None) or {}, seed=profile.seed)
     refuse_candidates(pairs, ("val", "test"))
     registered = preregistration.open_test(pairs, profile, network=scorer)

@@ -157,12 +157,13 @@ def real_lenses(
     if spec is None:
         reason = f"no real cutout was given and DHS_DATA_DIR holds none. {HOW_TO_GET}"
         return _write(out, {"status": "skip", "reason": reason, "n_lenses": 0}, SCORE_SCHEMA.empty_table())
-    from dhs.models.score import Scorer, refuse_other_network
+    from dhs.models.foreign.open import open_scorer
+    from dhs.models.score import refuse_other_network
     from dhs.models.shards import score_hosts
     from dhs.models.training.negatives import refuse_trained_on
 
     hosts = _open(spec, profile)
-    scorer = scorer or Scorer(checkpoint)
+    scorer = scorer or open_scorer(checkpoint)
     refuse_other_network(scorer, _evaluation(out).get("checkpoint") or {}, storage.join(out, "evaluation.json"))
     radius = profile.evaluate.core_radius_px
     table, refusals = score_hosts(scorer, hosts, None, radius, "real_lens", "real")

@@ -220,10 +220,10 @@ def realism(
     from dhs.validation.preflight.gate import jsonable
 
     if checkpoint is not None and scorer is None:
-        from dhs.models.score import Scorer
+        from dhs.models.foreign.open import open_scorer
 
-        scorer = Scorer(checkpoint)
-    network = scorer if scorer is None or hasattr(scorer, "blocks") else None
+        scorer = open_scorer(checkpoint)
+    network = scorer if scorer is None or hasattr(scorer, "features") else None
     options = {"seed": seed, "n_permutations": n_permutations}
     against = of_folder(control) if control is not None else None
     data = jsonable(compare(of_folder(first), of_folder(second), network, control=against, **options))
@@ -251,7 +251,7 @@ def section(
         The report of flux cutouts, ``status`` skip where there are too few, and under ``display`` that of pictures,
         which carry no photometry and so never stand for it.
     """
-    network = scorer if hasattr(scorer, "blocks") else None
+    network = scorer if hasattr(scorer, "features") else None
     root = os.environ.get("DHS_DATA_DIR")
     folders = [real] if real else [storage.join(root, f) for f in DEFAULT_FOLDERS] if root else []
     sets = [of_folder(f) for f in folders if storage.exists(f)]
