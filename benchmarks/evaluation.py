@@ -41,7 +41,7 @@ import pyarrow as pa
 import torch
 
 import dhs
-from dhs import engines, storage
+from dhs import storage
 from dhs.config import Profile, load_profile
 from dhs.datasets import preregistration, survey_negatives
 from dhs.datasets.reader import open_pairs
@@ -131,21 +131,13 @@ def bare(seconds: float) -> dict:
     return {"how": best, "stamps_per_s": rates[best], "cpu_s_per_stamp": min(costs), "rates": rates}
 
 
-def of_survey(data: str, seed: int) -> tuple[str, int]:
-    return data, seed
-
-
-def make_survey_part(context: tuple[str, int], number: int) -> None:
-    survey_negatives.make(*context, number)
-
-
 def evaluate(data: Path, checkpoint: Path, profile: Profile, out: Path) -> dict:
     """One evaluation in a process of its own: wall time, memory, and what it says of itself."""
     settings = out / "profile.yaml"
     storage.write_bytes(settings, profile.to_yaml().encode())
     preregistration.register(open_pairs(data), profile)
-    n = survey_negatives.n_parts(profile.evaluate.n_survey_negatives + profile.evaluate.n_calibration_negatives)
-    list(engines.run(make_survey_part, range(n), of_survey, (str(data), profile.seed), label="survey negatives"))
+    n = profile.evaluate.n_survey_negatives + profile.evaluate.n_calibration_negatives
+    survey_negatives.ensure(str(data), profile.seed, n)
     command = [sys.executable, "-m", "dhs", "evaluate", "--data-path", str(data), "--checkpoint", str(checkpoint)]
     command += ["--out", str(out), "--profile", str(settings)]
     started, peak, cpu = time.perf_counter(), 0, 0.0

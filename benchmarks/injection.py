@@ -218,7 +218,9 @@ def throughput(folder: str, n: int, hosts: int, hard: float) -> dict:
     profile = profile.replace(injection__hard_negative_fraction=hard)
     data = profile.model_dump(mode="json")
     parts = build.plan(build.open_context(data, folder))
-    rows = list(engines.run(make, parts, open_kept, (data, folder), "processes", 2, "pairs"))
+    rows = list(
+        engines.run(make, parts, open_kept, (data, folder), engines.Engine("processes", 2), engines.Progress("pairs"))
+    )
     made, start, end, memory = (np.array(column) for column in zip(*rows))
     # both processes must be at work: leave out what one did while the other was still being made ready
     begin = np.sort(start)[min(len(start) - 1, 4)]

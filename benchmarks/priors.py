@@ -28,6 +28,7 @@ def measure(n_pairs: int) -> dict:
         "priors": {prior: prior_checks.summary(columns) for prior, columns in drawn.items()},
         "histograms": {prior: prior_checks.histograms(columns) for prior, columns in drawn.items()},
         "above_floor": prior_checks.above_floor(drawn["population"], profile.injection),
+        "selected_by_flux": prior_checks.magnification_bias(drawn["population"], profile.injection.counts_slope),
         "colours": {
             "arcs": prior_checks.arc_colours(drawn["joint"]),
             "blue_companions": prior_checks.companion_colours(drawn["joint"], profile.seed),
@@ -43,6 +44,6 @@ if __name__ == "__main__":
     result = measure(options.pairs)
     for prior, numbers in result["priors"].items():
         print(prior, {k: np.round(v, 3).tolist() for k, v in numbers.items()})
-    print(result["colours"], result["above_floor"])
+    print(result["colours"], result["above_floor"], result["selected_by_flux"])
     if options.json:
         storage.write_json(options.json, result)

@@ -13,7 +13,7 @@ import typer
 import yaml
 
 import dhs
-from dhs.errors import EXIT_CONDITIONAL, EXIT_NO_GO, EXIT_OK, DhsError, UsageError
+from dhs.errors import DhsError, UsageError
 
 app = typer.Typer(
     name="dhs",
@@ -79,7 +79,6 @@ SurveyNegatives = Annotated[
 ]
 Workers = Annotated[int | None, typer.Option(min=1, help="CPUs by default; changes no byte.")]
 Master = Annotated[str | None, typer.Option(help="Spark master, e.g. yarn; local[workers] by default.")]
-DECISION_CODES = {"GO": EXIT_OK, "CONDITIONAL-GO": EXIT_CONDITIONAL, "NO-GO": EXIT_NO_GO}
 
 
 def _scored_on(profile, folder: str | None):
@@ -151,8 +150,9 @@ def preflight(
     """Run the gates; exit 0 (GO), 10 (CONDITIONAL-GO) or 20 (NO-GO)."""
     profile = _scored_on(profile, survey_negatives)
     report = dhs.preflight(data_path, out, profile=profile, workers=workers)
+    typer.echo(f"plan {report.data['plan'][:12]} registered in {data_path.rstrip('/')}/plan.json")
     typer.echo(str(report))
-    raise typer.Exit(DECISION_CODES[report.decision])
+    raise typer.Exit(report.exit_code)
 
 
 @app.command()
@@ -338,7 +338,7 @@ def signoff(run: Annotated[str, typer.Option(help="The run's folder, e.g. runs/d
     """GO, CONDITIONAL-GO or NO-GO, with the reasons; exit 0, 10 or 20."""
     decision = dhs.signoff(run)
     typer.echo(str(decision))
-    raise typer.Exit(DECISION_CODES[decision.decision])
+    raise typer.Exit(decision.exit_code)
 
 
 @app.command()

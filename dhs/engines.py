@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass, replace
 
 from tqdm.auto import tqdm
 
@@ -32,22 +33,60 @@ def _call(function: Callable, item):
     return function(_state["context"], item)
 
 
-def check(engine: str, workers: int | None = None, master: str | None = None) -> None:
-    """Refuse an engine that can't run, or options that do not fit, before anything is written.
+@dataclass(frozen=True)
+class Engine:
+    """Who does the work; it changes no byte of a result.
+
+    Attributes
+    ----------
+    engine : {"processes", "serial", "spark"}
+    workers : int, optional
+        Processes, or cores of a local Spark; the number of CPUs by default.
+    master : str, optional
+        Spark master; ``local[workers]`` by default.
 
     Raises
     ------
     UsageError
         Unknown engine, a worker count below 1, a master without Spark, or Spark without pyspark or Java.
     """
-    if engine not in ENGINES:
-        raise UsageError(f"unknown engine {engine!r}: choose one of {list(ENGINES)}")
-    if workers is not None and workers < 1:
-        raise UsageError(f"workers must be at least 1, not {workers}")
-    if master is not None and engine != "spark":
-        raise UsageError(f"--master {master} is for --engine spark, not {engine}")
-    if engine == "spark":
-        spark.check()
+
+    engine: str = "processes"
+    workers: int | None = None
+    master: str | None = None
+
+    def __post_init__(self):
+        if self.engine not in ENGINES:
+            raise UsageError(f"unknown engine {self.engine!r}: choose one of {list(ENGINES)}")
+        if self.workers is not None and self.workers < 1:
+            raise UsageError(f"workers must be at least 1, not {self.workers}")
+        if self.master is not None and self.engine != "spark":
+            raise UsageError(f"--master {self.master} is for --engine spark, not {self.engine}")
+        if self.engine == "spark":
+            spark.check()
+
+    @classmethod
+    def of(cls, engine: Engine | str) -> Engine:
+        """An engine, or the one of that name."""
+        return cls(engine) if isinstance(engine, str) else engine
+
+    @property
+    def cores(self) -> int:
+        return self.workers or os.cpu_count() or 1
+
+    def at_most(self, workers: int) -> Engine:
+        """No more processes than these, unless their number was asked for."""
+        few = min(self.cores, workers)
+        return replace(self, workers=few) if self.engine == "processes" and self.workers is None else self
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What is shown beside the work: a label, and what each item counts for, in ``unit``; 1 by default."""
+
+    label: str = ""
+    unit: str = "part"
+    sizes: Sequence[int] | None = None
 
 
 def run(
@@ -55,13 +94,8 @@ def run(
     items: Sequence,
     setup: Callable,
     arguments: tuple = (),
-    engine: str = "processes",
-    workers: int | None = None,
-    label: str = "",
-    *,
-    master: str | None = None,
-    sizes: Sequence[int] | None = None,
-    unit: str = "part",
+    engine: Engine | None = None,
+    progress: Progress | None = None,
 ) -> Iterator:
     """Yield ``function(setup(*arguments), item)`` for every item, as results come in.
 
@@ -71,34 +105,25 @@ def run(
         ``setup`` runs once a worker and makes what all items share (open catalogues).
     items : sequence
         Work units; each must carry all that decides its result.
-    engine : {"processes", "serial", "spark"}
-    workers : int, optional
-        Processes, or cores of a local Spark; the number of CPUs by default.
-    label : str
-        Shown beside the progress bar, which tells throughput and the time left.
-    master : str, optional
-        Spark master; ``local[workers]`` by default.
-    sizes : sequence of int, optional
-        What each item counts for in the bar, in ``unit``; 1 by default.
-    unit : str
+    engine : Engine, optional
+    progress : Progress, optional
+        Of the bar, which tells throughput and the time left.
 
     Raises
     ------
-    UsageError
-        See `check`.
     DhsError
         A worker process died.
     """
-    check(engine, workers, master)
-    items = list(items)
-    sizes = [1] * len(items) if sizes is None else list(sizes)
-    cores = workers or os.cpu_count() or 1
-    with _bar(sum(sizes), label, unit) as bar:
+    engine, progress, items = engine or Engine(), progress or Progress(), list(items)
+    sizes, cores = [1] * len(items) if progress.sizes is None else list(progress.sizes), engine.cores
+    with _bar(sum(sizes), progress.label, progress.unit) as bar:
         if not items:
             return
-        if engine == "spark":
-            yield from spark.run(function, items, setup, arguments, master or f"local[{cores},4]", sizes, bar.update)
-        elif engine == "serial" or min(cores, len(items)) == 1:
+        if engine.engine == "spark":
+            yield from spark.run(
+                function, items, setup, arguments, engine.master or f"local[{cores},4]", sizes, bar.update
+            )
+        elif engine.engine == "serial" or min(cores, len(items)) == 1:
             context = setup(*arguments)
             for item, size in zip(items, sizes):
                 yield function(context, item)

@@ -14,7 +14,11 @@ from functools import cache
 from importlib import metadata
 from pathlib import Path
 
+from dhs import storage
+
 PACKAGE = Path(__file__).resolve().parent
+WHOLE, ENDS = 2**28, 2**20  # bytes
+DATA = (".json", ".yaml", ".mplstyle", ".csv", ".css", ".js", ".html")
 
 
 def is_module(name: str) -> bool:
@@ -89,9 +93,38 @@ def code(*starts: str) -> str:
         total.update(module.encode() + source.read_bytes())
         for group, _ in registries(source.read_text()) if b"Registry(" in source.read_bytes() else ():
             total.update(b"".join(_added(group)))
-        for data in sorted(p for p in source.parent.iterdir() if p.suffix in (".json", ".yaml", ".mplstyle", ".csv")):
+        for data in sorted(p for p in source.parent.iterdir() if p.suffix in DATA):
             total.update(data.name.encode() + data.read_bytes())
     return total.hexdigest()
+
+
+def data(root: str, names: tuple[str, ...]) -> str:
+    """SHA-256 over the names and contents of the files below some folders of ``root``, wherever that lies.
+
+    Of a file beyond `WHOLE` bytes, or in an object store, its size stands for what lies between its ends.
+    """
+    total, root = hashlib.sha256(), root.rstrip("/")
+    for name in names if root else ():
+        for path in storage.list_files(storage.join(root, name), recursive=True):
+            total.update(path.removeprefix(root).encode() + _content(path, *_state(path)))
+    return total.hexdigest()
+
+
+def _state(path: str) -> tuple[int, int]:
+    fs, inner = storage.resolve(path)
+    info = fs.get_file_info(inner)
+    return info.size, info.mtime_ns or 0
+
+
+@cache
+def _content(path: str, size: int, mtime_ns: int) -> bytes:
+    if "://" in path:
+        return f"{size} {mtime_ns}".encode()
+    with open(path, "rb") as stream:
+        if size <= WHOLE:
+            return hashlib.sha256(stream.read()).digest()
+        ends = stream.read(ENDS) + (stream.seek(-ENDS, 2) and stream.read(ENDS))
+    return hashlib.sha256(ends + str(size).encode()).digest()
 
 
 def files(*paths: Path) -> str:

@@ -29,6 +29,7 @@ from myst_nb import glue
 
 import dhs
 import dhs.figures as figures
+from dhs.book import stamps
 from dhs.injection.sources.open import open_sources
 
 run = dhs.Run(run_dir, profile, seed)
@@ -59,7 +60,7 @@ row = max(
 )
 sources = open_sources(run.profile.sources, run.profile.seed)
 source = sources.read(sources.ids.index(row["source_id"]))
-figures.pair_build_up(row, source.image, source.pixel_scale)
+figures.pair_build_up(stamps.with_stamp(row), source.image, source.pixel_scale)
 
 # %% [markdown]
 # ## How exact the renderer is
@@ -151,7 +152,7 @@ figures.benchmark(benchmark)
 # ## Pairs across the set
 
 # %% tags=["hide-input"] mystnb={"figure": {"caption": "Controls, noiseless arcs and stamps of pairs spread over the whole set. Titles: Einstein radius and matched SNR. The bar is 3 arcsec.", "name": "fig-pairs"}, "image": {"alt": "Three rows of small colour pictures: galaxies without arcs, arcs alone, galaxies with arcs"}}
-figures.pair_grid(pairs, n_shown)
+figures.pair_grid(stamps.spread(pairs, n_shown))
 
 # %% [markdown]
 # ## What the set covers

@@ -30,6 +30,8 @@ from myst_nb import glue
 import dhs
 import dhs.figures as figures
 from dhs import storage
+from dhs.book.results import operating_study
+from dhs.book.stamps import by_pair, radial_profiles
 from dhs.book.studies import hsc_injections, leakage_toys
 from dhs.datasets.reader import per_band
 
@@ -86,7 +88,7 @@ figures.gate_table(report)
 # failed, a faulty one where the gate that is there for it failed.
 
 # %% tags=["hide-input"]
-figures.operating_table()
+figures.operating_table(operating_study())
 
 # %% [markdown]
 # ## Core leakage
@@ -134,10 +136,10 @@ figures.foreign_arcs(hsc_injections.measure(*hsc_injections.read()))
 # %% tags=["hide-input"] mystnb={"figure": {"caption": "Left: mean radial profile of stamps (solid) and controls (dashed) in units of the sky noise; the shaded annulus sets the normalisation. Right: noise measured in the annulus over the sky noise of the host.", "name": "fig-normalisation"}, "image": {"alt": "Radial profiles by band with the normalisation annulus shaded, and a histogram of noise ratios"}}
 ids = pairs.table("train", ["pair_id"])["pair_id"].to_numpy()
 chosen = np.random.default_rng(seed).permutation(ids)
-stamps, rows = figures.by_pair(pairs, chosen[:400])
-controls, _ = figures.by_pair(pairs, chosen[:400], "control")
+positives, rows = by_pair(pairs, chosen[:400])
+controls, _ = by_pair(pairs, chosen[:400], "control")
 sigma = np.array([per_band(row, "sky_sigma") for row in rows])
-figures.radial_profiles(stamps, controls, sigma, run.profile.train.annulus_px)
+figures.radial_profiles(radial_profiles(positives, controls, sigma, run.profile.train.annulus_px))
 
 # %% [markdown]
 # ## Samples
@@ -145,7 +147,7 @@ figures.radial_profiles(stamps, controls, sigma, run.profile.train.annulus_px)
 # Drawn at random from the training split; the same pairs in each sheet where the class has them.
 
 # %% tags=["hide-input"] mystnb={"figure": {"caption": "Positives.", "name": "fig-sample-positives"}, "image": {"alt": "Contact sheet of galaxy stamps with injected arcs"}}
-figures.sample_sheet(stamps[:n_samples], label="positives")
+figures.sample_sheet(positives[:n_samples], label="positives")
 
 # %% tags=["hide-input"] mystnb={"figure": {"caption": "Controls: the same galaxies without the arc.", "name": "fig-sample-controls"}, "image": {"alt": "Contact sheet of the same galaxies without arcs"}}
 figures.sample_sheet(controls[:n_samples], label="controls")
@@ -153,4 +155,4 @@ figures.sample_sheet(controls[:n_samples], label="controls")
 # %% tags=["hide-input"] mystnb={"figure": {"caption": "Hard negatives: the arc's light in shuffled azimuthal blocks, before the PSF.", "name": "fig-sample-hard"}, "image": {"alt": "Contact sheet of galaxies with scrambled arc light"}}
 hard = pairs.table("train", ["pair_id"], negatives=True)
 hard_ids = hard["pair_id"].to_numpy()[:n_samples] if "pair_id" in hard.column_names else []
-figures.sample_sheet(figures.by_pair(pairs, hard_ids, "hard_negative")[0], label="hard negatives")
+figures.sample_sheet(by_pair(pairs, hard_ids, "hard_negative")[0], label="hard negatives")

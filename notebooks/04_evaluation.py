@@ -28,7 +28,9 @@ from myst_nb import glue
 import dhs
 import dhs.figures as figures
 from dhs import storage
+from dhs.book import stamps
 from dhs.book.results import stored_benchmark
+from dhs.stats.coverage import table as simulated
 
 run = dhs.Run(run_dir, profile, seed)
 pairs, result = run.inject(), run.evaluate()
@@ -179,37 +181,36 @@ figures.fixes(evaluation.get("failures") or {})
 # The worst stamps of each cause, and the misses and false alarms grouped by the network's own features:
 
 # %% tags=["hide-input"]
-n_survey = run.profile.evaluate.n_survey_negatives
-figures.cause_galleries(evaluation.get("failures") or {}, pairs, n_survey, run.profile.seed)
+stamps.cause_galleries(evaluation.get("failures") or {}, pairs, run.profile.seed, run.profile.evaluate.survey_negatives)
 
 # %% [markdown]
 # The positives with the lowest score, and the negatives with the highest.
 
 # %% tags=["hide-input"] mystnb={"figure": {"caption": "False negatives: the lowest-scored positives, with logit, Einstein radius and matched SNR.", "name": "fig-false-negatives"}, "image": {"alt": "Gallery of stamps with injected arcs that the network scored lowest"}}
-missed = figures.worst(scores, "positive", n_failures)
+missed = stamps.worst(scores, "positive", n_failures)
 titles = [f'{r.logit:.1f}; {r.theta_e_arcsec:.1f}", {r.arc_snr_matched:.0f}' for r in missed.itertuples()]
-figures.gallery(figures.by_pair(pairs, missed["pair_id"])[0], titles, "lowest-scored positives")
+figures.gallery(stamps.by_pair(pairs, missed["pair_id"])[0], titles, "lowest-scored positives")
 
 # %% tags=["hide-input"] mystnb={"figure": {"caption": "False positives among the paired controls, with logit.", "name": "fig-false-positives"}, "image": {"alt": "Gallery of galaxies without arcs that the network scored highest"}}
-wrong = figures.worst(scores, "control", n_failures)
+wrong = stamps.worst(scores, "control", n_failures)
 figures.gallery(
-    figures.by_pair(pairs, wrong["pair_id"], "control")[0],
+    stamps.by_pair(pairs, wrong["pair_id"], "control")[0],
     [f"{x:.1f}" for x in wrong["logit"]],
     "highest-scored controls",
 )
 
 # %% tags=["hide-input"] mystnb={"figure": {"caption": "False positives among the hard negatives, with logit.", "name": "fig-false-hard"}, "image": {"alt": "Gallery of shuffled-arc stamps that the network scored highest"}}
-wrong = figures.worst(scores, "hard_negative", n_failures)
+wrong = stamps.worst(scores, "hard_negative", n_failures)
 figures.gallery(
-    figures.by_pair(pairs, wrong["pair_id"], "hard_negative")[0],
+    stamps.by_pair(pairs, wrong["pair_id"], "hard_negative")[0],
     [f"{x:.1f}" for x in wrong["logit"]],
     "highest-scored hard negatives",
 )
 
 # %% tags=["hide-input"] mystnb={"figure": {"caption": "False positives among the survey negatives (mock), with kind and logit.", "name": "fig-false-survey"}, "image": {"alt": "Gallery of mock survey galaxies without arcs that the network scored highest"}}
-wrong = figures.worst(scores, "survey_negative", n_failures)
+wrong = stamps.worst(scores, "survey_negative", n_failures)
 figures.gallery(
-    figures.of_survey_negatives(n_survey, run.profile.seed, wrong["host_id"]),
+    stamps.of_survey_negatives(pairs, run.profile.seed, wrong["host_id"], run.profile.evaluate.survey_negatives),
     [f"{r.subkind}, {r.logit:.1f}" for r in wrong.itertuples()],
     "highest-scored survey negatives",
 )
@@ -223,7 +224,7 @@ figures.gallery(
 # nothing is amiss.
 
 # %% tags=["hide-input"] mystnb={"figure": {"caption": "Share of simulated samples whose 95 % interval holds the truth: every kind of interval, by number of hosts and sources; weak: the source effect is a fifth of the host's.", "name": "fig-interval-coverage"}, "image": {"alt": "Table of coverages, kinds of interval against designs from 45,000 hosts and 300 sources down to 10 of either, those outside 0.93 to 0.97 in bold"}}
-figures.coverage()
+figures.coverage(simulated())
 
 # %% [markdown]
 # ## What an evaluation costs

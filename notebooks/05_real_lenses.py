@@ -27,6 +27,8 @@ from myst_nb import glue
 import dhs
 import dhs.figures as figures
 from dhs import storage
+from dhs.book.results import lens_list_counts
+from dhs.book.stamps import of_cutouts
 
 run = dhs.Run(run_dir, profile, seed)
 result = run.real_lenses()
@@ -55,13 +57,13 @@ ranked = real_scores.sort_values("logit", ascending=False)
 titles = [
     f"{rank}: {row.kind.replace('_', ' ')}, {row.logit:.1f}" for rank, row in enumerate(ranked.itertuples(), start=1)
 ]
-figures.gallery(figures.of_cutouts(real.get("cutouts"), ranked["host_id"]), titles, "real stamps by score")
+figures.gallery(of_cutouts(real.get("cutouts"), ranked["host_id"]), titles, "real stamps by score")
 
 # %% [markdown]
 # The same stamps to enlarge, and what is known of those that the network missed at that rate:
 
 # %% tags=["hide-input"]
-figures.zoom_gallery(figures.of_cutouts(real.get("cutouts"), ranked["host_id"]), titles, "real stamps")
+figures.zoom_gallery(of_cutouts(real.get("cutouts"), ranked["host_id"]), titles, "real stamps")
 
 # %% tags=["hide-input"]
 figures.missed_lenses(real)
@@ -75,4 +77,4 @@ figures.missed_lenses(real)
 # then fetches the cutouts.
 
 # %% tags=["hide-input"]
-figures.lens_list()
+figures.lens_list(lens_list_counts())

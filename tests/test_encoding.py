@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from dhs.encoding import HEADER, decode, encode, quantise
+from dhs.encoding import HEADER, decode, encode, integers, quantise
 
 STEP = np.array([0.001, 0.002, 0.003])
 
@@ -78,3 +78,20 @@ def test_damaged_blobs_are_refused():
             decode(pa.array([bad]))
     with pytest.raises(ValueError, match="different sizes"):
         decode(pa.array([blob, encode(np.ones((3, 4, 4)), STEP)]))
+
+
+def test_integers_multiply_out_to_what_is_decoded():
+    rng = np.random.default_rng(2)
+    stored = rng.normal(0, 0.01, (4, 3, 16, 16)).astype(np.float32)
+    stored[1] *= 100
+    stored[2, 0, 3, 3] = 900.0
+    column = pa.array([b"", *(encode(i, STEP) for i in stored)], pa.binary())[1:]
+    found = integers(column)
+    whole = found.low.astype(np.int64) + 65536 * found.high + found.zero[..., None, None]
+    values = (whole * found.step.astype(np.float64)[..., None, None]).astype(np.float32)
+    assert np.array_equal(values, decode(column)) and found.high.any()
+    with pytest.raises(ValueError, match="a null"):
+        integers(pa.array([None], pa.binary()))
+    stored[0, 0, 0, 0] = 2e4
+    with pytest.raises(ValueError, match="four byte planes"):
+        integers(pa.array([encode(stored[0], STEP)]))

@@ -17,6 +17,7 @@ import psutil
 import dhs
 from dhs import engines, spark, storage
 from dhs.config import load_profile
+from dhs.engines import Engine, Progress
 from dhs.errors import DhsError, InputRefused, UsageError
 
 has_spark = importlib.util.find_spec("pyspark") is not None and shutil.which("java") is not None
@@ -44,41 +45,44 @@ def until(condition, seconds=60.0):
 
 @pytest.mark.parametrize("engine", ENGINES)
 def test_every_item_once_and_a_context_once_a_worker(engine, tmp_path):
-    results = list(engines.run(tasks.square, range(12), tasks.make, (str(tmp_path), 100), engine, 2))
+    results = list(engines.run(tasks.square, range(12), tasks.make, (str(tmp_path), 100), Engine(engine, 2)))
     assert sorted(r[:2] for r in results) == [(i, i * i + 100) for i in range(12)]
     made = len(list(tmp_path.glob("context-*")))
     assert 1 <= made <= 2 and {r[2] for r in results} <= {int(p.name.split("-")[1]) for p in tmp_path.iterdir()}
-    assert list(engines.run(tasks.square, [], tasks.make, (str(tmp_path), 100), engine, 2)) == []
+    assert list(engines.run(tasks.square, [], tasks.make, (str(tmp_path), 100), Engine(engine, 2))) == []
 
 
 @pytest.mark.parametrize("engine", ENGINES)
 def test_a_refused_input_arrives_as_it_was_raised(engine, tmp_path):
     with pytest.raises(InputRefused, match=r"f.npz, row 3: has NaN \(nan\). Remove it.") as error:
-        list(engines.run(tasks.refuse, range(6), tasks.make, (str(tmp_path),), engine, 2))
+        list(engines.run(tasks.refuse, range(6), tasks.make, (str(tmp_path),), Engine(engine, 2)))
     assert error.value.refusal.id == "h3"
 
 
 @needs_spark
 def test_a_fault_in_a_spark_worker_is_told_in_one_line(tmp_path):
     with pytest.raises(DhsError, match="Spark gave up .*--resume"):
-        list(engines.run(tasks.break_down, range(2), tasks.make, (str(tmp_path),), "spark", 2))
+        list(engines.run(tasks.break_down, range(2), tasks.make, (str(tmp_path),), Engine("spark", 2)))
 
 
 @needs_spark
 def test_spark_runs_the_tasks_of_a_lost_worker_again(tmp_path):
-    assert sorted(engines.run(tasks.die_once, range(5), tasks.make, (str(tmp_path),), "spark", 2)) == list(range(5))
+    assert sorted(engines.run(tasks.die_once, range(5), tasks.make, (str(tmp_path),), Engine("spark", 2))) == list(
+        range(5)
+    )
     assert (tmp_path / "died").exists()
 
 
 def test_a_worker_process_that_dies_is_said(tmp_path):
     with pytest.raises(DhsError, match="a worker process died.*--resume and fewer --workers"):
-        list(engines.run(tasks.die, range(4), tasks.make, (str(tmp_path),), "processes", 2))
+        list(engines.run(tasks.die, range(4), tasks.make, (str(tmp_path),), Engine("processes", 2)))
 
 
 def test_workers_leave_when_their_parent_is_killed(tmp_path):
     code = (
-        "import engine_tasks as t; from dhs import engines\n"
-        f"if __name__ == '__main__': list(engines.run(t.wait, range(4), t.make, ({str(tmp_path)!r},), 'processes', 2))"
+        "import engine_tasks as t; from dhs import engines; E = engines.Engine\n"
+        f"p = ({str(tmp_path)!r},)\n"
+        "if __name__ == '__main__': list(engines.run(t.wait, range(4), t.make, p, E('processes', 2)))"
     )
     (tmp_path / "main.py").write_text(code)
     parent = subprocess.Popen([sys.executable, tmp_path / "main.py"])
@@ -107,23 +111,22 @@ def test_progress_counts_what_the_items_weigh(engine, tmp_path, monkeypatch):
             told.append(n)
 
     monkeypatch.setattr(engines, "tqdm", Bar)
-    list(
-        engines.run(tasks.square, range(4), tasks.make, (str(tmp_path), 0), engine, 2, sizes=[1, 2, 3, 4], unit="pair")
-    )
+    shown = Progress(unit="pair", sizes=[1, 2, 3, 4])
+    list(engines.run(tasks.square, range(4), tasks.make, (str(tmp_path), 0), Engine(engine, 2), shown))
     assert told[0] == sum(told[1:]) == 10
 
 
 def test_what_does_not_fit_is_refused_before_it_starts(monkeypatch):
     with pytest.raises(UsageError, match="--master local is for --engine spark"):
-        engines.check("processes", None, "local")
+        Engine("processes", None, "local")
     monkeypatch.setattr(spark.shutil, "which", lambda name: None)
     monkeypatch.delenv("JAVA_HOME", raising=False)
     monkeypatch.setattr(spark.importlib.util, "find_spec", lambda name: object())
     with pytest.raises(UsageError, match="needs Java 17"):
-        engines.check("spark")
+        Engine("spark")
     monkeypatch.setattr(spark.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(UsageError, match=r"pip install 'dark-halo-scope\[spark\]'"):
-        engines.check("spark")
+        Engine("spark")
 
 
 @pytest.fixture(scope="module")

@@ -242,13 +242,14 @@ def _remove(folder: Path, record: Path) -> None:
 def _front_picture(run: Run, target: Path) -> None:
     """The book's first figure: a pair of this run whose arc is easy to see."""
     import dhs.figures as figures
+    from dhs.book.stamps import with_stamp
     from dhs.datasets.reader import open_pairs
 
     pairs = open_pairs(run.path / "pairs")
     table = pairs.table(columns=["theta_e_arcsec", "arc_snr_matched"]).to_pandas()
     wide = table[(table["theta_e_arcsec"] > 1.4) & (table["theta_e_arcsec"] < 2.2)]
     index = (wide if len(wide) else table)["arc_snr_matched"].sub(200.0).abs().idxmin()
-    figures.pair_strip(pairs[int(index)]).savefig(target, bbox_inches="tight", dpi=110)
+    figures.pair_strip(with_stamp(pairs[int(index)])).savefig(target, bbox_inches="tight", dpi=110)
 
 
 def _rooms() -> list[str]:

@@ -33,6 +33,8 @@ class Step:
         Its artefacts, relative to the run's folder. Each file has one writer.
     also : tuple of str
         Files it writes beside them, or may write.
+    data : tuple of str
+        Folders under ``DHS_DATA_DIR`` that it may read.
     """
 
     module: str
@@ -40,6 +42,7 @@ class Step:
     upstream: tuple[str, ...]
     makes: tuple[str, ...]
     also: tuple[str, ...] = ()
+    data: tuple[str, ...] = ()
 
 
 STEPS = {
@@ -48,12 +51,14 @@ STEPS = {
         ("seed", "hosts", "sources", "injection", "splits"),
         (),
         ("pairs/manifest.json",),
+        data=("sources", "hosts", "catalogues"),
     ),
     "preflight": Step(
         "dhs.validation.preflight.preflight",
         ("seed", "preflight", "train", "splits", "evaluate"),
         ("inject",),
         ("preflight.json", "pairs/plan.json"),
+        data=("sources",),
     ),
     "train": Step(
         "dhs.models.training.train",
@@ -61,6 +66,7 @@ STEPS = {
         ("inject",),
         ("train/history.csv", "train/config.yaml", "train/checkpoints/best.pt"),
         ("train/checkpoints/last.pt", "train/checkpoints/diverged.pt"),
+        data=("sources", "nonlenses"),
     ),
     "evaluate": Step(
         "dhs.validation.evaluation.evaluate",
@@ -68,12 +74,14 @@ STEPS = {
         ("inject", "train"),
         ("evaluation.json", "scores.parquet"),
         ("completeness.parquet", "evaluation_run.json"),
+        data=("sources", "hosts", "lenses"),
     ),
     "real_lenses": Step(
         "dhs.validation.real_lenses.real_lenses",
         ("seed", "evaluate"),
         ("train", "evaluate"),
         ("real_lenses.json", "real_scores.parquet"),
+        data=("hosts", "lenses", "nonlenses", "catalogues"),
     ),
     "signoff": Step(
         "dhs.validation.signoff.signoff",
@@ -150,7 +158,7 @@ class Run:
             "code": fingerprint.code(step.module),
             "config": digest({k: data[k] for k in step.sections}),
             "upstream": {up: fingerprint.files(*(self.path / f for f in STEPS[up].makes)) for up in step.upstream},
-            "data": os.environ.get("DHS_DATA_DIR") or "",
+            "data": fingerprint.data(os.environ.get("DHS_DATA_DIR") or "", step.data),
         }
 
     def current(self, name: str) -> bool:

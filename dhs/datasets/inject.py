@@ -7,7 +7,6 @@ interruption changes a byte.
 
 from __future__ import annotations
 
-import os
 import time
 from collections import Counter
 from dataclasses import dataclass
@@ -17,6 +16,8 @@ import numpy as np
 import pyarrow as pa
 
 from dhs import engines, storage
+from dhs.artefacts.manifest import Manifest
+from dhs.artefacts.report import checked
 from dhs.config import Profile, digest, load_profile, parse_profile
 from dhs.datasets import resume as resuming
 from dhs.datasets import splits
@@ -24,10 +25,12 @@ from dhs.datasets import writer as parts
 from dhs.datasets.reader import Pairs, open_pairs
 from dhs.datasets.schema import NEGATIVE_SCHEMA, PAIR_SCHEMA, SCHEMA_VERSION, SPLITS, stored
 from dhs.encoding import encode
+from dhs.engines import Engine, Progress
 from dhs.errors import DhsError, InputRefused, Refusal
 from dhs.injection.hard_negatives.base import kinds
 from dhs.injection.pair import ARC_LEVELS, Pair, make_pair, noise_variance
 from dhs.injection.sources.open import open_sources
+from dhs.options import refuse_others, take
 from dhs.random import HOST_ORDER, Stream, keyed, rng_key
 from dhs.survey.hosts.open import open_hosts, resolved
 
@@ -184,6 +187,33 @@ def _pair_columns(pair: Pair) -> dict:
     }
 
 
+@dataclass(frozen=True)
+class HostOptions:
+    """Which hosts are used.
+
+    Attributes
+    ----------
+    host_catalogue : str, optional
+        Targets in the coadds: Tractor or sweep catalogues, or a table of positions; ``tractor/`` by default.
+    host_select : {"lrg", "none"}, optional
+        Cuts on that catalogue.
+    allow_known_lenses : bool, optional
+        Keep hosts that are published lenses or candidates, marked ``host_is_candidate``.
+    known_lenses : str, optional
+        Catalogue of lenses and candidates: ``lenscat``, or a CSV with RA and Dec.
+    """
+
+    host_catalogue: str | None = None
+    host_select: str | None = None
+    allow_known_lenses: bool | None = None
+    known_lenses: str | None = None
+
+    def overrides(self) -> dict:
+        """As keys of a profile."""
+        names = {"catalogue": self.host_catalogue, "select": self.host_select, "known_lenses": self.known_lenses}
+        return {f"hosts__{k}": v for k, v in (names | {"allow_known_lenses": self.allow_known_lenses}).items()}
+
+
 def inject(
     out: str | Path,
     *,
@@ -192,14 +222,8 @@ def inject(
     n_pairs: int | None = None,
     seed: int | None = None,
     profile: str | Path | Profile = "demo",
-    engine: str = "processes",
-    workers: int | None = None,
-    master: str | None = None,
     resume: bool = False,
-    host_catalogue: str | None = None,
-    host_select: str | None = None,
-    allow_known_lenses: bool | None = None,
-    known_lenses: str | None = None,
+    **options,
 ) -> Pairs:
     """Inject lensed source galaxies into hosts and write a pairs data set.
 
@@ -216,21 +240,11 @@ def inject(
     seed : int, optional
     profile : str, Path or Profile
         What the options above leave open.
-    engine : {"processes", "serial", "spark"}
-    workers : int, optional
-        CPUs by default. Changes no byte.
-    master : str, optional
-        Spark master; ``local[workers]`` by default.
     resume : bool
         Continue an interrupted run of the same configuration, code and hosts; a finished one is returned as it is.
-    host_catalogue : str, optional
-        Targets in the coadds: Tractor or sweep catalogues, or a table of positions; ``tractor/`` by default.
-    host_select : {"lrg", "none"}, optional
-        Cuts on that catalogue.
-    allow_known_lenses : bool, optional
-        Keep hosts that are published lenses or candidates, marked ``host_is_candidate``.
-    known_lenses : str, optional
-        Catalogue of lenses and candidates: ``lenscat``, or a CSV with RA and Dec.
+    **options
+        Fields of `HostOptions` and of `dhs.engines.Engine`, and other keys of the profile as ``section__key``, e.g.
+        ``injection__supersampling=4``.
 
     Returns
     -------
@@ -240,26 +254,19 @@ def inject(
     ------
     DhsError
         ``out`` holds another data set, or there is nothing to inject into or from.
+    UsageError
+        An unknown option, or one that does not fit.
     """
-    config = load_profile(
-        profile,
-        seed=seed,
-        hosts__spec=hosts,
-        hosts__allow_known_lenses=allow_known_lenses,
-        hosts__known_lenses=known_lenses,
-        hosts__catalogue=host_catalogue,
-        hosts__select=host_select,
-        sources__spec=sources,
-        injection__n_pairs=n_pairs,
-    )
+    engine, chosen = take(Engine, options), take(HostOptions, options)
+    refuse_others("inject", {k: v for k, v in options.items() if "__" not in k}, HostOptions, Engine)
+    overrides = {"hosts__spec": hosts, "sources__spec": sources, "injection__n_pairs": n_pairs}
+    config, out = load_profile(profile, seed=seed, **overrides, **chosen.overrides(), **options), str(out)
     config = config.replace(hosts__spec=resolved(config.hosts.spec))
-    engines.check(engine, workers, master)
-    out = str(out)
     identity = digest({k: v for k, v in config.model_dump(mode="json").items() if k in IDENTITY})
     maker = resuming.made_by()
     if resuming.already_done(out, identity, maker, resume):
         return open_pairs(out)
-    asked, started = workers, time.time()
+    asked, started = engine, time.time()
     data = config.model_dump(mode="json")
     context = open_context(data, out)
     storage.write_json(storage.join(out, "run.json"), {"identity": identity, "finished": False, **maker})
@@ -271,17 +278,17 @@ def inject(
     order = {part.name: i for i, part in enumerate(planned)}
     todo = [(part, storage.join(out, part.name) in there) for part in planned]
     sizes = [0 if done else len(part.slots) for part, done in todo]
-    if workers is None and engine == "processes":
-        workers = min(os.cpu_count() or 1, 1 + sum(sizes) // PAIRS_PER_WORKER)
-    options = {"master": master, "sizes": sizes, "unit": "pair"}
-    summaries = list(engines.run(make_part, todo, open_context, setup, engine, workers, "injecting", **options))
+    engine, shown = engine.at_most(1 + sum(sizes) // PAIRS_PER_WORKER), Progress("injecting", "pair", sizes)
+    summaries = list(engines.run(make_part, todo, open_context, setup, engine, shown))
     totals = parts.total(sorted(summaries, key=lambda s: order[s.name]))
     late = {r.id: r for r in totals.refused}
     manifest = _manifest(context, totals, out)
+    checked(Manifest, manifest, "manifest.json")
     storage.write_quarantine(quarantine, refused + list(late.values()))
     made = sum(s.made for s in summaries)
     seconds = time.time() - started
-    run = {"identity": identity, "finished": True, "engine": engine, "workers": asked, "out": out, **maker}
+    run = {"identity": identity, "finished": True, "out": out, **maker}
+    run |= {"engine": asked.engine, "workers": asked.workers}
     run |= {"seconds": seconds, "pairs_made": made, "pairs_per_s": made / seconds}
     storage.write_json(storage.join(out, "run.json"), run)
     storage.write_json(storage.join(out, "manifest.json"), manifest)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import html
-import io
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
@@ -32,6 +31,7 @@ from dhs.datasets.schema import (
 from dhs.encoding import decode
 from dhs.errors import DhsError, UsageError
 from dhs.injection.noise import shot_noise, updated_invvar
+from dhs.picture import png
 from dhs.random import Stream, generator, keyed
 
 
@@ -299,18 +299,6 @@ def rows(table: pa.Table) -> list[dict]:
             pictures[name] = images(table[name], name in NOISY_COLUMNS)
     scalars = table.drop_columns([n for n in IMAGE_COLUMNS if n in table.column_names]).to_pylist()
     return [row | {name: picture[i] for name, picture in pictures.items()} for i, row in enumerate(scalars)]
-
-
-def png(image: np.ndarray) -> bytes:
-    """PNG of a (3, y, x) g, r, z image in nanomaggies, z as red (Lupton et al. 2004)."""
-    from astropy.visualization import make_lupton_rgb
-    from PIL import Image
-
-    g, r, z = image
-    rgb = make_lupton_rgb(z, 1.6 * r, 2.6 * g, stretch=0.08, Q=8)
-    buffer = io.BytesIO()
-    Image.fromarray(np.ascontiguousarray(rgb[::-1])).save(buffer, "PNG")
-    return buffer.getvalue()
 
 
 def configuration(manifest: dict, where: str) -> Profile:

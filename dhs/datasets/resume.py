@@ -9,11 +9,11 @@ from collections.abc import Iterable
 from importlib.metadata import version
 from pathlib import Path
 
-from dhs import fingerprint, storage
+from dhs import __version__, fingerprint, storage
 from dhs.errors import DhsError, Refusal
 from dhs.survey.hosts.open import Hosts, index_table
 
-PACKAGES = ("dark-halo-scope", "numpy", "scipy", "pyarrow", "lenstronomy", "astropy", "photutils", "galsim")
+PACKAGES = ("numpy", "scipy", "pyarrow", "lenstronomy", "astropy", "photutils", "galsim")
 REFUSALS_KEY = b"dhs_refusals"
 OWN_FILES = re.compile(
     r"(manifest|run|plan|test_read)\.json|(quarantine|hosts)\.parquet"
@@ -24,7 +24,8 @@ OWN_FILES = re.compile(
 
 def made_by(module: str = "dhs.datasets.inject") -> dict:
     """What decides a part's bytes beside its configuration: the code that makes it, and the packages under it."""
-    return {"code": fingerprint.code(module), "versions": {name: version(name) for name in PACKAGES}}
+    versions = {"dark-halo-scope": __version__} | {name: version(name) for name in PACKAGES}
+    return {"code": fingerprint.code(module), "versions": versions}
 
 
 def already_done(out: str, identity: str, maker: dict, resume: bool) -> bool:

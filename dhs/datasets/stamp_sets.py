@@ -13,7 +13,6 @@ import pyarrow.compute as pc
 from PIL import Image, UnidentifiedImageError
 
 from dhs import storage
-from dhs.config import HostsConfig
 from dhs.datasets.reader import Pairs, rows, stamp
 from dhs.datasets.schema import BANDS
 from dhs.errors import DhsError, InputRefused, Refusal
@@ -135,9 +134,9 @@ def of_folder(spec: str) -> StampSet:
             except InputRefused as error:
                 refusals.append(error.refusal)
     else:
-        from dhs.survey.hosts.open import open_hosts
+        from dhs.survey.hosts.open import open_cutouts
 
-        hosts = open_hosts(HostsConfig(spec=str(spec), known_lenses=None, allow_known_lenses=True), 0)
+        hosts = open_cutouts(spec)
         refusals = list(hosts.refusals)
         images = [hosts.read(i).image for i in range(len(hosts.refs))]
         group = [ref.host_id for ref in hosts.refs]

@@ -4,31 +4,35 @@ Mock ones are seen under the survey's sky, or, where a data set's hosts are real
 depth alone would tell the two classes apart. A folder of real galaxies without a lens takes their place (`Maker`).
 
 ``<pairs>/survey/seed=<seed>/part-*.parquet``, `PART` stamps each: negative i lies in part i // `PART`, whatever number
-an evaluation asks for. ``dhs preflight`` makes those that its plan asks for; a part that is missing when it is read,
-or that other code made, is made then.
+an evaluation asks for. `ensure` makes them, called by what first needs them; a part that other code made is made anew.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 from functools import cache, lru_cache
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from dhs import fingerprint, storage
+from dhs import engines, fingerprint, storage
 from dhs.config import HostsConfig, digest
 from dhs.datasets.reader import images, open_pairs, per_band
-from dhs.datasets.schema import BANDS
+from dhs.datasets.schema import BANDS, STAMP_SHAPE
 from dhs.encoding import SKY_LEVELS, encode, served
+from dhs.engines import Engine, Progress
 from dhs.errors import DhsError
 from dhs.random import Stream, keyed
 from dhs.survey.hosts.open import open_hosts
+from dhs.survey.hosts.record import ById
 from dhs.survey.mock.hosts import Skies
 from dhs.survey.mock.negatives import SurveyNegatives
 
 PART = 400
+SERIAL_UP_TO = 2  # parts: a second process takes as long to start
 MIN_GALAXIES = 8  # real ones, for an interval on a rate
 MADE_BY = b"dhs_made_by"
 _SCALARS = [f"{stem}_{band}{unit}" for stem, unit in (("psf_fwhm", "_arcsec"), ("sky_sigma", "")) for band in BANDS]
@@ -76,7 +80,7 @@ def _made_by(path: str) -> bytes:
     return _maker() + b":" + digest(repr(np.round(rows, 6).tolist()))[:16].encode()
 
 
-class FolderNegatives:
+class FolderNegatives(ById):
     """Real galaxies without a lens, in an order keyed by the seed; a `dhs.survey.hosts.record.HostSet`.
 
     Parameters
@@ -165,14 +169,37 @@ def _made(path: str, seed: int, number: int) -> pa.Table:
     return pa.Table.from_pylist(rows, schema=SCHEMA.with_metadata({MADE_BY: _made_by(path)}))
 
 
-def make(path: str, seed: int, number: int) -> pa.Table | None:
-    """Make part ``number`` of a data set's survey negatives; None where it is there already."""
-    file = _file(path, seed, number)
-    if _is_there(file, _made_by(path)):
-        return None
-    table = _made(path, seed, number)
-    storage.write_table(file, table)
-    return table
+def make(path: str, seed: int, number: int) -> None:
+    """Make and store part ``number`` of a data set's survey negatives."""
+    storage.write_table(_file(path, seed, number), _made(path, seed, number))
+
+
+def _stored(path: str, seed: int, number: int) -> bool:
+    return _is_there(_file(path, seed, number), _made_by(path))
+
+
+def make_first(path: str, seed: int, n: int, *, engine: str = "processes", workers: int | None = None) -> None:
+    """Make the first n survey negatives of a seed, parts that are there left out; `dhs.engines.run` shares them out."""
+    items = range(n_parts(n))
+    for _ in engines.run(_make_part, items, _place, (path, seed), engine, workers, f"survey negatives of seed {seed}"):
+        pass
+
+
+def n_made(path: str, seed: int) -> int:
+    """How many of a seed's first survey negatives are there."""
+    number = 0
+    while storage.exists(_file(path, seed, number)):
+        number += 1
+    return number * PART
+
+
+def _place(path: str, seed: int) -> tuple[str, int]:
+    return path, seed
+
+
+def _make_part(place: tuple[str, int], number: int) -> int:
+    make(*place, number)
+    return number
 
 
 def _is_there(file: str, made_by: bytes) -> bool:
@@ -188,24 +215,60 @@ def _is_there(file: str, made_by: bytes) -> bool:
     return found.num_rows == PART and (found.metadata or {}).get(MADE_BY) == made_by
 
 
+def by_host(path: str, seed: int, host_ids: Iterable[str]) -> dict[str, np.ndarray]:
+    """Images (3, 64, 64) of a data set's stored survey negatives by host; those that are not stored are left out."""
+    wanted, found = pa.array(sorted(set(host_ids)), pa.string()), {}
+    for file in storage.list_files(storage.join(path, "survey", f"seed={seed}"), (".parquet",)) if len(wanted) else ():
+        table = storage.read_table(file, columns=["host_id", "image"])
+        table = table.filter(pc.is_in(table["host_id"], wanted))
+        found |= dict(zip(table["host_id"].to_pylist(), images(table["image"], noisy=True)))
+    return found
+
+
 def n_parts(n: int) -> int:
     """Parts that hold the first n survey negatives."""
     return -(-n // PART)
 
 
+def ensure(path: str, seed: int, n: int, workers: int | None = None) -> None:
+    """Make those of the first n survey negatives of a data set that are missing, several processes at once."""
+    missing = [i for i in range(n_parts(n)) if not _stored(path, seed, i)]
+    if missing:
+        engine = Engine("serial" if len(missing) <= SERIAL_UP_TO else "processes", workers)
+        for _ in engines.run(_make_one, missing, _place, (path, seed), engine, Progress("survey negatives")):
+            pass
+
+
+def _place(path: str, seed: int) -> tuple[str, int]:
+    return path, seed
+
+
+def _make_one(place: tuple[str, int], number: int) -> None:
+    make(*place, number)
+
+
 def rows(path: str, seed: int, span: tuple[int, int]) -> pa.Table:
-    """Survey negatives of a data set as they are stored (`SCHEMA`), from the first to one past the last."""
+    """Survey negatives of a data set as they are stored (`SCHEMA`), from the first to one past the last; made first
+    where they are missing."""
     start, stop = span
     tables = []
     for number in range(start // PART, n_parts(stop)):
-        table, first = make(path, seed, number), number * PART
-        table = storage.read_table(_file(path, seed, number)) if table is None else table
+        if not _stored(path, seed, number):
+            make(path, seed, number)
+        table, first = storage.read_table(_file(path, seed, number)), number * PART
         tables.append(table.slice(max(start - first, 0), min(stop - first, PART) - max(start - first, 0)))
     return pa.concat_tables(tables) if tables else SCHEMA.empty_table()
 
 
+def looked_at(maker: Maker, seed: int, n: int) -> dict:
+    """The first n as `read` gives them: read where they are stored, else made; nothing is written."""
+    if maker.mock and all(_stored(maker.path, seed, number) for number in range(n_parts(n))):
+        return read(maker.path, seed, (0, n))
+    return of_set(maker(n, seed), (0, n))
+
+
 def read(path: str, seed: int, span: tuple[int, int]) -> dict:
-    """Survey negatives of a data set.
+    """Survey negatives of a data set; parts that are missing are made.
 
     Parameters
     ----------
@@ -218,14 +281,16 @@ def read(path: str, seed: int, span: tuple[int, int]) -> dict:
     Returns
     -------
     dict
-        ``images`` (n, 3, 64, 64) float32 nanomaggies, ``host_id`` and ``kind`` lists of str, ``psf_fwhm`` (n, 3)
-        arcsec and ``sky_sigma`` (n, 3) nanomaggies, float32.
+        ``images`` (n, 3, 64, 64) float32 nanomaggies, ``host_id`` and ``kind`` lists of str, ``ra`` and ``dec`` (n,)
+        degrees, ``psf_fwhm`` (n, 3) arcsec and ``sky_sigma`` (n, 3) nanomaggies, float32.
     """
     table = rows(path, seed, span)
     return {
         "images": images(table["image"], noisy=True),
         "host_id": table["host_id"].to_pylist(),
         "kind": table["kind"].to_pylist(),
+        "ra": table["ra"].to_numpy(),
+        "dec": table["dec"].to_numpy(),
         "psf_fwhm": per_band(table, "psf_fwhm", "_arcsec").astype(np.float32),
         "sky_sigma": per_band(table, "sky_sigma").astype(np.float32),
     }
@@ -235,9 +300,11 @@ def of_set(negatives, span: tuple[int, int]) -> dict:
     """Stamps start to stop of a set of survey negatives, as `read` gives them."""
     stamps = [negatives.read(i) for i in range(*span)]
     return {
-        "images": np.stack([s.image for s in stamps]).astype(np.float32),
+        "images": np.array([s.image for s in stamps], np.float32).reshape(len(stamps), *STAMP_SHAPE),
         "host_id": [s.host_id for s in stamps],
         "kind": [str(s.meta.get("kind", "")) for s in stamps],
+        "ra": np.array([s.ra for s in stamps], dtype=float),
+        "dec": np.array([s.dec for s in stamps], dtype=float),
         "psf_fwhm": np.array([s.psf_fwhm for s in stamps], dtype=np.float32),
         "sky_sigma": np.array([s.sky_sigma for s in stamps], dtype=np.float32),
     }

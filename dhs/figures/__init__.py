@@ -1,10 +1,9 @@
 """Figures: functions that take arrays, tables and artefacts of a run and return a matplotlib ``Figure``.
 
-Nothing here computes a result; a section that is missing or skipped is drawn as a panel that says why.
+Nothing here computes a result or opens a file, and no room of the package is imported. A section that is missing or
+skipped is drawn as a panel that says why.
 """
 
-from dhs.datasets.stamp_sets import by_pair
-from dhs.datasets.stamps import of_cutouts, of_survey_negatives, worst
 from dhs.figures.attention import ablation, ablation_table, attribution_profile, attributions
 from dhs.figures.audit import (
     answers_table,
@@ -64,7 +63,7 @@ from dhs.figures.worth import (
     real_recall,
     realism_gap,
 )
-from dhs.figures.zoom import cause_galleries, zoom_gallery
+from dhs.figures.zoom import zoom_gallery
 
 __all__ = [
     "ablation",
@@ -73,8 +72,6 @@ __all__ = [
     "attribution_profile",
     "attributions",
     "benchmark",
-    "by_pair",
-    "cause_galleries",
     "closure",
     "colour",
     "completeness_by_host",
@@ -102,8 +99,6 @@ __all__ = [
     "leakage",
     "lens_list",
     "missed_lenses",
-    "of_cutouts",
-    "of_survey_negatives",
     "operating_table",
     "pair_build_up",
     "pair_grid",
@@ -131,6 +126,5 @@ __all__ = [
     "table",
     "toys",
     "training_curves",
-    "worst",
     "zoom_gallery",
 ]

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
-from importlib import resources
 
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
 
+from dhs.artefacts.parts import absent
 from dhs.figures.gates import Html, bins_of, interval_name, table
-from dhs.figures.style import BLUE, GREY, ORANGE, RED, absent, number, plot_interval, skipped, styled
+from dhs.figures.style import BLUE, GREY, ORANGE, RED, number, plot_interval, skipped, styled
 
 LABELS = {
     "core_light_removed": "arc light at r < R removed before the PSF",
@@ -232,16 +231,14 @@ def foreign_arcs(entries: Sequence[Mapping]) -> Figure:
     return figure
 
 
-def operating_table(study: Mapping | None = None) -> Html:
+def operating_table(study: Mapping) -> Html:
     """How often clean sets were let through and planted faults caught, with one-sided 95 % lower bounds.
 
     Parameters
     ----------
-    study : mapping, optional
-        ``operating.json`` as the package carries it by default.
+    study : mapping
+        Of `dhs.book.results.operating_study`.
     """
-    if study is None:
-        study = json.loads((resources.files("dhs.book.studies") / "operating.json").read_text())
     rows = [
         {
             "set": row["set"],

@@ -9,17 +9,16 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
 
+from dhs.artefacts.parts import absent
 from dhs.figures.style import (
     BAND_COLOURS,
     BANDS,
     BLUE,
     GREY,
     ORANGE,
-    PIXEL_SCALE,
     RED,
     STATUS_COLOURS,
     STATUS_MARKERS,
-    absent,
     number,
     plot_interval,
     skipped,
@@ -33,12 +32,8 @@ def gate_of(report: Mapping, name: str) -> Mapping:
 
 
 def bins_of(section: Mapping) -> list[Mapping]:
-    """Per-bin entries of a gate: its ``bins`` or ``strata``, directly or under ``details``."""
-    for holder in (section, section.get("details") or {}):
-        for key in ("bins", "strata", "per_bin"):
-            if isinstance(holder.get(key), list):
-                return holder[key]
-    return []
+    """Per-bin entries of a gate, of its ``details``."""
+    return (section.get("details") or {}).get("bins") or []
 
 
 @styled
@@ -113,9 +108,7 @@ def leakage(gate: Mapping, label: str = "AUC of a logistic regression") -> Figur
         return skipped(reason or "the gate holds no bins", gate.get("name", "leakage").replace("_", " "))
     groups = {}
     for entry in bins:
-        groups.setdefault(
-            entry.get("by") or entry.get("axis") or entry.get("parameter") or "theta_e_arcsec", []
-        ).append(entry)
+        groups.setdefault(entry["by"], []).append(entry)
     figure, axes = plt.subplots(1, len(groups), figsize=(1.2 + 3.8 * len(groups), 3), sharey=True, squeeze=False)
     for axis, (name, entries) in zip(axes[0], groups.items(), strict=True):
         _leakage_panel(axis, name, entries)
@@ -148,8 +141,7 @@ def _leakage_panel(axis, name: str, entries: Sequence[Mapping]) -> None:
                 lw=2,
                 label="expected of physics" if first else None,
             )
-        metric = entry.get("metric", entry)
-        plot_interval(axis, i, metric, horizontal=False, color=BLUE, label="observed, 95 %" if first else None)
+        plot_interval(axis, i, entry, horizontal=False, color=BLUE, label="observed, 95 %" if first else None)
     axis.axhline(0.5, color="#1a1a1a", lw=0.8, ls=":")
     axis.set_xticks(range(len(entries)), [interval_name(e) for e in entries])
     axis.set(xlabel=axis_name(name), xlim=(-0.6, len(entries) - 0.4))
@@ -173,55 +165,32 @@ def axis_name(column: str) -> str:
 
 
 def interval_name(entry: Mapping) -> str:
-    """``lo-hi`` of a bin, or its own label."""
+    """``lo-hi`` of a bin; ``all`` without edges."""
     if entry.get("lo") is None:
-        return str(entry.get("label") or entry.get("name") or "all")
+        return "all"
     high = number(entry.get("hi"))
     return f"{entry['lo']:.3g}-{high:.3g}" if np.isfinite(high) and high < 999 else f"> {entry['lo']:.3g}"
 
 
 @styled
-def radial_profiles(
-    stamps: np.ndarray, controls: np.ndarray, sky_sigma: np.ndarray, annulus: tuple[float, float]
-) -> Figure:
+def radial_profiles(profiles: Mapping) -> Figure:
     """Mean radial profile of stamps and controls in units of the sky noise, and the sky after normalisation.
 
     Parameters
     ----------
-    stamps, controls : ndarray, (n, 3, y, x)
-        Nanomaggies.
-    sky_sigma : ndarray, (n, 3)
-        Nanomaggies a pixel.
-    annulus : (float, float)
-        Inner and outer radius of the normalisation annulus, pixels.
+    profiles : mapping
+        Of `dhs.book.stamps.radial_profiles`: ``radius``, ``annulus``, ``stamps``, ``controls``, ``noise_ratio``.
     """
-    if not len(stamps):
+    if not len(profiles["noise_ratio"]):
         return skipped("no stamps", "radial profiles")
-    size = stamps.shape[-1]
-    y, x = np.indices((size, size)) - (size - 1) / 2
-    radius = np.hypot(x, y)
-    rings = np.clip(radius.astype(int), 0, size // 2)
-    counts = np.bincount(rings.ravel())
-    r_arcsec = (np.arange(len(counts)) + 0.5) * PIXEL_SCALE
-    ring = (radius >= annulus[0]) & (radius < annulus[1])
     figure, axes = plt.subplots(1, 2, figsize=(8.4, 3))
     for i, band in enumerate(BANDS):
-        for images, style in ((stamps, "-"), (controls, "--")):
-            mean = np.mean(images[:, i] / sky_sigma[:, i, None, None], axis=0)
-            profile = np.bincount(rings.ravel(), mean.ravel()) / counts
-            axes[0].plot(
-                r_arcsec,
-                profile,
-                style,
-                color=BAND_COLOURS[band],
-                label=f"{band}, stamps" if style == "-" else None,
-            )
-        sky = stamps[:, i][:, ring]
-        median = np.median(sky, axis=1)
-        mad = 1.4826 * np.median(np.abs(sky - median[:, None]), axis=1)
-        ratio = mad / sky_sigma[:, i]
-        axes[1].hist(ratio[np.isfinite(ratio)], bins=25, histtype="step", color=BAND_COLOURS[band], lw=1.4, label=band)
-    axes[0].axvspan(annulus[0] * PIXEL_SCALE, annulus[1] * PIXEL_SCALE, color=GREY, alpha=0.25, lw=0, label="annulus")
+        colour = BAND_COLOURS[band]
+        axes[0].plot(profiles["radius"], profiles["stamps"][i], "-", color=colour, label=f"{band}, stamps")
+        axes[0].plot(profiles["radius"], profiles["controls"][i], "--", color=colour)
+        ratio = profiles["noise_ratio"][:, i]
+        axes[1].hist(ratio[np.isfinite(ratio)], bins=25, histtype="step", color=colour, lw=1.4, label=band)
+    axes[0].axvspan(*profiles["annulus"], color=GREY, alpha=0.25, lw=0, label="annulus")
     axes[0].set(yscale="symlog", xlabel="radius [arcsec]", ylabel="mean flux a pixel [sky σ]")
     axes[0].set_title("solid: stamps, dashed: controls")
     axes[0].legend()
@@ -334,27 +303,9 @@ def gate_table(report: Mapping) -> Html:
 
 def signoff_table(signoff: Mapping) -> Html:
     """Blockers, conditions, recommended changes and priority order, each with the evidence it points at."""
-    rows = []
-    for key in ("blockers", "conditions", "recommended_changes", "priority_order"):
-        for rank, item in enumerate(signoff.get(key) or [], start=1):
-            entry = dict(item) if isinstance(item, Mapping) else {"text": str(item)}
-            text = next(
-                (
-                    entry[k]
-                    for k in ("text", "message", "what", "experiment", "change", "explanation", "reason")
-                    if entry.get(k)
-                ),
-                "",
-            )
-            evidence = next((entry[k] for k in ("source", "evidence", "from", "gate", "metric") if entry.get(k)), None)
-            kind = key.replace("_", " ").removesuffix("s") if key != "priority_order" else f"priority {rank}"
-            rows.append(
-                {
-                    "kind": kind,
-                    "text": text,
-                    "remedy": entry.get("remedy") or entry.get("why"),
-                    "evidence": evidence,
-                }
-            )
+    kinds = {"blockers": "blocker", "conditions": "condition", "recommended_changes": "recommended change"}
+    rows = [{**entry, "kind": kind} for key, kind in kinds.items() for entry in signoff.get(key) or []]
+    for rank, entry in enumerate(signoff.get("priority_order") or [], start=1):
+        rows.append({**entry, "kind": f"priority {rank}", "remedy": entry["why"]})
     columns = {"kind": "kind", "text": "what", "remedy": "what to do"}
-    return table(rows, columns, "nothing stands against this run", below=("evidence",))
+    return table(rows, columns, "nothing stands against this run", below=("source",))

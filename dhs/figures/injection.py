@@ -12,9 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import ScalarFormatter
 
-from dhs.datasets.reader import per_band
 from dhs.figures.style import BAND_COLOURS, BANDS, BLUE, GREY, ORANGE, RED, picture, styled
-from dhs.survey.facts import mag_from_flux
 
 PUBLISHED_GAIN = 150.0  # electrons per nanomaggy, assumed in the published Poisson experiment
 BOUND = 1e-3
@@ -109,7 +107,7 @@ def gain(table: pa.Table, curves: Mapping[str, Mapping] | None = None) -> Figure
         `dhs.book.studies.photon_transfer.photon_transfer` of r-band fields, with ``derived_gain`` added.
     """
     figure, axes = plt.subplots(1, 3 if curves else 2, figsize=(8.4, 2.8))
-    gains = per_band(table, "gain")
+    gains = np.stack([np.asarray(table[f"gain_{band}"], dtype=float) for band in BANDS], axis=-1)
     for band, column in zip(BANDS, gains.T):
         bins = np.geomspace(100, 1e6, 60)
         axes[0].hist(column, bins, histtype="step", color=BAND_COLOURS[band], label=f"{band}, derived")
@@ -161,7 +159,7 @@ def priors(tables: Mapping[str, pa.Table]) -> Figure:
     """
 
     def magnitude(table: pa.Table) -> np.ndarray:
-        return mag_from_flux(np.asarray(table["arc_flux_r"], dtype=float))
+        return 22.5 - 2.5 * np.log10(np.asarray(table["arc_flux_r"], dtype=float))  # of nanomaggies
 
     columns = (
         ("Einstein radius [arcsec]", lambda t: np.asarray(t["theta_e_arcsec"]), np.linspace(0.5, 3, 16)),

@@ -11,7 +11,6 @@ from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter, ScalarFormatter
 
-from dhs.datasets.reader import Pairs, stamp
 from dhs.figures.style import BAND_COLOURS, BANDS, BLUE, GREY, ORANGE, RED, note, picture, skipped, styled
 
 
@@ -22,14 +21,14 @@ def pair_build_up(row: Mapping, source: np.ndarray | None = None, source_scale: 
     Parameters
     ----------
     row : mapping
-        One row of a pairs data set, ``pairs[i]``.
+        One row of a pairs data set, ``pairs[i]``, with its positive under ``stamp`` (`dhs.stamp`).
     source : ndarray, (n, n), optional
         The source galaxy before lensing, any normalisation.
     source_scale : float
         Arcsec a pixel of ``source``.
     """
     control, arc = np.asarray(row["control"]), np.asarray(row["arc"])
-    positive = stamp(row)
+    positive = np.asarray(row["stamp"])
     noise = (positive - control - arc)[1]
     figure, axes = plt.subplots(2, 4, figsize=(8.4, 4.6))
     picture(axes[0, 0], control, "control (host alone), g r z", scale_bar=3)
@@ -64,45 +63,32 @@ def pair_strip(row: Mapping) -> Figure:
     Parameters
     ----------
     row : mapping
-        One row of a pairs data set, ``pairs[i]``.
+        One row of a pairs data set, with its positive under ``stamp``.
     """
     figure, axes = plt.subplots(1, 3, figsize=(7.2, 2.6))
     picture(axes[0], np.asarray(row["control"]), "control", scale_bar=3)
     picture(axes[1], np.asarray(row["arc"]), f'+  arc, θ_E = {row["theta_e_arcsec"]:.2f}"')
-    picture(axes[2], stamp(row), "=  stamp (with the arc's shot noise)")
+    picture(axes[2], np.asarray(row["stamp"]), "=  stamp (with the arc's shot noise)")
     return figure
 
 
 @styled
-def pair_grid(pairs: Pairs, n: int = 6, split: str | None = None) -> Figure:
+def pair_grid(rows: Sequence[Mapping]) -> Figure:
     """Pairs side by side: controls, noiseless arcs, stamps.
 
     Parameters
     ----------
-    pairs : Pairs
-    n : int
-        Columns.
-    split : {"train", "val", "test"}, optional
-        From this split's start; spread over the whole set by default.
+    rows : sequence of mapping
+        Rows of a pairs data set, each with its positive under ``stamp``.
     """
-    if not len(pairs):
+    if not rows:
         return skipped("the data set is empty", "pairs")
-    sizes = pairs.manifest["counts"]
-    order = ("train", "val", "test")
-    if split is None:
-        indices = np.unique(np.linspace(0, len(pairs) - 1, n).astype(int))
-    else:
-        start = sum(sizes[s] for s in order[: order.index(split)])
-        indices = np.arange(start, start + min(n, sizes[split]))
-    if not len(indices):
-        return skipped(f"no pairs in split {split}", "pairs")
-    figure, axes = plt.subplots(3, len(indices), figsize=(1.45 * len(indices), 4.7), squeeze=False)
-    for column, index in enumerate(indices):
-        row = pairs[int(index)]
+    figure, axes = plt.subplots(3, len(rows), figsize=(1.45 * len(rows), 4.7), squeeze=False)
+    for column, row in enumerate(rows):
         title = f'{row["theta_e_arcsec"]:.2f}", SNR {row["arc_snr_matched"]:.0f}'
         picture(axes[0, column], row["control"], title, scale_bar=3 if column == 0 else None)
         picture(axes[1, column], row["arc"])
-        picture(axes[2, column], stamp(row))
+        picture(axes[2, column], row["stamp"])
     for axis, label in zip(axes[:, 0], ("control", "arc", "stamp"), strict=True):
         axis.set_ylabel(label)
     return figure

@@ -73,3 +73,51 @@ def scale_plan(measured: Mapping, cores: int, price: float, target: float = TARG
         }
         for nodes in NODES
     ]
+
+
+@styled
+def plan_on_gpu(measured: Mapping) -> Figure:
+    """The plan on one machine with a graphics processor: learning, recall at small rates, arcs found, where time went.
+
+    Parameters
+    ----------
+    measured : mapping
+        What ``benchmarks/plan_on_gpu.py`` wrote; empty where it was never run.
+    """
+    runs = {name: r for name, r in (measured.get("recipes") or {}).items() if r.get("history")}
+    if not runs:
+        return skipped("not measured here: run benchmarks/plan_on_gpu.py", "plan on one GPU")
+    figure, axes = plt.subplots(2, 2, figsize=(9, 6.6))
+    for name, run in runs.items():
+        _learning(axes[0, 0], name, run)
+        found = run.get("evaluation") or {}
+        rates = [e for e in found.get("tpr_at_fpr") or [] if e["tpr"]["value"] is not None]
+        _with_interval(axes[0, 1], [e["fpr"] for e in rates], [e["tpr"] for e in rates], name)
+        bins = [e for e in (found.get("strata") or {}).get("theta_e_arcsec", []) if e["recall"]["value"] is not None]
+        _with_interval(axes[1, 0], [(e["lo"] + e["hi"]) / 2 for e in bins], [e["recall"] for e in bins], name)
+    axes[0, 0].set(xlabel="epoch [1]", ylabel="validation AUROC [1]")
+    axes[0, 1].set(xscale="log", xlabel="false-positive rate, survey negatives [1]", ylabel="recall [1]", ylim=(0, 1))
+    axes[1, 0].set(xlabel="theta_E [arcsec]", ylabel="recall at the smallest rate [1]", ylim=(0, 1))
+    axes[0, 0].legend()
+    commands = [*(measured.get("commands") or []), measured]
+    phases = next((c["phases"] for c in commands if "train plan" in c["phases"]), {})
+    axes[1, 1].barh(list(phases), [p["seconds"] for p in phases.values()], left=[p["at_s"] for p in phases.values()])
+    axes[1, 1].invert_yaxis()
+    axes[1, 1].set_xlabel("time [s]")
+    figure.suptitle(f"{measured['machine']['device']}: {sum(measured['data']['counts'].values()):,} pairs")
+    figure.tight_layout()
+    return figure
+
+
+def _learning(axis, name: str, run: Mapping) -> None:
+    rows = run["history"]
+    axis.plot([r["epoch"] for r in rows], [r["auroc_val"] for r in rows], label=name.replace("_", " "))
+
+
+def _with_interval(axis, x: list[float], metrics: list[Mapping], name: str) -> None:
+    """Values and their intervals over x; nothing where there are none."""
+    if not x:
+        return
+    low, high = ([m[k] if m[k] is not None else m["value"] for m in metrics] for k in ("ci_low", "ci_high"))
+    (line,) = axis.plot(x, [m["value"] for m in metrics], "o-", label=name.replace("_", " "))
+    axis.fill_between(x, low, high, color=line.get_color(), alpha=0.2, linewidth=0)

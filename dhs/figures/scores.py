@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from scipy.special import expit
 from sklearn.metrics import roc_curve
 
+from dhs.artefacts.parts import absent
 from dhs.figures.gates import axis_name, interval_name
 from dhs.figures.style import (
     BLUE,
@@ -19,7 +20,6 @@ from dhs.figures.style import (
     ORANGE,
     PURPLE,
     RED,
-    absent,
     note,
     number,
     picture,
@@ -28,6 +28,11 @@ from dhs.figures.style import (
     styled,
 )
 
+CORE_SWAPS = {
+    "auroc": "core from the control",
+    "auroc_placebo": "core from another draw of the noise",
+    "auroc_outer": "all but the core from the control",
+}
 NEGATIVES = {
     "control": ("paired controls", BLUE),
     "hard_negative": ("hard negatives (look-alikes)", ORANGE),
@@ -55,16 +60,6 @@ def _frame(scores, split: str | None = "test"):
     return frame[frame["split"] == split] if split and "split" in frame and (frame["split"] == split).any() else frame
 
 
-def metrics(section: Mapping | None, prefix: str = "") -> dict[str, Mapping]:
-    """Every metric (a mapping with a ``value``) in a section of ``evaluation.json``, by its dotted name."""
-    found = {}
-    for key, item in (section or {}).items():
-        if isinstance(item, Mapping):
-            name = f"{prefix}{key}"
-            found |= {name: item} if "value" in item else metrics(item, f"{name}.")
-    return found
-
-
 @styled
 def rates(scores, evaluation: Mapping, split: str = "test") -> Figure:
     """True-positive rate against false-positive rate, one curve a kind of negative, the tabled rates on top.
@@ -74,7 +69,7 @@ def rates(scores, evaluation: Mapping, split: str = "test") -> Figure:
     scores : pyarrow.Table or DataFrame
         ``scores.parquet``.
     evaluation : mapping
-        ``evaluation.json``; of it ``tpr_at_fpr``, a list of ``{fpr, tpr}`` or of metrics with ``fpr``.
+        ``evaluation.json``; of it ``tpr_at_fpr``.
     split : str
     """
     frame = _frame(scores, split)
@@ -95,18 +90,8 @@ def rates(scores, evaluation: Mapping, split: str = "test") -> Figure:
             axis.plot(fpr[part], tpr[part], style, color=colour, label=name)
         smallest = min(smallest, 1 / len(negative))
     for i, entry in enumerate(evaluation.get("tpr_at_fpr") or []):
-        metric = entry["tpr"] if isinstance(entry.get("tpr"), Mapping) else entry.get("metric", entry)
-        fpr = number(entry.get("fpr"))
-        if np.isfinite(fpr) and metric.get("value") is not None:
-            plot_interval(
-                axis,
-                fpr,
-                metric,
-                horizontal=False,
-                color="#1a1a1a",
-                ms=4,
-                label="tabled, 95 %" if i == 0 else None,
-            )
+        label = "tabled, 95 %" if i == 0 else None
+        plot_interval(axis, entry["fpr"], entry["tpr"], horizontal=False, color="#1a1a1a", ms=4, label=label)
     draw_published(axis)
     smallest = min(smallest, 0.7 * min(p[1] for p in PUBLISHED))
     grid = np.geomspace(smallest, 1, 100)
@@ -167,13 +152,9 @@ def strata(evaluation: Mapping) -> Figure:
         ``evaluation.json``: ``auroc``, ``tpr_at_fpr`` and ``strata``, a list of bins (``lo, hi``, a metric, ``recall``)
         a stratifier.
     """
-    groups = {
-        name: entries
-        for name, entries in (evaluation.get("strata") or {}).items()
-        if isinstance(entries, list) and entries
-    }
+    groups = {name: entries for name, entries in (evaluation.get("strata") or {}).items() if entries}
     if not groups:
-        return skipped(absent(evaluation.get("strata")) or "no stratum holds enough rows", "AUROC by stratum")
+        return skipped("no stratum holds enough rows", "AUROC by stratum")
     heights = [len(entries) for entries in groups.values()]
     size = (8.4, 0.9 + 0.3 * sum(heights) + 0.35 * len(groups))
     ratios = {"height_ratios": heights}
@@ -181,7 +162,7 @@ def strata(evaluation: Mapping) -> Figure:
     rates = evaluation.get("tpr_at_fpr") or [{}]
     overall = [number((m or {}).get("value")) for m in (evaluation.get("auroc"), rates[-1].get("tpr"))]
     for row, (name, entries) in zip(axes, groups.items(), strict=True):
-        found = [[e.get("metric", e) for e in entries], [e.get("recall") or {} for e in entries]]
+        found = [entries, [e["recall"] for e in entries]]
         for axis, metrics, whole, colour in zip(row, found, overall, (BLUE, GREEN)):
             for i, metric in enumerate(metrics):
                 if metric.get("value") is None:
@@ -192,7 +173,7 @@ def strata(evaluation: Mapping) -> Figure:
                 axis.axvline(whole, color=ORANGE, lw=1)
             axis.set_yticks(range(len(entries)), [])
             axis.set_ylim(len(entries) - 0.5, -0.5)
-        labels = [f"{interval_name(e)}  (n = {e.get('metric', e).get('n', '?')})" for e in entries]
+        labels = [f"{interval_name(e)}  (n = {e['n']})" for e in entries]
         row[0].set_yticks(range(len(entries)), labels)
         row[0].axvline(0.5, color="#1a1a1a", lw=0.8, ls=":")
         row[0].set_title(axis_name(name))
@@ -210,42 +191,23 @@ def reliability(calibration: Mapping) -> Figure:
     Parameters
     ----------
     calibration : mapping
-        Of ``evaluation.json``: ``bins`` (before) and ``bins_calibrated`` (after), each a list of
-        ``{mean_probability, fraction, ci_low, ci_high, n}``.
+        Of ``evaluation.json``; see `dhs.artefacts.evaluation.Calibration`.
     """
-    reason = absent(calibration)
-    isotonic = calibration.get("bins_isotonic") or [] if not reason else []
-    before = calibration.get("bins") or calibration.get("reliability") or [] if not reason else []
-    after = calibration.get("bins_calibrated") or calibration.get("bins_after") or [] if not reason else []
-    if reason or not before:
-        return skipped(reason or "no bins", "reliability diagram")
+    if absent(calibration):
+        return skipped(absent(calibration), "reliability diagram")
     figure, (axis, below) = plt.subplots(2, 1, figsize=(4.6, 4.8), sharex=True, gridspec_kw={"height_ratios": [3, 1]})
     axis.plot([0, 1], [0, 1], ":", color="#1a1a1a", lw=0.8)
-    for entries, colour, label, shift in (
-        (before, BLUE, "as trained", 0),
-        (after, ORANGE, "temperature-scaled", 0.008),
-        (isotonic, GREEN, "isotonic", 0.016),
+    for key, colour, label, shift in (
+        ("bins", BLUE, "as trained", 0),
+        ("bins_calibrated", ORANGE, "temperature-scaled", 0.008),
+        ("bins_isotonic", GREEN, "isotonic", 0.016),
     ):
-        xs = []
-        for i, entry in enumerate(e for e in entries if e.get("n")):
-            x = number(
-                next(
-                    (entry[k] for k in ("mean_probability", "predicted") if k in entry),
-                    None,
-                )
-            )
-            metric = (
-                entry
-                if "value" in entry
-                else {
-                    "value": entry.get("fraction", entry.get("observed")),
-                    **{k: entry.get(k) for k in ("ci_low", "ci_high")},
-                }
-            )
-            plot_interval(axis, x + shift, metric, horizontal=False, color=colour, label=label if i == 0 else None)
-            xs.append((x, entry["n"]))
-        if xs:
-            below.plot(*zip(*xs, strict=True), "o-", color=colour, ms=3)
+        entries = calibration[key]
+        for i, entry in enumerate(entries):
+            metric = {"value": entry["observed"], "ci_low": entry["ci_low"], "ci_high": entry["ci_high"]}
+            place, name = entry["predicted"] + shift, label if i == 0 else None
+            plot_interval(axis, place, metric, horizontal=False, color=colour, label=name)
+        below.plot([e["predicted"] for e in entries], [e["n"] for e in entries], "o-", color=colour, ms=3)
     axis.set(ylabel="fraction of positives", xlim=(-0.02, 1.04), ylim=(-0.02, 1.02))
     axis.legend()
     below.set(xlabel="predicted probability", ylabel="stamps", yscale="log")
@@ -259,23 +221,21 @@ def completeness_map(completeness: Mapping) -> Figure:
     Parameters
     ----------
     completeness : mapping
-        Of ``evaluation.json``: ``cells``, a list of ``{theta_e_lo, theta_e_hi, snr_lo, snr_hi, value, n}``.
+        Of ``evaluation.json``; see `dhs.artefacts.evaluation.Completeness`.
     """
-    reason = absent(completeness)
-    cells = completeness.get("cells") or completeness.get("grid") or [] if not reason else []
-    if reason or not cells:
-        return skipped(reason or "no cells", "completeness map")
-    first = [_edges(c, ("theta_e_lo", "theta_e_hi"), "theta_e_arcsec") for c in cells]
-    second = [_edges(c, ("snr_lo", "snr_hi"), "arc_snr_matched") for c in cells]
+    if absent(completeness):
+        return skipped(absent(completeness), "completeness map")
+    cells = completeness["cells"]
+    first = [(c["theta_e_lo"], c["theta_e_hi"]) for c in cells]
+    second = [(c["snr_lo"], c["snr_hi"]) for c in cells]
     columns, lines = sorted(set(first)), sorted(set(second))
     grid = np.full((len(lines), len(columns)), np.nan)
     figure, axis = plt.subplots(figsize=(1.8 + 0.95 * len(columns), 1.3 + 0.5 * len(lines)))
     texts = []
     for cell, a, b in zip(cells, first, second, strict=True):
-        metric = cell.get("metric", cell)
         i, j = lines.index(b), columns.index(a)
-        grid[i, j] = number(metric.get("value"))
-        texts.append((j, i, f"{grid[i, j]:.2f}\nn={metric.get('n', 0)}" if np.isfinite(grid[i, j]) else "n=0"))
+        grid[i, j] = number(cell["value"])
+        texts.append((j, i, f"{grid[i, j]:.2f}\nn={cell['n']}" if np.isfinite(grid[i, j]) else "n=0"))
     mesh = axis.imshow(grid, origin="lower", aspect="auto", cmap="viridis", vmin=0, vmax=1)
     for j, i, text in texts:
         dark = np.isfinite(grid[i, j]) and grid[i, j] < 0.6
@@ -285,13 +245,6 @@ def completeness_map(completeness: Mapping) -> Figure:
     axis.set(xlabel="θ_E [arcsec]", ylabel="arc SNR, matched filter")
     figure.colorbar(mesh, label="completeness")
     return figure
-
-
-def _edges(cell: Mapping, names: tuple[str, str], pair: str) -> tuple[float, float]:
-    if names[0] in cell:
-        return number(cell[names[0]]), number(cell[names[1]])
-    low, high = cell[pair]
-    return number(low), number(high)
 
 
 @styled
@@ -324,19 +277,15 @@ def core_effect(scores, evaluation: Mapping, split: str = "test") -> Figure:
         figure.colorbar(points, ax=left, label="θ_E [arcsec]")
     else:
         note(left, "no core-masked score", "positives")
-    found = {"whole stamp": evaluation["auroc"]} if (evaluation.get("auroc") or {}).get("value") is not None else {}
-    for section in ("core_masked", "core_swap"):
-        part = evaluation.get(section) or {}
-        part = (
-            {section: part}
-            if "value" in part
-            else {section: {k: v for k, v in part.items() if "auroc" in k or "auc" in k}}
-        )
-        found |= metrics(part)
+    found = {"whole stamp": evaluation.get("auroc")}
+    for name, shown in (("core_masked", {"auroc": "core masked"}), ("core_swap", CORE_SWAPS)):
+        section = evaluation.get(name)
+        found |= {} if absent(section) else {text: section[key] for key, text in shown.items()}
+    found = {name: metric for name, metric in found.items() if metric and metric["value"] is not None}
     if found:
         for i, metric in enumerate(found.values()):
             plot_interval(right, i, metric, color=BLUE if i == 0 else ORANGE)
-        right.set_yticks(range(len(found)), [n.replace("_", " ").replace(".", ": ") for n in found])
+        right.set_yticks(range(len(found)), list(found))
         right.set_ylim(len(found) - 0.5, -0.5)
         right.axvline(0.5, color="#1a1a1a", lw=0.8, ls=":")
         right.set_xlabel("AUROC, 95 % interval by host")

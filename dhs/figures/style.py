@@ -9,13 +9,14 @@ from importlib import resources
 import matplotlib.pyplot as plt
 import numpy as np
 import seaborn as sns
-from astropy.visualization import make_lupton_rgb
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from dhs.survey.facts import BAND_NAMES, PIXEL_SCALE
+from dhs.artefacts.parts import absent as absent
+from dhs.picture import colour
 
-BANDS = BAND_NAMES
+BANDS = ("g", "r", "z")
+PIXEL_SCALE = 0.262  # arcsec; of the stamps drawn
 PALETTE = sns.color_palette("colorblind")
 BLUE, ORANGE, GREEN, RED, PURPLE, BROWN, _, GREY = PALETTE[:8]
 BAND_COLOURS = {"g": GREEN, "r": RED, "z": PURPLE}
@@ -59,34 +60,6 @@ def note(axis: Axes, reason: str, title: str = "") -> None:
     axis.text(0.5, 0.5, text, ha="center", va="center", wrap=True, transform=axis.transAxes, color="#404040")
     if title:
         axis.set_title(title)
-
-
-def absent(section: Mapping | None) -> str | None:
-    """Why a section of an artefact can't be drawn; None where it can."""
-    if not section:
-        return "not in this run"
-    if section.get("status") == "skip":
-        return str(section.get("reason") or section.get("explanation") or section.get("message") or "no reason given")
-    return None
-
-
-def colour(image: np.ndarray, stretch: float = 0.08) -> np.ndarray:
-    """Colour picture of a stamp, z as red (Lupton et al. 2004, PASP 116, 133).
-
-    Parameters
-    ----------
-    image : ndarray, (3, y, x)
-        g, r, z, nanomaggies; NaN is drawn as 0.
-    stretch : float
-        Linear range of the asinh stretch, nanomaggies.
-
-    Returns
-    -------
-    ndarray, (y, x, 3) uint8
-    """
-    g, r, z = np.nan_to_num(np.asarray(image, dtype=float))
-    with np.errstate(invalid="ignore", divide="ignore"):  # a pixel of no light is 0 / 0, and drawn black
-        return make_lupton_rgb(z, 1.6 * r, 2.6 * g, stretch=stretch, Q=8)
 
 
 def extent(shape: tuple[int, ...]) -> tuple[float, float, float, float]:

@@ -9,9 +9,8 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from dhs.errors import DhsError
+from dhs.artefacts.parts import absent, text
 from dhs.figures.gates import axis_name
-from dhs.figures.numbers.glue import text
 from dhs.figures.scores import PUBLISHED, draw_published
 from dhs.figures.style import (
     BLUE,
@@ -20,15 +19,12 @@ from dhs.figures.style import (
     ORANGE,
     PURPLE,
     RED,
-    absent,
     note,
     number,
     plot_interval,
     skipped,
     styled,
 )
-from dhs.stats.coverage import table as measured
-from dhs.survey.lenses.lens_list import build
 
 LEVELS = (0.1, 0.25, 0.5, 0.75, 0.9)
 SEEING_LEVELS = 3
@@ -186,16 +182,15 @@ def failure_causes(failures: Mapping) -> Figure:
 
 
 @styled
-def coverage(rows: Sequence[Mapping] | None = None) -> Figure:
+def coverage(rows: Sequence[Mapping]) -> Figure:
     """How often simulated 95 % intervals hold the truth: every kind of interval, by number of hosts and sources.
 
     Parameters
     ----------
-    rows : sequence of mapping, optional
-        Of `dhs.stats.coverage.table`, the default. A cell without a number is one for which no interval is given, or
+    rows : sequence of mapping
+        Of `dhs.stats.coverage.table`. A cell without a number is one for which no interval is given, or
         that was not simulated.
     """
-    rows = measured() if rows is None else rows
     designs = sorted({(r["hosts"], r["sources"], r["weak_source"]) for r in rows})
     names = list(dict.fromkeys(r["statistic"] for r in rows))
     share = np.full((len(names), len(designs)), np.nan)
@@ -279,12 +274,16 @@ def missed_lenses(real: Mapping):
     )
 
 
-def lens_list():
-    """Table of how the list of real lenses is built from the catalogues at hand: rows dropped by each rule."""
-    try:
-        about = build().about
-    except DhsError as error:
-        return pd.DataFrame({"list of real lenses": [f"skipped: {error}"]})
+def lens_list(about: Mapping | str):
+    """Table of how the list of real lenses is built from the catalogues at hand: rows dropped by each rule.
+
+    Parameters
+    ----------
+    about : mapping or str
+        Of `dhs.book.results.lens_list_counts`; a string says why there is none.
+    """
+    if isinstance(about, str):
+        return pd.DataFrame({"list of real lenses": [f"skipped: {about}"]})
     rows = [(f"dropped: {reason}", n) for reason, n in sorted(about["dropped"].items(), key=lambda e: -e[1])]
     rows += [("kept", about["n"]), ("kept, in a spectroscopic follow-up", about["n_spectroscopic"])]
     table = pd.DataFrame(rows, columns=[f"rules, version {about['rules_version']}", "rows"])

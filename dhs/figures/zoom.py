@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import base64
 import html
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from dhs.datasets.reader import Pairs, png
-from dhs.datasets.stamp_sets import by_pair
-from dhs.datasets.stamps import of_survey_negatives
-from dhs.figures.style import absent
+from dhs.picture import png
 
 _STYLE = """<style>
 .dhs-zoom{display:flex;flex-wrap:wrap;gap:6px;margin:.5em 0}
@@ -64,53 +61,3 @@ class Galleries:
         if not self.galleries:
             return f"<p>{html.escape(self.reason)}</p>"
         return "".join(gallery._repr_html_() for gallery in self.galleries)
-
-
-def cause_galleries(failures: Mapping, pairs: Pairs, n_survey: int, seed: int) -> Galleries:
-    """A gallery of the worst stamps of each cause of a miss or a false alarm, and of each group of either.
-
-    Parameters
-    ----------
-    failures : mapping
-        Of ``evaluation.json``.
-    pairs : Pairs
-    n_survey, seed : int
-        Of the run: how many survey negatives it scored, and its seed.
-    """
-    if absent(failures):
-        return Galleries([], f"Failures by cause: skipped: {absent(failures)}.")
-    found = [(f"missed: {c['cause']} ({c['n']})", c["examples"]) for c in failures["misses"]["causes"]]
-    found.append(("missed, none of these causes", failures["misses"].get("unexplained_examples") or []))
-    for k, group in enumerate((failures.get("embedding") or {}).get("groups") or [], start=1):
-        medians = ", ".join(f"{name.replace('_', ' ')} {value:.3g}" for name, value in group["medians"].items())
-        found.append(
-            (f"missed, group {k} by the network's features ({group['n']}); medians: {medians}", group["examples"])
-        )
-    out = []
-    for label, examples in found:
-        stamps, rows = by_pair(pairs, examples)
-        titles = [f'{r["theta_e_arcsec"]:.1f}", SNR {r["arc_snr_matched"]:.0f}' for r in rows]
-        out.append(zoom_gallery(stamps, titles, label))
-    for kind in failures["alarms"]["causes"]:
-        name, examples = kind["cause"], kind["examples"]
-        if name.startswith("survey: "):
-            titles = [str(e["host_id"]) for e in examples]
-            stamps = of_survey_negatives(n_survey, seed, titles, pairs.path)
-        else:
-            hosts = {e["pair_id"]: str(e["host_id"]) for e in examples}
-            stamps, rows = by_pair(pairs, hosts, name)
-            titles = [hosts[row["pair_id"]] for row in rows]
-        out.append(zoom_gallery(stamps, titles, f"passed: {name.replace('_', ' ')} ({kind['n']} of {kind['of']})"))
-    for k, group in enumerate((failures.get("alarm_embedding") or {}).get("groups") or [], start=1):
-        held = ", ".join(f"{n} {name.replace('_', ' ')}" for name, n in group["kinds"].items())
-        stamps, titles = [], []
-        for example in group["examples"]:
-            if example["kind"] == "survey_negative":
-                found = of_survey_negatives(n_survey, seed, [example["host_id"]], pairs.path)
-            else:
-                found = by_pair(pairs, [example["pair_id"]], example["kind"])[0]
-            stamps += list(found)
-            titles += [example["host_id"]] * len(found)
-        label = f"passed, group {k} by the network's features ({group['n']}): {held}"
-        out.append(zoom_gallery(np.array(stamps), titles, label))
-    return Galleries([g for g in out if len(g.stamps)], "No failure at this threshold.")

@@ -21,7 +21,7 @@ from dhs.random import Stream, generator
 from dhs.survey.colours import north_over_south
 from dhs.survey.facts import PIXEL_SCALE, is_north, mag_from_flux
 from dhs.survey.hosts.stamp import HostStamp
-from dhs.survey.photometry import host_fluxes, red_sequence_redshift
+from dhs.survey.photometry import host_fluxes, redshift_of
 
 FROM_COLOUR = "z_lens_from_colour"  # flag of a pair whose host came without a redshift
 ARC_LEVELS = 2048  # quantisation steps a sky sigma, of noiseless light, whose faint wings hold flux
@@ -99,7 +99,7 @@ def _measured(host: HostStamp) -> tuple[HostStamp, float]:
     """The host with a redshift, from its colours where it has none, and its r magnitude."""
     fluxes = host_fluxes(host)
     if not np.isfinite(host.z_phot):
-        host = replace(host, z_phot=red_sequence_redshift(fluxes), flags=(*host.flags, FROM_COLOUR))
+        host = replace(host, z_phot=redshift_of(fluxes), flags=(*host.flags, FROM_COLOUR))
     return host, float(mag_from_flux(fluxes[R_BAND]))
 
 

@@ -8,6 +8,7 @@ and its monitors so far. No generator state is needed: every random stream of a 
 
 from __future__ import annotations
 
+import hashlib
 import io
 from pathlib import Path
 
@@ -55,3 +56,33 @@ def config_of(state: dict, path: str | Path) -> TrainConfig:
         raise DhsError(
             f"{path}: its training configuration is not one of this version ({error}). Train again."
         ) from None
+
+
+def split(path: str | Path, folder: str | Path, limit: int = 15_000_000) -> dict:
+    """Cut a file into pieces of at most ``limit`` bytes, ``<folder>/<name>.0``, ``.1``, ...
+
+    Returns
+    -------
+    dict
+        ``pieces`` (names), ``sha256`` and ``bytes`` of the whole: what `join` takes.
+    """
+    data, name = storage.read_bytes(path), str(path).rsplit("/", 1)[-1]
+    pieces = []
+    for number, start in enumerate(range(0, len(data), limit)):
+        pieces.append(f"{name}.{number}")
+        storage.write_bytes(storage.join(folder, pieces[-1]), data[start : start + limit])
+    return {"pieces": pieces, "sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)}
+
+
+def join(folder: str | Path, pieces: dict, path: str | Path) -> None:
+    """Put the pieces that `split` made together again.
+
+    Raises
+    ------
+    DhsError
+        A piece is missing, or the whole is not what was cut.
+    """
+    data = b"".join(storage.read_bytes(storage.join(folder, name)) for name in pieces["pieces"])
+    if (found := hashlib.sha256(data).hexdigest()) != pieces["sha256"]:
+        raise DhsError(f"{folder}: its pieces give SHA-256 {found[:12]}, not {pieces['sha256'][:12]}. Copy them again.")
+    storage.write_bytes(path, data)

@@ -47,7 +47,8 @@ def median(values: torch.Tensor) -> torch.Tensor:
     if plain(values):
         low, high = by_rows(lambda rows: np.sort(rows, axis=-1)[:, middle], values).unbind(-1)
     else:
-        low, high = (values.kthvalue(k + 1, dim=-1).values for k in middle)
+        found = {k: values.kthvalue(k + 1, dim=-1).values for k in {*middle}}
+        low, high = (found[k] for k in middle)
     return low if n % 2 else 0.5 * (low + high)
 
 

@@ -8,6 +8,7 @@ The centre of a stamp of side n lies at ((n - 1) / 2, (n - 1) / 2), the middle o
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import torch
 
@@ -41,8 +42,7 @@ def sky_statistics(stamps: torch.Tensor, annulus_px: tuple[float, float]) -> tup
     UsageError
         The annulus has no pixel on a stamp of this size.
     """
-    radius = radius_map(stamps.shape[-1], stamps.device)
-    inside = ((radius >= annulus_px[0]) & (radius < annulus_px[1])).flatten().nonzero()[:, 0]
+    inside = _annulus(stamps.shape[-1], tuple(annulus_px), stamps.device)
     if len(inside) == 0:
         raise UsageError(
             f"annulus_px {tuple(annulus_px)} holds no pixel of a stamp {stamps.shape[-1]} pixels wide: "
@@ -51,6 +51,14 @@ def sky_statistics(stamps: torch.Tensor, annulus_px: tuple[float, float]) -> tup
     sky = stamps.flatten(-2)[..., inside]
     level = median(sky)
     return level, MAD_TO_SIGMA * median((sky - level[..., None]).abs())
+
+
+@lru_cache
+@torch.inference_mode(False)
+def _annulus(side: int, annulus_px: tuple[float, float], device: torch.device) -> torch.Tensor:
+    """Pixels of an annulus; kept, since finding them makes a graphics processor wait."""
+    radius = radius_map(side)
+    return ((radius >= annulus_px[0]) & (radius < annulus_px[1])).flatten().nonzero()[:, 0].to(device)
 
 
 def normalise(
@@ -144,13 +152,18 @@ def dihedral(images: torch.Tensor, turns: torch.Tensor, flips: torch.Tensor) -> 
     flips : Tensor of bool, (n,)
         Mirror x after the turn.
     """
-    out = torch.empty_like(images)
-    for turn in range(4):
-        for flip in (False, True):
-            chosen = (turns == turn) & (flips == flip)
-            part = torch.rot90(images[chosen], -turn, (-2, -1))
-            out[chosen] = part.flip(-1) if flip else part
-    return out
+    place = _turned(images.shape[-1], images.device)[turns.long() + 4 * flips.long()]
+    flat = images.flatten(-2)
+    return flat.gather(-1, place[:, None].expand(flat.shape)).view_as(images)
+
+
+@lru_cache
+@torch.inference_mode(False)
+def _turned(side: int, device: torch.device) -> torch.Tensor:
+    """(8, side * side) pixel that each pixel of a turned and mirrored image comes from."""
+    pixels = torch.arange(side * side).view(side, side)
+    turned = [torch.rot90(pixels, -turn, (-2, -1)) for turn in range(4)]
+    return torch.stack([p.flatten() for p in (*turned, *(t.flip(-1) for t in turned))]).to(device)
 
 
 def rotate(images: torch.Tensor, degrees: torch.Tensor) -> torch.Tensor:

@@ -16,11 +16,13 @@ from dhs import engines, storage
 from dhs.config import digest
 from dhs.datasets import reader
 from dhs.datasets.schema import SCALARS, SCORE_SCHEMA
-from dhs.errors import DhsError, InputRefused, Refusal
+from dhs.engines import Engine, Progress
+from dhs.errors import DhsError, InputRefused, Refusal, UsageError
 from dhs.models.cpu_inference import give_back
 from dhs.models.decode import part_files, read_files
-from dhs.models.foreign.open import open_scorer
+from dhs.models.foreign.open import identity, open_scorer
 from dhs.models.score import HARD_COLUMNS, Scorer, host_mag_r, score_part, score_table
+from dhs.options import refuse_others, take
 
 SHARD_STAMPS = 4096
 POSITION = pa.schema([("ra", pa.float64()), ("dec", pa.float64()), ("brickname", pa.string()), ("flags", pa.string())])
@@ -135,20 +137,37 @@ def _score_item(work: _Work, item: tuple) -> str:
     return path
 
 
+@dataclass(frozen=True)
+class Scoring:
+    """How stamps are scored.
+
+    Attributes
+    ----------
+    core_mask_px : float, optional
+        Core that ``logit_core_masked`` hides; left out by default, which halves the forward passes.
+    shard : (int, int)
+        Number of this call and how many there are: it does every part whose number leaves that remainder.
+    precision : {"float32", "bfloat16"}
+    """
+
+    core_mask_px: float | None = None
+    shard: tuple[int, int] = (0, 1)
+    precision: str = "float32"
+
+    def __post_init__(self):
+        if not 0 <= self.shard[0] < self.shard[1]:
+            raise UsageError(f"shard {self.shard[0]} of {self.shard[1]}: count from 0")
+
+
 def score_shards(
     folder,
     *,
     checkpoint="",
-    precision: str = "float32",
     scorer: Scorer | None = None,
     hosts=None,
     pairs: reader.Pairs | None = None,
     splits: Sequence[str] = ("test",),
-    core_mask_px: float | None = None,
-    shard: tuple[int, int] = (0, 1),
-    engine: str = "processes",
-    workers: int | None = None,
-    master: str | None = None,
+    **options,
 ) -> list[str]:
     """Score a host set or a pairs data set into ``folder/part-*.parquet``; finished parts are not done again.
 
@@ -158,7 +177,6 @@ def score_shards(
     ----------
     folder : path
     checkpoint : path
-    precision : {"float32", "bfloat16"}
     scorer : Scorer, optional
         Instead of the checkpoint's network; it stays in this process.
     hosts : HostSet, optional
@@ -166,12 +184,8 @@ def score_shards(
         One of the two.
     splits : sequence of str
         Of the pairs.
-    core_mask_px : float, optional
-        Core that ``logit_core_masked`` hides; left out by default, which halves the forward passes.
-    shard : (int, int)
-        This call's number and how many there are: it does every part whose number leaves that remainder.
-    engine, workers, master
-        As in `dhs.engines.run`; they change no byte.
+    **options
+        Fields of `Scoring` and of `dhs.engines.Engine`.
 
     Returns
     -------
@@ -183,25 +197,28 @@ def score_shards(
     DhsError
         The folder holds parts of other inputs, another checkpoint or other options.
     """
+    how, engine = take(Scoring, options), take(Engine, options)
+    refuse_others("score_shards", options, Scoring, Engine)
     if pairs is not None:
         work = [files for split in splits for files in part_files(pairs, split)]
-        identity = [list(splits), len(work), pairs.manifest.get("content_hash")]
+        inputs = [list(splits), len(work), pairs.manifest.get("content_hash")]
     else:
         work = _spans(hosts)
-        identity = [digest("\n".join(f"{r.host_id} {r.file} {r.row}" for r in hosts.refs)), digest(work)]
+        inputs = [digest("\n".join(f"{r.host_id} {r.file} {r.row}" for r in hosts.refs)), digest(work)]
     network = "" if scorer is not None else identity(checkpoint)
-    _claim(folder, {"inputs": identity, "core_mask_px": core_mask_px, "network": network, "precision": precision})
+    masked, precision = how.core_mask_px, how.precision
+    _claim(folder, {"inputs": inputs, "core_mask_px": masked, "network": network, "precision": precision})
     paths = [storage.join(folder, f"part-{number:06d}.parquet") for number in range(len(work))]
-    mine = [n for n in range(len(work)) if n % shard[1] == shard[0] and not storage.exists(paths[n])]
+    mine = [n for n in range(len(work)) if n % how.shard[1] == how.shard[0] and not storage.exists(paths[n])]
     items = [(n, paths[n], work[n]) for n in mine]
     if scorer is not None:
         for item in tqdm(items, desc="score", unit="part", disable=None):
-            _score_item(_Work(scorer, hosts, str(folder), core_mask_px), item)
+            _score_item(_Work(scorer, hosts, str(folder), masked), item)
         return paths
     threads = torch.get_num_threads()
     try:
-        setup = (str(checkpoint), precision, hosts, str(folder), core_mask_px)
-        for _ in engines.run(_score_item, items, _open, setup, engine, workers, "score", master=master):
+        setup = (str(checkpoint), precision, hosts, str(folder), masked)
+        for _ in engines.run(_score_item, items, _open, setup, engine, Progress("score")):
             pass
     finally:
         torch.set_num_threads(threads)

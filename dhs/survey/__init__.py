@@ -1,1 +1,1 @@
-"""What the survey is: its facts, its hosts, its lenses, its mock sky; no other room knows a constant of it."""
+"""What a survey is: its record, its hosts, its lenses, its mock sky."""

@@ -5,17 +5,14 @@ The light of a ring about the galaxy is its median, so neighbours that fill less
 
 from __future__ import annotations
 
-from functools import cache
-
 import numpy as np
 from numba import njit
 
-from dhs.survey.colours import colours
 from dhs.survey.facts import PIXEL_SCALE, mag_from_flux
 from dhs.survey.hosts.stamp import HostStamp
+from dhs.survey.mock.population import photo_z
 
 REACH_ARCSEC = 5.2  # the sky begins there (`dhs.survey.sky.ANNULUS_PX`)
-RED_SEQUENCE_Z = (0.05, 0.95)  # where both colours grow with redshift, or nearly so
 CORE_PX = 2.5  # within it every pixel counts: rings of a few pixels have no robust median
 
 
@@ -68,25 +65,15 @@ def host_mag_r(host: HostStamp) -> float:
     return float(mag_from_flux(host_fluxes(host)[1]))
 
 
-@cache
-def _red_sequence() -> tuple[np.ndarray, np.ndarray]:
-    z = np.arange(RED_SEQUENCE_Z[0], RED_SEQUENCE_Z[1], 0.01)
-    own = colours("E", z)
-    return z, np.stack([own.g_r, own.r_z], axis=1)
+def redshift_of(fluxes: np.ndarray) -> float:
+    """Redshift that real lens galaxies of a galaxy's magnitude and colours have; NaN where a flux is not positive.
 
-
-def red_sequence_redshift(fluxes: np.ndarray) -> float:
-    """Redshift at which an elliptical has the colours nearest to a galaxy's; NaN where a flux is not positive.
-
-    For galaxies without a photo-z of their own: good to some 0.05 for luminous red ones, meaningless for blue ones.
+    For galaxies without a photo-z of their own; it knows luminous red galaxies alone.
 
     Parameters
     ----------
     fluxes : ndarray, (3,)
         g, r, z, nanomaggies.
     """
-    g, r, z_band = mag_from_flux(fluxes)
-    if not np.isfinite(g + r + z_band):
-        return float("nan")
-    z, own = _red_sequence()
-    return float(z[((own - [g - r, r - z_band]) ** 2).sum(axis=1).argmin()])
+    g, r, z = (float(m) for m in mag_from_flux(fluxes))
+    return photo_z(r, g - r, r - z, 0.0) if np.isfinite(g + r + z) else float("nan")

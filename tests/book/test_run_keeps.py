@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 import dhs
-from dhs import storage
+from dhs import fingerprint, storage
 from dhs.book.run import Run
 from dhs.config import load_profile
 from dhs.datasets import resume
@@ -164,3 +164,28 @@ def test_only_the_run_that_was_killed_before_its_first_checkpoint_goes_on(profil
     refuse_earlier(str(tmp_path), profile, resume=True, overwrite=False)
     with pytest.raises(DhsError, match=r"no checkpoints/last.pt"):
         refuse_earlier(str(tmp_path), profile.replace(train__epochs=7), resume=True, overwrite=False)
+
+
+def test_a_step_depends_on_what_the_data_folder_holds_not_on_where_it_lies(profile, tmp_path, monkeypatch):
+    run = Run(tmp_path / "run", profile)
+    for place in ("one", "two"):
+        for name, text in (("sources/cosmos/a.csv", "1"), ("lenses/b.png", "2"), ("elsewhere/c", place)):
+            (tmp_path / place / name).parent.mkdir(parents=True)
+            (tmp_path / place / name).write_text(text)
+
+    def data(place) -> dict:
+        monkeypatch.setenv("DHS_DATA_DIR", str(tmp_path / place))
+        return {name: run.depends(name)["data"] for name in ("inject", "real_lenses", "signoff")}
+
+    assert data("one") == data("two")
+    before = data("one")
+    (tmp_path / "one/sources/cosmos/a.csv").write_text("3")
+    assert data("one")["inject"] != before["inject"] and data("one")["real_lenses"] == before["real_lenses"]
+    (tmp_path / "one/lenses/d.png").write_text("4")
+    assert data("one")["real_lenses"] != before["real_lenses"] and data("one")["signoff"] == before["signoff"]
+    monkeypatch.setattr(fingerprint, "WHOLE", 2)
+    monkeypatch.setattr(fingerprint, "ENDS", 1)
+    (tmp_path / "one/lenses/d.png").write_text("first last")
+    large = data("one")["real_lenses"]
+    (tmp_path / "one/lenses/d.png").write_text("first  last")
+    assert data("one")["real_lenses"] != large

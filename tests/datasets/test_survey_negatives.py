@@ -1,11 +1,11 @@
 """Survey negatives as files are the ones that are made, and are made once."""
 
 import numpy as np
-import pyarrow as pa
 import pytest
 
 from dhs import storage
 from dhs.datasets import survey_negatives
+from dhs.engines import Engine
 from dhs.errors import DhsError
 from dhs.survey.mock.negatives import SurveyNegatives
 
@@ -31,16 +31,55 @@ def test_stored_negatives_are_the_made_ones_and_are_made_once(tmp_path, monkeypa
 
 def test_a_damaged_part_or_one_of_other_code_is_made_again(tmp_path, monkeypatch):
     monkeypatch.setattr(survey_negatives, "PART", 3)
-    whole = survey_negatives.make(str(tmp_path), 1, 0)
+    survey_negatives.ensure(str(tmp_path), 1, 2)
     (file,) = tmp_path.rglob("*.parquet")
-    assert survey_negatives.make(str(tmp_path), 1, 0) is None
+    whole, written = storage.read_table(str(file)), file.stat().st_mtime_ns
+    survey_negatives.ensure(str(tmp_path), 1, 3)
+    assert file.stat().st_mtime_ns == written
     file.write_bytes(file.read_bytes()[:500])
-    assert survey_negatives.make(str(tmp_path), 1, 0).equals(whole)
+    survey_negatives.ensure(str(tmp_path), 1, 3)
+    assert storage.read_table(str(file)).equals(whole)
     other = whole.slice(0, 3).replace_schema_metadata({survey_negatives.MADE_BY: b"other"})
     storage.write_table(str(file), other)
     assert survey_negatives.read(str(tmp_path), 1, (0, 3))["host_id"] == whole["host_id"].to_pylist()
     assert storage.read_table(str(file)).schema.metadata[survey_negatives.MADE_BY] != b"other"
-    assert isinstance(whole, pa.Table)
+
+
+def test_what_is_only_looked_at_is_the_same_and_writes_nothing(tmp_path, monkeypatch):
+    monkeypatch.setattr(survey_negatives, "PART", 3)
+    maker = survey_negatives.Maker(str(tmp_path))
+    loose = survey_negatives.looked_at(maker, 1, 5)
+    assert not list(tmp_path.iterdir())
+    survey_negatives.ensure(str(tmp_path), 1, 5)
+    kept = survey_negatives.looked_at(maker, 1, 5)
+    assert all(np.array_equal(loose[name], kept[name]) for name in kept)
+    stamp = SurveyNegatives(5, 1).read(4)
+    assert (kept["ra"][4], kept["dec"][4]) == (stamp.ra, stamp.dec)
+
+
+def test_several_processes_make_what_one_makes(tmp_path, monkeypatch):
+    monkeypatch.setattr(survey_negatives, "PART", 4)
+    made = []
+    monkeypatch.setattr(
+        survey_negatives.engines,
+        "run",
+        lambda f, items, setup, args, engine, progress: (
+            made.append(engine),
+            [f(setup(*args), i) for i in items],
+        )[1],
+    )
+    survey_negatives.ensure(str(tmp_path), 1, 17, workers=2)
+    assert made == [Engine("processes", 2)] and len(list(tmp_path.rglob("*.parquet"))) == 5
+
+
+def test_single_ones_are_found_by_their_host(tmp_path, monkeypatch):
+    monkeypatch.setattr(survey_negatives, "PART", 3)
+    survey_negatives.ensure(str(tmp_path), 1, 6)
+    stamp = SurveyNegatives(6, 1).read(4)
+    found = survey_negatives.by_host(str(tmp_path), 1, [stamp.host_id, "unknown"])
+    assert list(found) == [stamp.host_id]
+    np.testing.assert_array_equal(found[stamp.host_id], stamp.image)
+    assert survey_negatives.by_host(str(tmp_path), 1, []) == {} == survey_negatives.by_host(str(tmp_path), 2, ["a"])
 
 
 def test_noise_is_rounded_and_dithered_by_less_than_a_32nd_of_the_sky(monkeypatch):

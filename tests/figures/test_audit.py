@@ -6,6 +6,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from dhs import figures
+from dhs.book.results import operating_study
 from dhs.figures.prior_draws import ROWS
 
 
@@ -106,6 +107,6 @@ def test_tables_of_thresholds_answers_and_the_gates_own_record():
     shown = figures.answers_table(answers)._repr_html_()
     assert "Which?" in shown and "not met" in shown
     assert "no question" in figures.answers_table(answers, 7)._repr_html_()
-    own = figures.operating_table()._repr_html_()
+    own = figures.operating_table(operating_study())._repr_html_()
     assert "clean" in own and "all twelve" in own and "PSF kernel" in own
     assert "no study" in figures.operating_table({"table": []})._repr_html_()

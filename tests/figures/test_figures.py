@@ -1,5 +1,8 @@
 """Figures show what the artefacts hold, and say so where there is nothing to show."""
 
+import subprocess
+import sys
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
@@ -7,8 +10,10 @@ import pytest
 from matplotlib.figure import Figure
 
 import dhs.figures as figures
+from dhs.book.stamps import spread, with_stamp
 from dhs.datasets.reader import stamp
 from dhs.models.attribution import Attribution
+from dhs.survey import facts
 
 
 def texts(figure: Figure) -> str:
@@ -20,17 +25,17 @@ def texts(figure: Figure) -> str:
 
 def test_pair_pictures_name_the_pair(pairs):
     row = pairs[3]
-    drawn = texts(figures.pair_build_up(row, np.ones((9, 9)), 0.03))
+    drawn = texts(figures.pair_build_up(with_stamp(row), np.ones((9, 9)), 0.03))
     assert f"{row['theta_e_arcsec']:.2f}" in drawn and "0.3" in drawn
-    assert "source image not at hand" in texts(figures.pair_build_up(row))
-    grid = figures.pair_grid(pairs, 4)
+    assert "source image not at hand" in texts(figures.pair_build_up(with_stamp(row)))
+    grid = figures.pair_grid(spread(pairs, 4))
     assert len(grid.axes) == 12
-    assert "no pairs in split" not in texts(figures.pair_grid(pairs, 4, "test"))
+    assert "the data set is empty" in texts(figures.pair_grid([]))
 
 
 def test_build_up_residual_is_the_shot_noise_alone(pairs):
     row = pairs[0]
-    shown = np.asarray(figures.pair_build_up(row).axes[7].images[0].get_array())
+    shown = np.asarray(figures.pair_build_up(with_stamp(row)).axes[7].images[0].get_array())
     np.testing.assert_allclose(shown, (stamp(row) - row["control"] - row["arc"])[1], atol=1e-7)
 
 
@@ -44,61 +49,104 @@ def test_coverage_rejections_hosts(pairs):
     assert "nanomaggies" in texts(figures.host_conditions(table))
 
 
-def test_stamps_by_pair_are_those_of_the_reader(pairs):
-    images, rows = figures.by_pair(pairs, [7, 3, 9999])
-    assert [r["pair_id"] for r in rows] == [7, 3]
-    np.testing.assert_array_equal(images[0], stamp(pairs[7]))
-    np.testing.assert_array_equal(figures.by_pair(pairs, [7], "control")[0][0], pairs[7]["control"])
-    hard, rows = figures.by_pair(pairs, [0, 13], "hard_negative:azimuthal_shuffle")
-    assert [r["pair_id"] for r in rows] == [0]
-    np.testing.assert_allclose(hard[0] - pairs[0]["control"], rows[0]["light"], atol=0.02)
-
-
-def test_worst_takes_the_right_end(scores):
-    frame = scores.to_pandas()
-    positive = frame[frame["kind"] == "positive"]["logit"]
-    assert list(figures.worst(scores, "positive", 3)["logit"]) == sorted(positive)[:3]
-    assert (
-        figures.worst(scores, "survey_negative", 1)["logit"].item()
-        == frame[frame["kind"] == "survey_negative"]["logit"].max()
-    )
-
-
-def test_gate_figures(report):
+def test_gates_are_drawn_as_the_report_has_them(report):
     drawn = texts(figures.gate_overview(report))
-    assert "core leakage *" in drawn and "0.62" in drawn and "no value" in drawn
-    leak = figures.leakage(figures.gate_of(report, "core_leakage"))
-    assert "2.5-3" in texts(leak)
+    for gate in report["gates"]:
+        assert gate["name"].replace("_", " ") in drawn and (gate["value"] is None or f"{gate['value']:.4g}" in drawn)
+    core = figures.gate_of(report, "core_leakage")
+    panels = figures.leakage(core).axes
+    by = [b["by"] for b in core["details"]["bins"]]
+    assert [len(panel.get_xticks()) for panel in panels] == [by.count("theta_e_arcsec"), by.count("arc_snr_matched")]
+    observed = [c.lines[0].get_ydata()[0] for panel in panels for c in panel.containers]
+    assert observed == [b["value"] for b in core["details"]["bins"] if b["value"] is not None] != []
+    report["gates"][0] |= {"explanation": "What <it> means.", "remedy": "What to do."}
     html = figures.gate_table(report)._repr_html_()
-    assert "What &lt;it&gt; means." in html and "<it>" not in html
+    assert "What &lt;it&gt; means. What to do." in html and "<it>" not in html
     assert "skipped: " in texts(figures.leakage(figures.gate_of(report, "absent")))
 
 
-def test_radial_profiles_see_the_arc_and_the_noise(pairs):
-    stamps, _ = figures.by_pair(pairs, range(12))
-    controls, _ = figures.by_pair(pairs, range(12), "control")
-    sigma = np.tile([0.002, 0.003, 0.006], (12, 1))
-    left, right = figures.radial_profiles(stamps, controls, sigma, (26, 32)).axes
-    with_arc, without = (line.get_ydata() for line in left.lines[:2])
-    ring = slice(2, 9)
-    assert (with_arc[ring] > without[ring] + 1).all()
-    edges = np.concatenate([patch.get_xy()[:, 0] for patch in right.patches])
-    assert 0.85 < edges.min() and edges.max() < 1.15
+def heights(axis):
+    """Value of each point with an interval in an axis."""
+    return [float(c.lines[0].get_ydata()[0]) for c in axis.containers]
 
 
-def test_score_figures(scores, evaluation):
+def places(axis):
+    return [float(c.lines[0].get_xdata()[0]) for c in axis.containers]
+
+
+def test_rates_are_the_tabled_ones_on_curves_of_the_scores(scores, evaluation):
     rates = figures.rates(scores, evaluation).axes[0]
     assert rates.get_xscale() == "log" and rates.get_xlabel() == "false-positive rate"
+    n = scores["kind"].to_pylist().count("survey_negative")
     curves = [line for line in rates.lines if str(line.get_label()).startswith("survey negatives")]
-    assert min(curves[0].get_xdata()) == pytest.approx(10 / 300), "solid from ten expected false positives on"
+    assert min(curves[0].get_xdata()) == pytest.approx(10 / n), "solid from ten expected false positives on"
     dotted = [line for line in rates.lines if line.get_linestyle() == ":" and line.get_color() == curves[0].get_color()]
-    assert min(dotted[0].get_xdata()) == pytest.approx(1 / 300), "and not drawn below one"
-    assert "survey negatives, n = 300" in texts(figures.score_distributions(scores))
+    assert min(dotted[0].get_xdata()) == pytest.approx(1 / n), "and not drawn below one"
+    tabled = evaluation["tpr_at_fpr"]
+    assert len(tabled) >= 2 and places(rates) == [e["fpr"] for e in tabled]
+    assert heights(rates) == [e["tpr"]["value"] for e in tabled]
+    for entry in tabled:
+        curve = dict(zip(curves[0].get_xdata(), curves[0].get_ydata()))
+        below = max(recall for fpr, recall in curve.items() if fpr <= entry["fpr"] + 1e-9)
+        assert entry["tpr"]["value"] <= below + 1e-9, "a tabled recall lies on the curve of the same scores"
+    assert f"survey negatives, n = {n}" in texts(figures.score_distributions(scores))
+
+
+def test_strata_hold_auroc_and_recall_of_every_bin(evaluation):
+    groups = {k: v for k, v in evaluation["strata"].items() if v}
+    axes = figures.strata(evaluation).axes
+    assert len(axes) == 2 * len(groups)
+    for i, entries in enumerate(groups.values()):
+        known = [e["value"] for e in entries if e["value"] is not None]
+        assert places(axes[2 * i]) == known
+        assert places(axes[2 * i + 1]) == [e["recall"]["value"] for e in entries if e["recall"]["value"] is not None]
+    evaluation["strata"]["theta_e_arcsec"][0]["value"] = None
     assert "too few" in texts(figures.strata(evaluation))
-    assert len(figures.reliability(evaluation["calibration"]).axes) == 2
-    drawn = texts(figures.completeness_map(evaluation["completeness"]))
-    assert "0.50" in drawn and "n=0" in drawn
-    assert "core masked: auroc" in texts(figures.core_effect(scores, evaluation))
+
+
+def test_reliability_draws_the_three_diagrams(evaluation):
+    calibration = evaluation["calibration"]
+    top, below = figures.reliability(calibration).axes
+    bins = [calibration[k] for k in ("bins", "bins_calibrated", "bins_isotonic")]
+    assert heights(top) == [b["observed"] for part in bins for b in part]
+    assert [line.get_ydata().tolist() for line in below.lines] == [[b["n"] for b in part] for part in bins]
+
+
+def test_completeness_of_every_cell(evaluation):
+    complete = evaluation["completeness"]
+    drawn = texts(figures.completeness_map(complete))
+    for cell in complete["cells"]:
+        assert f"n={cell['n']}" in drawn and (cell["value"] is None or f"{cell['value']:.2f}" in drawn)
+
+
+def test_core_counterfactuals_stand_beside_the_whole_stamp(scores, evaluation):
+    right = figures.core_effect(scores, evaluation).axes[1]
+    names = [t.get_text() for t in right.get_yticklabels()]
+    assert names[:3] == ["whole stamp", "core masked", "core from the control"]
+    masked, swapped = evaluation["core_masked"]["auroc"], evaluation["core_swap"]["auroc"]
+    assert places(right)[:3] == [evaluation["auroc"]["value"], masked["value"], swapped["value"]]
+    evaluation["core_swap"] = {"status": "skip", "reason": "too few"}
+    assert len(places(figures.core_effect(scores, evaluation).axes[1])) == 2
+
+
+def test_every_picture_of_a_whole_run_is_drawn_not_skipped(evaluation, smoke, scores, report, history, config):
+    real, signoff, manifest = smoke("real_lenses"), smoke("signoff"), smoke("manifest")
+    drawn = {
+        "rejections": figures.rejections(manifest),
+        "core fractions": figures.core_fractions(figures.gate_of(report, "arc_core_fraction")),
+        "curves": figures.training_curves(history),
+        "interventions": figures.interventions(evaluation["interventions"]),
+        "purity": figures.purity_curve(evaluation["purity"]),
+        "causes": figures.failure_causes(evaluation["failures"]),
+        "recall": figures.real_recall(real),
+        "realism": figures.realism_gap(evaluation["realism"]),
+        "banner": figures.decision_banner(signoff),
+    }
+    assert [name for name, figure in drawn.items() if texts(figure).startswith("skipped")] == []
+    tables = figures.interventions_table(evaluation["interventions"]), figures.signoff_table(signoff)
+    assert all("<table" in table._repr_html_() for table in (*tables, figures.answers_table(signoff)))
+    assert signoff["blockers"] == [] or signoff["blockers"][0]["source"] in tables[1]._repr_html_()
+    assert all(stamp["host_id"] in figures.missed_lenses(real).to_html() for stamp in real["misses"]["stamps"])
 
 
 def test_real_lens_rates_are_counted_against_the_negatives(scores):
@@ -108,12 +156,14 @@ def test_real_lens_rates_are_counted_against_the_negatives(scores):
 
 
 def test_training_curves_show_each_monitor(history):
+    history["auroc_core_masked"] = np.where(history["epoch"] == len(history), 0.8, np.nan)
+    history = history.drop(columns=[c for c in history if c.startswith("hard_negative_accuracy")])
     figure = figures.training_curves(history)
     drawn = texts(figure)
     for title in ("loss", "core masked, core swapped", "gradient norm", "learning rate"):
         assert title in drawn
     masked = next(a for a in figure.axes if a.get_title(loc="left") == "core masked, core swapped")
-    np.testing.assert_array_equal(masked.lines[0].get_xdata(), [5])
+    np.testing.assert_array_equal(masked.lines[0].get_xdata(), [len(history)])
     assert "not monitored" in drawn
 
 
@@ -170,7 +220,7 @@ def test_signoff_pictures():
     signoff = {
         "decision": "NO-GO",
         "blockers": [{"text": "a & b", "source": "gate:x"}],
-        "conditions": ["plain words"],
+        "conditions": [{"text": "plain words", "source": "x.json: y"}],
     }
     assert "NO-GO" in texts(figures.decision_banner(signoff))
     html = figures.signoff_table(signoff)._repr_html_()
@@ -183,7 +233,6 @@ def test_signoff_pictures():
     [
         lambda pairs, scores: figures.gate_overview({"gates": []}),
         lambda pairs, scores: figures.strata({}),
-        lambda pairs, scores: figures.strata({"strata": {"status": "skip", "reason": "why not"}}),
         lambda pairs, scores: figures.reliability({}),
         lambda pairs, scores: figures.completeness_map({"status": "skip", "reason": "why not"}),
         lambda pairs, scores: figures.core_effect(scores.slice(0, 0), {}),
@@ -197,9 +246,7 @@ def test_signoff_pictures():
         lambda pairs, scores: figures.host_conditions(pairs.table().slice(0, 0)),
         lambda pairs, scores: figures.rejections({}),
         lambda pairs, scores: figures.decision_banner({}),
-        lambda pairs, scores: figures.radial_profiles(
-            np.empty((0, 3, 9, 9)), np.empty((0, 3, 9, 9)), np.empty((0, 3)), (2, 4)
-        ),
+        lambda pairs, scores: figures.radial_profiles({"noise_ratio": np.empty((0, 3))}),
     ],
 )
 def test_nothing_to_draw_is_said(figure, pairs, scores):
@@ -209,24 +256,25 @@ def test_nothing_to_draw_is_said(figure, pairs, scores):
 
 def test_figures_are_closed_and_white(pairs):
     before = plt.get_fignums()
-    figure = figures.pair_grid(pairs, 2)
+    figure = figures.pair_grid(spread(pairs, 2))
     assert plt.get_fignums() == before
     assert figure.get_facecolor() == (1.0, 1.0, 1.0, 1.0)
 
 
 def test_pair_strip_shows_control_arc_and_stamp(pairs):
     row = pairs[5]
-    figure = figures.pair_strip(row)
+    figure = figures.pair_strip(with_stamp(row))
     shown = [np.asarray(axis.images[0].get_array()) for axis in figure.axes]
     for image, wanted in zip(shown, (row["control"], row["arc"], stamp(row)), strict=True):
         np.testing.assert_array_equal(image, figures.colour(wanted))
 
 
-def test_survey_negatives_are_made_again_as_they_were_scored():
-    from dhs.survey.mock.negatives import SurveyNegatives
+def test_importing_figures_imports_no_other_room():
+    code = "import sys, dhs.figures; print(*sorted(m for m in sys.modules if m.startswith('dhs.') or m == 'torch'))"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    rooms = {name.split(".")[1] for name in found if name.startswith("dhs.")}
+    assert "torch" not in found and rooms <= {"figures", "picture", "artefacts", "errors", "storage", "config"}
 
-    negatives = SurveyNegatives(5, 3)
-    ids = [negatives.refs[i].host_id for i in (4, 1)]
-    stamps = figures.of_survey_negatives(5, 3, [*ids, "unknown"])
-    assert np.array_equal(stamps, [negatives.read(4).image, negatives.read(1).image])
-    assert figures.of_survey_negatives(5, 3, []).shape == (0, 3, 64, 64)
+
+def test_the_scale_drawn_is_the_survey_s():
+    assert (figures.style.PIXEL_SCALE, figures.style.BANDS) == (facts.PIXEL_SCALE, tuple(facts.BAND_NAMES))

@@ -3,8 +3,11 @@
 import pandas as pd
 import pytest
 
+from dhs.artefacts.evaluation import MissCause
+from dhs.artefacts.parts import metric_text, text
+from dhs.errors import DhsError
 from dhs.figures import glued
-from dhs.figures.numbers.glue import metric_text, text
+from dhs.figures.numbers.evaluation import largest_effect
 from dhs.validation.ablation.ablate import load_plan
 
 KINDS = ("pairs", "preflight", "training", "evaluation", "real_lenses", "signoff")
@@ -39,11 +42,27 @@ def test_every_key_is_there_without_an_artefact(kind):
     assert all(isinstance(v, str) and v for v in glued({}, kind).values())
 
 
-def test_keys_do_not_depend_on_what_was_measured(pairs, report, evaluation, history):
-    assert set(glued(pairs.manifest, "pairs")) == set(glued({}, "pairs"))
+def test_keys_do_not_depend_on_what_was_measured(smoke, evaluation, history, config, report):
+    assert set(glued(smoke("manifest"), "pairs")) == set(glued({}, "pairs"))
     assert set(glued(report, "preflight")) == set(glued({}, "preflight"))
     assert set(glued(evaluation, "evaluation")) == set(glued({}, "evaluation"))
-    assert set(glued({"history": history}, "training")) == set(glued({}, "training"))
+    assert set(glued({"history": history, "config": config}, "training")) == set(glued({}, "training"))
+    assert set(glued(smoke("real_lenses"), "real_lenses")) == set(glued({}, "real_lenses"))
+    assert set(glued(smoke("signoff"), "signoff")) == set(glued({}, "signoff"))
+
+
+UNMEASURED = {"completeness_smooth", "realism_display", "realism_display_control", "realism_excess", "realism_matched"}
+UNMEASURED |= {"share_ring", "share_core", "share_colour"}
+"""What the stored run has no pictures or too few arcs for."""
+
+
+def test_a_whole_run_leaves_nothing_unmeasured_by_a_wrong_key(evaluation, history, config, report, smoke):
+    artefacts = {"evaluation": evaluation, "training": {"history": history, "config": config}, "preflight": report}
+    artefacts |= {name: smoke(name) for name in ("real_lenses", "signoff")}
+    for kind, artefact in artefacts.items():
+        shown = glued(artefact, kind)
+        left = {k for k, v in shown.items() if v.startswith("not measured (not part") or v == "not measured"}
+        assert {k for k in left if not k.startswith(("bench", "ablation", "population"))} <= UNMEASURED, kind
 
 
 def test_pairs_say_what_is_mock(pairs):
@@ -54,25 +73,44 @@ def test_pairs_say_what_is_mock(pairs):
     assert shown["sources_per_split"] == "20 in train, 5 in val, 9 in test"
 
 
-def test_evaluation_reports_the_smallest_supported_rate(evaluation):
+def test_evaluation_reports_what_its_sections_hold(evaluation):
     shown = glued(evaluation, "evaluation")
-    assert shown["lowest_fpr"] == "0.0100" and shown["tpr_at_lowest_fpr"].startswith("0.600")
-    assert shown["core_masked"].startswith("0.850")
-    assert shown["core_swap"] == "not measured (not made at this size)"
+    lowest = evaluation["tpr_at_fpr"][-1]
+    assert shown["lowest_fpr"] == f"{lowest['fpr']:.4f}" and shown["tpr_at_lowest_fpr"] == metric_text(lowest["tpr"])
+    assert shown["core_masked"] == metric_text(evaluation["core_masked"]["auroc"])
+    assert shown["core_swap_change"] == metric_text(evaluation["core_swap"]["delta"])
+    assert shown["ece_after"] == text(evaluation["calibration"]["ece_after"])
+    assert shown["brier"] == metric_text(evaluation["calibration"]["quality"]["temperature"]["brier"])
+    assert shown["baseline"] == metric_text(evaluation["baselines"]["radial_profile"]["auroc"])
+    assert shown["purity"] == metric_text(evaluation["purity"]["purity"])
+    assert shown["realism"] == metric_text(evaluation["realism"]["auc"])
+    bins = [b for b in evaluation["strata"]["theta_e_arcsec"] if b["value"] is not None]
+    assert shown["auroc_theta_e_highest_bin"] == metric_text(bins[-1])
+    skip = {"status": "skip", "reason": "not made at this size."}
+    shown = glued(evaluation | {"core_swap": skip, "calibration": skip}, "evaluation")
+    assert shown["core_swap"] == "not measured (not made at this size)" == shown["core_swap_change"] == shown["brier"]
+
+
+def test_an_artefact_that_has_lost_a_key_says_so_in_one_line(evaluation):
+    evaluation["calibration"].pop("ece_after")
+    with pytest.raises(DhsError, match=r"^evaluation.json: calibration.ece_after: field required.*another version"):
+        glued(evaluation, "evaluation")
 
 
 def test_preflight_counts(report):
     shown = glued(report, "preflight")
-    assert (shown["n_pass"], shown["n_warn"], shown["n_fail"], shown["n_skip"]) == ("1", "1", "1", "1")
-    assert (
-        shown["gate_core_leakage"].startswith("0.620 (0.580 to 0.660")
-        and shown["gates_fail"] == "hard negative texture"
-    )
+    counts = [sum(g["status"] == s for g in report["gates"]) for s in ("pass", "warn", "fail", "skip")]
+    assert [shown[f"n_{s}"] for s in ("pass", "warn", "fail", "skip")] == [str(n) for n in counts]
+    core = next(g for g in report["gates"] if g["name"] == "core_leakage")
+    assert shown["gate_core_leakage"] == metric_text(core) and shown["gate_core_leakage_says"] == core["explanation"]
+    assert shown["core_concordance"] == metric_text(core["details"]["concordance"])
 
 
-def test_training_reads_the_best_epoch(history):
-    shown = glued({"history": history, "config": {"resolved": {"weights": "random"}}}, "training")
-    assert shown["best_epoch"] == "5" and shown["best_val_auroc"].startswith("0.920") and shown["weights"] == "random"
+def test_training_reads_the_best_epoch(history, config):
+    shown = glued({"history": history, "config": config}, "training")
+    best = history.loc[history["auroc_val"].idxmax()]
+    assert shown["best_epoch"] == str(int(best["epoch"])) and shown["weights"] == config["resolved"]["weights"]
+    assert shown["best_val_auroc"].startswith(f"{best['auroc_val']:.3f}")
 
 
 def test_ablations_are_told_with_interval_and_seeds_or_why_not():
@@ -98,22 +136,19 @@ def test_training_tells_what_the_stored_benchmark_measured():
     assert shown["bench_scoring"] == "not measured"
 
 
-def test_real_recall_is_that_of_the_rate_whose_misses_are_explained():
-    rates = [(0.1, 0.9), (0.01, 0.5), (0.001, 0.2)]
-    entries = [{"fpr": f, "recall": {"value": v, "ci_low": 0.0, "ci_high": 1.0, "n": 6}} for f, v in rates]
-    got = glued({"status": "scored", "n_lenses": 6, "recall_at_fpr": entries}, "real_lenses")
-    assert got["real_recall_fpr"] == "0.0010" and got["real_recall"].startswith("0.200")
+def test_real_recall_is_that_of_the_rate_whose_misses_are_explained(smoke):
+    real = smoke("real_lenses")
+    got = glued(real, "real_lenses")
+    last = min(real["recall_at_fpr"], key=lambda e: e["fpr"])
+    assert got["real_recall_fpr"] == f"{last['fpr']:.4f}" and got["real_recall"] == metric_text(last["recall"])
 
 
 def test_a_cause_is_named_only_as_far_as_it_makes_a_miss_likelier():
     def named(with_it, without):
         keys = ("value", "ci_low", "ci_high")
-        cause = {
-            "cause": "faint arc",
-            "missed_with": dict(zip(keys, with_it)),
-            "missed_without": dict(zip(keys, without)),
-        }
-        return glued({"failures": {"misses": {"causes": [cause]}}}, "evaluation")["first_miss_cause"]
+        cause = {"cause": "faint arc", "n": 1, "fix": "", "examples": ()}
+        cause |= {"missed_with": dict(zip(keys, with_it)), "missed_without": dict(zip(keys, without))}
+        return largest_effect([MissCause.model_validate(cause)])
 
     assert named((0.8, 0.7, 0.9), (0.2, 0.1, 0.3)) == "faint arc"
     assert named((0.4, 0.2, 0.6), (0.3, 0.1, 0.5)) == "faint arc (the intervals overlap)"

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from dhs import figures
-from dhs.figures.scale import NODES
+from dhs.figures.scale import NODES, plan_on_gpu
 
 RUN = {"workers": 2, "wall_s": 100.0, "peak_gb": 0.5, "pairs_per_cpu_s": 20.0, "bytes_per_pair": 8000.0, "parts": 8}
 MEASURED = {
@@ -72,3 +72,25 @@ def test_the_benchmark_runs_and_writes_what_the_page_reads():
     keys = figures.glued(measured, "scale")
     assert not any("not measured" in v for k, v in keys.items() if k != "scale_measured")
     assert "120 pairs took" in keys["scale_measured"] and keys["scale_measured"].endswith("Spark was not measured.")
+
+
+def test_the_plan_on_a_gpu_is_drawn_or_said_not_to_have_been_run():
+    def metric(value):
+        return {"value": value, "ci_low": value - 0.02, "ci_high": None}
+
+    rates = [
+        {"fpr": 1e-2, "tpr": metric(0.4)},
+        {"fpr": 1e-3, "tpr": metric(0.2)},
+        {"fpr": 1e-4, "tpr": {"value": None}},
+    ]
+    strata = {"theta_e_arcsec": [{"lo": 0.5, "hi": 1.0, "recall": metric(0.1)}]}
+    run = {"history": [{"epoch": e, "auroc_val": 0.8 + 0.01 * e} for e in (1, 2)]}
+    run["evaluation"] = {"tpr_at_fpr": rates, "strata": strata}
+    earlier = {"phases": {"train plan": {"at_s": 10.0, "seconds": 90.0}}}
+    measured = {"machine": {"device": "some device"}, "data": {"counts": {"train": 2100, "test": 900}}}
+    measured |= {"recipes": {"plan": run, "finder": {"error": "no"}}, "commands": [earlier], "phases": {}}
+    learning, recall, by_radius, time = plan_on_gpu(measured).axes
+    assert learning.lines[0].get_ydata().tolist() == [0.81, 0.82] and len(learning.lines) == 1
+    assert recall.lines[0].get_ydata().tolist() == [0.4, 0.2] and by_radius.lines[0].get_xdata().tolist() == [0.75]
+    assert time.patches[0].get_width() == 90.0 and time.patches[0].get_x() == 10.0
+    assert "not measured here" in plan_on_gpu({}).axes[0].texts[0].get_text()

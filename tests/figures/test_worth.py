@@ -5,6 +5,8 @@ import pytest
 from matplotlib.text import Text
 
 import dhs.figures as figures
+from dhs.book.results import lens_list_counts
+from dhs.stats.coverage import table
 from dhs.stats.metrics import Clusters
 from dhs.validation.evaluation import completeness
 
@@ -81,7 +83,7 @@ def test_failures_by_cause_and_what_would_help():
 
 
 def test_coverage_shows_every_design():
-    shown = texts(figures.coverage())
+    shown = texts(figures.coverage(table()))
     assert "45000\n300\nweak" in shown and "3000\n10" in shown and "auroc" in shown and "concordance" in shown
 
 
@@ -92,7 +94,9 @@ def test_missed_lenses_and_the_list_say_why(monkeypatch):
     assert "nothing given" in figures.missed_lenses({"status": "skip", "reason": "nothing given"}).to_html()
     monkeypatch.delenv("DHS_DATA_DIR", raising=False)
     monkeypatch.setattr("dhs.survey.lenses.catalogues.importlib.util.find_spec", lambda name: None)
-    assert "no lenscat table" in figures.lens_list().to_html()
+    assert "no lenscat table" in figures.lens_list(lens_list_counts()).to_html()
+    about = {"dropped": {"no redshift": 3}, "n": 7, "n_spectroscopic": 2, "rules_version": 1}
+    assert "dropped: no redshift" in figures.lens_list(about).to_html()
 
 
 def test_zoom_gallery_is_html_with_escaped_titles():
@@ -110,33 +114,6 @@ def test_real_recall_stands_beside_published_points_of_other_data():
     assert {(1e-2, 0.5), (1e-4, 0.45), (1e-4, 0.75), (1e-3, 0.795)} <= points
     assert "nothing given" in texts(figures.real_recall({"status": "skip", "reason": "nothing given"}))
     assert "no evaluation" in texts(figures.real_recall({"status": "scored", "recall_at_fpr": []}))
-
-
-def test_every_cause_and_group_has_its_gallery(pairs):
-    from dhs.survey.mock.negatives import SurveyNegatives
-
-    miss = {"cause": "faint arc", "n": 2, "examples": [31, 33]}
-    group = {"n": 5, "medians": {"theta_e_arcsec": 0.7}, "examples": [32]}
-    ring = {"cause": "survey: ring", "n": 1, "of": 9}
-    ring["examples"] = [{"pair_id": -1, "host_id": SurveyNegatives(3, 2).read(1).host_id}]
-    control = {"cause": "control", "n": 1, "of": 12, "examples": [{"pair_id": 30, "host_id": "<b>"}]}
-    none = {"cause": "survey: lrg", "n": 0, "of": 4, "examples": []}
-    failures = {"misses": {"causes": [miss], "unexplained_examples": []}, "embedding": {"groups": [group]}}
-    made = figures.cause_galleries(failures | {"alarms": {"causes": [ring, control, none]}}, pairs, 3, 2)
-    assert [g.label.split(";")[0] for g in made.galleries] == [
-        "missed: faint arc (2)",
-        "missed, group 1 by the network's features (5)",
-        "passed: survey: ring (1 of 9)",
-        "passed: control (1 of 12)",
-    ]
-    np.testing.assert_array_equal(made.galleries[2].stamps[0], SurveyNegatives(3, 2).read(1).image)
-    np.testing.assert_array_equal(made.galleries[3].stamps[0], pairs[30]["control"])
-    page = made._repr_html_()
-    assert page.count("<figure") == 5 and "theta e arcsec 0.7" in page and "&lt;b&gt;" in page
-    assert (
-        "no threshold"
-        in figures.cause_galleries({"status": "skip", "reason": "no threshold"}, pairs, 3, 2)._repr_html_()
-    )
 
 
 def test_completeness_by_host_shows_every_bin_and_both_priors():

@@ -11,6 +11,7 @@ from dhs.config import InjectionConfig, Profile, load_profile
 from dhs.datasets.fresh import FreshPairs
 from dhs.datasets.schema import SPLITS
 from dhs.injection.velocity_dispersion import SIGMA_RANGE, faber_jackson
+from dhs.random import Stream, keyed
 from dhs.survey.cosmology import absolute_mag_r
 from dhs.survey.facts import mag_from_flux
 from dhs.survey.mock.negatives import blue_companion
@@ -112,6 +113,26 @@ def above_floor(columns: Mapping[str, np.ndarray], config: InjectionConfig) -> d
     return {"fraction": float(share.mean()), "mag_limit_r": faint, "snr_floor": SNR_FLOOR, "n": len(share)}
 
 
+def magnification_bias(columns: Mapping[str, np.ndarray], counts_slope: float) -> dict[str, float]:
+    """Quads and median magnification of arcs selected by their flux: the population's, weighted with mu^(2.5 slope).
+
+    What the joint prior's place of the source, drawn for a point behind an isothermal sphere, is to be held against.
+
+    Parameters
+    ----------
+    columns : mapping of str to ndarray
+        Of pairs drawn under the population.
+    counts_slope : float
+        d log10 N / dm.
+    """
+    mu = columns["magnification"]
+    weights = mu ** (2.5 * counts_slope)
+    order = np.argsort(mu)
+    middle = np.searchsorted(np.cumsum(weights[order]), 0.5 * weights.sum())
+    quads = np.average(columns["n_images"] >= 4, weights=weights)
+    return {"quads": float(quads), "magnification_median": float(mu[order][middle])}
+
+
 def _colours(g_r: np.ndarray, r_z: np.ndarray) -> dict[str, list]:
     quantiles = (0.05, 0.25, 0.5, 0.75, 0.95)
     return {"g_r": np.nanquantile(g_r, quantiles).tolist(), "r_z": np.nanquantile(r_z, quantiles).tolist()}
@@ -125,7 +146,7 @@ def arc_colours(columns: Mapping[str, np.ndarray]) -> dict[str, list]:
 
 def companion_colours(columns: Mapping[str, np.ndarray], seed: int) -> dict[str, list]:
     """Those of the blue companions of mock survey negatives, about galaxies of the same redshifts."""
-    rng = np.random.default_rng(seed)
+    rng = keyed(seed, Stream.STUDY, 4)
     z_lens = columns["z_lens"][np.isfinite(columns["z_lens"])]
     g, r, z = mag_from_flux([blue_companion(rng, 22.0, float(z)) for z in z_lens]).T
     return _colours(g - r, r - z)

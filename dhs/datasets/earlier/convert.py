@@ -15,7 +15,6 @@ ids.
 from __future__ import annotations
 
 import hashlib
-import os
 import shutil
 import sys
 import time
@@ -36,6 +35,7 @@ from dhs.datasets import writer as parts
 from dhs.datasets.earlier.rows import DERIVED, IMAGES, NUMBERS, OPTIONAL, SEED, UNKNOWN, Place, convert_row
 from dhs.datasets.resume import already_done, made_by, refusals_meta
 from dhs.datasets.schema import NEGATIVE_SCHEMA, PAIR_SCHEMA, SCHEMA_VERSION, SPLITS, stored
+from dhs.engines import Engine, Progress
 from dhs.errors import DhsError, InputRefused, Refusal
 
 CONVERSION = 1  # raised where the same input gives other rows; kept conversions of another number are not used
@@ -128,7 +128,7 @@ def convert(path: str | Path, out: str | Path, workers: int | None = None) -> di
         No row can be used, or ``out`` holds something else.
     """
     path, out = str(path), str(out)
-    engines.check("processes", workers)
+    engine = Engine("processes", workers)
     files, started = listing(path), time.time()
     maker = made_by(__name__)
     identity = digest([CONVERSION, SCHEMA_VERSION, [[f.name, f.size, f.mtime_ns] for f in files]])
@@ -141,11 +141,9 @@ def convert(path: str | Path, out: str | Path, workers: int | None = None) -> di
     there = set(storage.list_files(out, (".parquet",), recursive=True))
     todo = [(item, all(storage.join(out, name) in there for name in item.parts)) for item in items]
     sizes = [0 if done else item.n_rows for item, done in todo]
-    if workers is None:
-        workers = min(os.cpu_count() or 1, 1 + sum(sizes) // ROWS_PER_WORKER)
-    options = {"workers": workers, "label": "converting", "sizes": sizes, "unit": "pair"}
+    engine, shown = engine.at_most(1 + sum(sizes) // ROWS_PER_WORKER), Progress("converting", "pair", sizes)
     order = {name: i for i, name in enumerate(name for item in items for name in item.parts)}
-    done = [s for found in engines.run(convert_item, todo, _context, (path, out), **options) for s in found]
+    done = [s for found in engines.run(convert_item, todo, _context, (path, out), engine, shown) for s in found]
     totals = parts.total(sorted(done, key=lambda s: order[s.name]))
     refused += totals.refused
     storage.write_quarantine(storage.join(out, "quarantine.parquet"), refused)

@@ -2,23 +2,9 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 
-
-def text(value, digits: int = 3) -> str:
-    """A number as it stands in prose; ``not measured`` for null or NaN."""
-    if value is None or (isinstance(value, float) and not math.isfinite(value)):
-        return "not measured"
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, int):
-        return f"{value:,}"
-    return (
-        f"{value:.{digits}f}"
-        if (isinstance(value, float) and 1e-3 <= abs(value) < 1e4) or value == 0
-        else f"{value:.2g}"
-    )
+from dhs.artefacts.parts import text
 
 
 def training(bench: Mapping) -> dict[str, str]:

@@ -57,6 +57,29 @@ class Draws:
         return Draws(*(getattr(self, name)[slots] for name in self.__dataclass_fields__))
 
 
+@dataclass(frozen=True)
+class Stamps:
+    """Stamps on the device that computes, and what their core dropout needs.
+
+    Attributes
+    ----------
+    stamps : Tensor, (n, 3, 64, 64)
+        Nanomaggies.
+    control : Tensor, (n, 3, 64, 64), or None
+        Each stamp's own control; needed where ``core_fill`` is ``control``.
+    theta_e, psf_fwhm : Tensor, (n,)
+        Arcsec.
+    sky_sigma : Tensor, (n, 3)
+        Nanomaggies.
+    """
+
+    stamps: torch.Tensor
+    control: torch.Tensor | None
+    theta_e: torch.Tensor
+    psf_fwhm: torch.Tensor
+    sky_sigma: torch.Tensor
+
+
 def network_input(
     batch: Batch, draws: Draws, config: TrainConfig, preprocess: Preprocess, device: torch.device
 ) -> torch.Tensor:
@@ -79,19 +102,30 @@ def network_input(
     def on(array: np.ndarray) -> torch.Tensor:
         return torch.from_numpy(array).to(device)
 
-    stamps, noise, radius = on(batch.stamps), None, None
+    control = on(batch.control) if config.core_fill == "control" else None
+    stamps = Stamps(on(batch.stamps), control, *map(on, (batch.theta_e, batch.psf_fwhm, batch.sky_sigma)))
+    drawn = Draws(*(on(getattr(draws, name)) for name in Draws.__dataclass_fields__))
+    return augmented(stamps, drawn, config, preprocess)
+
+
+def augmented(given: Stamps, draws: Draws, config: TrainConfig, preprocess: Preprocess) -> torch.Tensor:
+    """`network_input` of stamps and draws that are tensors of one device already; it waits for nothing there.
+
+    (Filling cores with noise does: it looks for their pixels.)
+    """
+    stamps, noise, radius = given.stamps, None, None
     if config.core_dropout_prob:
-        radius = dropout_radius(on(batch.theta_e), on(batch.psf_fwhm), config) * on(draws.dropped)
+        radius = dropout_radius(given.theta_e, given.psf_fwhm, config) * draws.dropped
         if config.core_fill == "control":
-            stamps, radius = core_swap(stamps, on(batch.control), radius), None
+            stamps, radius = core_swap(stamps, given.control, radius), None
         elif config.core_fill == "noise":
             noise = torch.zeros_like(stamps)
-            noise[..., radius_map(stamps.shape[-1], device) < config.core_dropout_radius_px] = on(draws.noise)
-    images = preprocess(stamps, radius, noise, on(batch.sky_sigma))
+            noise[..., radius_map(stamps.shape[-1], stamps.device) < config.core_dropout_radius_px] = draws.noise
+    images = preprocess(stamps, radius, noise, given.sky_sigma)
     if not config.augment:
         return images
     if config.rotation == "quarter":
-        return dihedral(images, on(draws.turns), on(draws.flip_x))
-    flipped = torch.where(on(draws.flip_x)[:, None, None, None], images.flip(-1), images)
-    flipped = torch.where(on(draws.flip_y)[:, None, None, None], flipped.flip(-2), flipped)
-    return rotate(flipped, on(draws.degrees))
+        return dihedral(images, draws.turns, draws.flip_x)
+    flipped = torch.where(draws.flip_x[:, None, None, None], images.flip(-1), images)
+    flipped = torch.where(draws.flip_y[:, None, None, None], flipped.flip(-2), flipped)
+    return rotate(flipped, draws.degrees)

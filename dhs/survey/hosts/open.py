@@ -13,7 +13,7 @@ import pyarrow as pa
 from dhs import storage
 from dhs.config import HostsConfig
 from dhs.errors import DhsError, InputRefused, Refusal
-from dhs.survey.hosts.record import Found, HostReader, HostRef, HostSet, host_reader
+from dhs.survey.hosts.record import ById, Found, HostReader, HostRef, HostSet, host_reader
 from dhs.survey.hosts.selection import DUPLICATE_ARCSEC, duplicates, near_lenses
 from dhs.survey.hosts.stamp import HostStamp
 from dhs.survey.lenses.catalogues import known_lenses
@@ -25,7 +25,7 @@ _TYPES = {"str": pa.string(), "float": pa.float64(), "int": pa.int64(), "bool": 
 INDEX_SCHEMA = pa.schema([(f.name, _TYPES[f.type]) for f in fields(HostRef)])
 
 
-class Hosts:
+class Hosts(ById):
     """Hosts of whatever kind, found and read by one `HostReader`; a `dhs.survey.hosts.record.HostSet`.
 
     Attributes
@@ -99,18 +99,12 @@ def _read_index(path: str) -> Hosts:
 
 
 def reader_of(config: HostsConfig) -> str:
-    """Name of the reader that claims a configuration: those of other packages are asked first.
+    """Name of the reader that claims a configuration, those of other packages asked first; else ``cutouts``.
 
-    Raises
-    ------
-    DhsError
-        No reader claims it.
+    That one says what is wrong with a path which holds nothing that can be read.
     """
     asked = sorted(host_reader, key=lambda name: not host_reader.origin(name))
-    name = next((name for name in asked if host_reader[name].claims(config)), None)
-    if name is None:
-        raise DhsError(f"{config.spec}: no way to read hosts from it. There are readers {sorted(host_reader)}.")
-    return name
+    return next((name for name in asked if host_reader[name].claims(config)), "cutouts")
 
 
 def _refusal(ref, code: str, message: str, remedy: str) -> Refusal:
@@ -156,6 +150,11 @@ def _not_one(spec: str, n: int, single: bool, refusals: list[Refusal]) -> DhsErr
     )
 
 
+def open_cutouts(spec: str, seed: int = 0) -> Hosts:
+    """Cutouts with none refused for being a known lens: stamps to look at or to score, not to inject into."""
+    return open_hosts(HostsConfig(spec=str(spec), known_lenses=None, allow_known_lenses=True), seed)
+
+
 REAL_HOSTS = ("hosts", "des_lrg46")
 
 
@@ -194,7 +193,7 @@ def open_hosts(config: HostsConfig, seed: int, index: str | None = None) -> Host
     Raises
     ------
     DhsError
-        No reader claims the configuration, nothing is left after the cuts, or a catalogue is unusable.
+        Nothing can be read, nothing is left after the cuts, or a catalogue is unusable.
     InputRefused
         ``spec`` is one file, and it is refused.
     """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Protocol
 
 from dhs.config import HostsConfig
@@ -42,6 +43,22 @@ class HostRef:
     known_lens: bool = False
 
 
+class ById:
+    """Stamps by identifier, for a class with ``refs`` and ``read``."""
+
+    @cached_property
+    def index(self) -> dict[str, int]:
+        """Place of each host in ``refs``."""
+        return {ref.host_id: i for i, ref in enumerate(self.refs)}
+
+    def __contains__(self, host_id: str) -> bool:
+        return host_id in self.index
+
+    def by_id(self, host_id: str) -> HostStamp:
+        """The stamp of a host; KeyError where the set has none of that name."""
+        return self.read(self.index[host_id])
+
+
 class HostSet(Protocol):
     """Hosts, mock or real. ``read(i)`` gives the stamp of ``refs[i]``, the same one each time.
 
@@ -57,6 +74,8 @@ class HostSet(Protocol):
     selection: dict | None
 
     def read(self, i: int) -> HostStamp: ...
+
+    def by_id(self, host_id: str) -> HostStamp: ...
 
 
 @dataclass(frozen=True)

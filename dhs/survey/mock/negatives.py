@@ -18,7 +18,7 @@ from dhs.random import Stream, keyed
 from dhs.survey import facts
 from dhs.survey.colours import drawn_colours, redshift_quantiles
 from dhs.survey.cosmology import flat_ratio
-from dhs.survey.hosts.record import HostRef
+from dhs.survey.hosts.record import ById, HostRef
 from dhs.survey.hosts.stamp import HostStamp
 from dhs.survey.mock.hosts import Skies, add_field, add_lrg, fluxes, mock_ref, mock_refs, mock_stamp, under
 from dhs.survey.mock.scene import Scene, map_grid
@@ -152,7 +152,7 @@ def _blend(scene: Scene, rng: np.random.Generator) -> dict:
 _MAKERS = {"lrg": _lrg, "spiral": _spiral, "ring": _ring, "merger": _merger, "blend": _blend}
 
 
-class SurveyNegatives:
+class SurveyNegatives(ById):
     """Unlensed mock galaxies, made when they are read; a `dhs.survey.hosts.record.HostSet`.
 
     ``read(i).meta`` holds ``kind`` (see `PROPORTIONS`) and ``blue_companions``. Negative i is the same for every n and

@@ -250,11 +250,9 @@ def ablate(
     if plan.n_survey_negatives:
         maker = survey_negatives.Maker(pairs.path, profile.evaluate.survey_negatives)
         n = maker.shares(plan.n_survey_negatives, 0)[0]
-        negatives = (
-            survey_negatives.read(pairs.path, profile.seed, (0, n))
-            if maker.mock
-            else survey_negatives.of_set(maker(n, profile.seed), (0, n))
-        )
+        if maker.mock:
+            survey_negatives.ensure(pairs.path, profile.seed, n)
+        negatives = survey_negatives.looked_at(maker, profile.seed, n)
     scores: dict[str, dict[int, pd.DataFrame]] = {v.name: {} for v in plan.variants}
     minutes: dict[str, list[float]] = {v.name: [] for v in plan.variants}
     rows: dict[str, list[dict]] = {v.name: [] for v in plan.variants}

@@ -6,19 +6,22 @@ import heapq
 import io
 import warnings
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 
-from dhs import engines, storage
+from dhs import storage
 from dhs.config import Profile, load_profile
 from dhs.datasets import preregistration, reader
 from dhs.datasets.stamp_sets import by_pair
+from dhs.engines import Engine
 from dhs.errors import DhsError, UsageError
 from dhs.models.foreign.open import identity, open_scorer
 from dhs.models.score import NOT_FINITE_REMEDY, Scorer, refuse_other_network
-from dhs.models.shards import score_shards
+from dhs.models.shards import Scoring, score_shards
+from dhs.options import refuse_others, take
 from dhs.stats.calibration import Calibrator
 from dhs.survey.lenses.catalogues import Catalogue, known_lenses
 from dhs.validation.candidates.contact_sheet import contact_sheet
@@ -28,28 +31,58 @@ TOP = 1000
 SHEET = 200
 
 
+@dataclass(frozen=True)
+class Selection:
+    """What is scored of the inputs.
+
+    Attributes
+    ----------
+    host_catalogue : str, optional
+        Of coadds: Tractor or sweep catalogues, or a table of positions; ``tractor/`` by default.
+    host_select : {"lrg", "none"}, optional
+        Cuts on that catalogue; the profile's by default.
+    splits : sequence of str
+        Of a pairs data set.
+    """
+
+    host_catalogue: str | None = None
+    host_select: str | None = None
+    splits: Sequence[str] = ("test",)
+
+
+@dataclass(frozen=True)
+class Listing:
+    """What becomes of the scores.
+
+    Attributes
+    ----------
+    prevalence : float, optional
+        Share of lenses among what is scored; that of the evaluation by default.
+    known : str
+        Catalogue of known lenses, as ``--known-lenses`` of ``dhs inject``; ``none`` for none.
+    top, sheet : int
+        Candidates in the table and on the contact sheet.
+    core_masked : bool
+        Score with the core hidden as well; doubles the forward passes.
+    """
+
+    prevalence: float | None = None
+    known: str = "auto"
+    top: int = TOP
+    sheet: int = SHEET
+    core_masked: bool = False
+
+
 def score(
     checkpoint: str | Path,
     out: str | Path,
     *,
     data_path: str | Path | None = None,
     cutouts: str | None = None,
-    host_catalogue: str | None = None,
-    host_select: str | None = None,
     profile: str | Path | Profile = "demo",
-    splits: Sequence[str] = ("test",),
     evaluation: str | Path | None = None,
-    prevalence: float | None = None,
-    known: str | None = "auto",
-    top: int = TOP,
-    sheet: int = SHEET,
-    core_masked: bool = False,
-    shard: tuple[int, int] = (0, 1),
-    precision: str = "float32",
-    engine: str = "processes",
-    workers: int | None = None,
-    master: str | None = None,
     scorer: Scorer | None = None,
+    **options,
 ) -> pa.Table:
     """Score stamps into shards, and the best of them into a candidate table and a contact sheet.
 
@@ -63,32 +96,15 @@ def score(
     data_path, cutouts : str, optional
         A pairs data set, or a host spec: a folder of cutouts, one file, a folder that holds the survey's ``coadd/``,
         ``mock``. Exactly one.
-    host_catalogue : str, optional
-        What to score in coadds: Tractor or sweep catalogues, or a table of positions; ``tractor/`` by default.
-    host_select : {"lrg", "none"}, optional
-        Cuts on that catalogue; the profile's by default.
     profile : str, Path or Profile
-    splits : sequence of str
-        Of the pairs.
     evaluation : str or Path, optional
         ``evaluation.json`` whose calibration on survey negatives turns logits into probabilities; without it there
         are none.
-    prevalence : float, optional
-        Share of lenses among what is scored; that of the evaluation by default.
-    known : str or None
-        Catalogue of known lenses, as ``--known-lenses`` of ``dhs inject``.
-    top, sheet : int
-        Candidates in the table and on the contact sheet.
-    core_masked : bool
-        Score with the core hidden as well; doubles the forward passes.
-    shard : (int, int)
-        Number of this process and how many share the work. The tables are written by the call that finds every part
-        done.
-    precision : {"float32", "bfloat16"}
-    engine, workers, master
-        As in `dhs.engines.run`; they change no byte.
     scorer : Scorer, optional
         Instead of the checkpoint's network.
+    **options
+        Fields of `Selection`, `Listing`, `dhs.models.shards.Scoring` (the tables are written by the call that finds
+        every part of every ``shard`` done) and `dhs.engines.Engine`.
 
     Returns
     -------
@@ -103,52 +119,44 @@ def score(
         A bad checkpoint, data set or evaluation, or one of another checkpoint; a test split without a registered plan;
         a folder begun with other inputs; no stamp that could be scored.
     """
+    if "known" in options and options["known"] is None:
+        options["known"] = "none"
+    selection, listing = take(Selection, options), take(Listing, options)
+    how, engine = take(Scoring, options), take(Engine, options)
+    refuse_others("score", options, Selection, Listing, Scoring, Engine)
     if (data_path is None) == (cutouts is None):
         raise UsageError("give either data_path (--data-path) or cutouts (--cutouts), one of the two")
-    if data_path is not None and (host_catalogue or host_select):
+    if data_path is not None and (selection.host_catalogue or selection.host_select):
         raise UsageError("a catalogue and its cuts (--host-catalogue, --host-select) are for coadds (--cutouts)")
-    if not 0 <= shard[0] < shard[1]:
-        raise UsageError(f"shard {shard[0]} of {shard[1]}: count from 0")
     profile = load_profile(profile)
-    engines.check(engine, workers, master)
-    network = scorer or open_scorer(checkpoint, precision=precision)  # refuses a bad one before anything is written
-    calibrator, prevalence = _calibrator(evaluation, prevalence, network)
+    network = scorer or open_scorer(checkpoint, precision=how.precision)  # refuses a bad one before anything is written
+    calibrator, prevalence = _calibrator(evaluation, listing.prevalence, network)
     stem, hosts = str(out).removesuffix(".parquet"), None
     folder = f"{stem}.shards"
     pairs = reader.open_pairs(data_path) if data_path is not None else None
-    if pairs is not None and "test" in splits and pairs.manifest["counts"].get("test"):
-        preregistration.open_test(pairs, network=network, what="score", noted=shard[0] == 0)
+    if pairs is not None and "test" in selection.splits and pairs.manifest["counts"].get("test"):
+        preregistration.open_test(pairs, network=network, what="score", noted=how.shard[0] == 0)
     if pairs is None:
         from dhs.survey.hosts.open import open_hosts
 
         known_ones = {"hosts__known_lenses": "none", "hosts__allow_known_lenses": True}  # they are what is looked for
-        asked = {"hosts__spec": cutouts, "hosts__catalogue": host_catalogue, "hosts__select": host_select}
+        asked = {"hosts__spec": cutouts, "hosts__catalogue": selection.host_catalogue}
+        asked["hosts__select"] = selection.host_select
         hosts = open_hosts(profile.replace(**asked, **known_ones).hosts, profile.seed)
-        if hosts.refusals and shard[0] == 0:
+        if hosts.refusals and how.shard[0] == 0:
             storage.write_quarantine(storage.join(folder, "quarantine-opening.parquet"), hosts.refusals)
-    radius = profile.evaluate.core_radius_px if core_masked else None
-    parts = score_shards(
-        folder,
-        checkpoint=checkpoint,
-        precision=precision,
-        scorer=scorer,
-        hosts=hosts,
-        pairs=pairs,
-        splits=splits,
-        core_mask_px=radius,
-        shard=shard,
-        engine=engine,
-        workers=workers,
-        master=master,
-    )
+    if listing.core_masked:
+        how = replace(how, core_mask_px=profile.evaluate.core_radius_px)
+    inputs = {"hosts": hosts, "pairs": pairs, "splits": selection.splits}
+    parts = score_shards(folder, checkpoint=checkpoint, scorer=scorer, **inputs, **vars(how), **vars(engine))
     if not all(map(storage.exists, parts)):
         return candidate_table([], None, None, None)
-    best, n = _best(parts, top)
+    best, n = _best(parts, listing.top)
     _gather_quarantine(stem, folder)
     if not n:
         where = f"{stem}.quarantine.parquet"
         raise DhsError(f"{cutouts or data_path}: no stamp could be scored. See {where} for the reasons.")
-    table = candidate_table(best, calibrator, prevalence, known_lenses(known))
+    table = candidate_table(best, calibrator, prevalence, known_lenses(listing.known))
     about = {
         "dhs_n_scored": str(n),
         "dhs_prevalence": str(prevalence),
@@ -156,7 +164,7 @@ def score(
     }
     table = table.replace_schema_metadata(about)
     write_candidates(table, stem)
-    shown = table.slice(0, sheet)
+    shown = table.slice(0, listing.sheet)
     page = contact_sheet(shown.to_pylist(), _stamps(shown, hosts, pairs))
     storage.write_bytes(f"{stem}.html", page.encode())
     return table
@@ -273,8 +281,7 @@ def _gather_quarantine(stem: str, folder: str) -> None:
 def _stamps(table: pa.Table, hosts, pairs: reader.Pairs | None) -> list[np.ndarray]:
     """The candidates' images, in their order."""
     if hosts is not None:
-        index = {ref.host_id: i for i, ref in enumerate(hosts.refs)}
-        places = [index[name] for name in table["id"].to_pylist()]
+        places = [hosts.index[name] for name in table["id"].to_pylist()]
         images = {i: hosts.read(i).image for i in sorted(places)}  # brick by brick
         return [images[i] for i in places]
     wanted = list(zip(table["kind"].to_pylist(), table["pair_id"].to_pylist()))

@@ -6,7 +6,6 @@ temperature is fitted on the validation split; the test split is read for measur
 
 from __future__ import annotations
 
-import html
 import os
 import time
 from collections.abc import Callable
@@ -17,15 +16,16 @@ import numpy as np
 import pyarrow as pa
 
 from dhs import storage
+from dhs.artefacts.evaluation import Evaluation
 from dhs.config import InjectionConfig, Profile, digest, load_profile
 from dhs.datasets import preregistration, survey_negatives
 from dhs.datasets.reader import Pairs, open_pairs
 from dhs.errors import DhsError
+from dhs.options import refuse_others, take
 from dhs.validation.evaluation import completeness, discrimination, failures, forward, survey_yield
 from dhs.validation.evaluation.discrimination import Scores
 from dhs.validation.evaluation.population_weights import COLUMN, NEEDED, above_floor
 from dhs.validation.evaluation.sections.base import Scored, section
-from dhs.validation.preflight.gate import jsonable
 
 
 class Clock:
@@ -42,53 +42,22 @@ class Clock:
 
 
 @dataclass(frozen=True)
-class Evaluation:
-    """What ``evaluation.json`` holds.
+class StandIns:
+    """What takes the place of the checkpoint's network and of what the data set holds.
 
     Attributes
     ----------
-    data : dict
-        The sections; ``evaluation["auroc"]`` is short for ``evaluation.data["auroc"]``.
+    scorer : object with ``logits(stamps, core_mask_px=None, sky_sigma=None)``, optional
+        Instead of the checkpoint's network; used by several threads at once.
+    baselines : dict of objects with ``logits(stamps)``, optional
+        Instead of those fitted to the training split.
+    survey : callable, optional
+        ``survey(n, seed)`` gives survey negatives (a `dhs.survey.hosts.record.HostSet`) instead of the data set's own.
     """
 
-    data: dict
-
-    def __getitem__(self, key: str):
-        return self.data[key]
-
-    @classmethod
-    def read(cls, folder: str | Path) -> Evaluation:
-        """Read the ``evaluation.json`` of a folder."""
-        return cls(storage.read_json(storage.join(folder, "evaluation.json")))
-
-    def lines(self) -> list[tuple[str, str]]:
-        """Name and value of the leading metrics."""
-        data = self.data
-        shown = [
-            ("AUROC, positives against controls", data["auroc"]),
-            ("AUROC, positives against survey negatives", data["auroc_survey"]),
-            ("within-pair concordance", data["concordance"]),
-            ("AUROC, bright and wide arcs", data["bright_wide"]["auroc"]),
-            ("AUROC with the core masked", data["core_masked"].get("auroc")),
-            ("AUROC against hard negatives", data["hard_negatives"].get("auroc")),
-        ]
-        shown += [(f"recall at FPR {e['fpr']:.2g}", e["tpr"]) for e in data["tpr_at_fpr"]]
-        return [(name, _text(metric)) for name, metric in shown]
-
-    def __str__(self) -> str:
-        told = f"survey negatives: {self.data.get('survey_negatives', {}).get('told', 'mock')}"
-        return "\n".join([*(f"{name}: {text}" for name, text in self.lines()), told])
-
-    def _repr_html_(self) -> str:
-        cells = "".join(f"<tr><td>{html.escape(a)}</td><td>{html.escape(b)}</td></tr>" for a, b in self.lines())
-        return f"<table>{cells}</table>"
-
-
-def _text(metric: dict | None) -> str:
-    if not metric or metric["value"] is None:
-        return f"not measured ({', '.join(metric['flags']) if metric else 'skipped'})"
-    interval = "no interval" if metric["ci_low"] is None else f"{metric['ci_low']:.3f} to {metric['ci_high']:.3f}"
-    return f"{metric['value']:.3f} ({interval}, n = {metric['n']}, hosts = {metric['n_hosts']})"
+    scorer: object = None
+    baselines: dict | None = None
+    survey: Callable | None = None
 
 
 def evaluate(
@@ -99,9 +68,7 @@ def evaluate(
     profile: str | Path | Profile = "demo",
     real: str | None = None,
     workers: int | None = None,
-    scorer=None,
-    baselines: dict | None = None,
-    survey: Callable | None = None,
+    **instead,
 ) -> Evaluation:
     """Score a checkpoint on the test split.
 
@@ -122,12 +89,8 @@ def evaluate(
         Folder of real lenses for the realism probe; by default what ``DHS_DATA_DIR`` holds.
     workers : int, optional
         Threads that score (`dhs.validation.evaluation.forward`), a core each by default; changes no number.
-    scorer : object with ``logits(stamps, core_mask_px=None, sky_sigma=None)``, optional
-        Instead of the checkpoint's network; used by several threads at once.
-    baselines : dict of objects with ``logits(stamps)``, optional
-        Instead of those fitted to the training split.
-    survey : callable, optional
-        ``survey(n, seed)`` gives survey negatives (a `dhs.survey.hosts.record.HostSet`) instead of the data set's own.
+    **instead
+        Fields of `StandIns`.
 
     Returns
     -------
@@ -143,25 +106,30 @@ def evaluate(
     from dhs.models.foreign.open import open_scorer
     from dhs.models.training.negatives import refuse_trained_on
 
-    clock = Clock()
-    profile = load_profile(profile)
+    clock, given = Clock(), take(StandIns, instead)
+    refuse_others("evaluate", instead, StandIns)
+    survey, profile = given.survey, load_profile(profile)
     config, pairs = profile.evaluate, open_pairs(data_path)
     if not pairs.manifest["counts"].get("test"):
         raise DhsError(f"{data_path}: the test split is empty. Make more pairs, or give splits.test a larger share.")
-    scorer = scorer or open_scorer(checkpoint)
+    scorer = given.scorer or open_scorer(checkpoint)
     refuse_trained_on(getattr(scorer, "state", None) or {}, seed=profile.seed)
     refuse_candidates(pairs, ("val", "test"))
     registered = preregistration.open_test(pairs, profile, network=scorer)
     clock.lap("open")
-    fit = (lambda: _fit_baselines(pairs, profile)) if baselines is None else (lambda: baselines)
+    fit = (lambda: _fit_baselines(pairs, profile)) if given.baselines is None else (lambda: given.baselines)
     own = survey_negatives.Maker(pairs.path, config.survey_negatives)
     if survey is None and not own.mock:
         survey = own  # a folder's galaxies are read where they are; mock ones are stored beside the pairs
+    elif survey is None:
+        n_survey = config.n_survey_negatives + config.n_calibration_negatives
+        survey_negatives.ensure(pairs.path, profile.seed, n_survey, workers)
+        clock.lap("survey negatives")
     found = forward.run(scorer, pairs, profile, baselines=fit, survey=survey, real=real, workers=workers)
     clock.lap("scores")
     counted = forward.Counted(scorer)
     with forward.one_thread():
-        data, files = _measured(found, counted, pairs, profile, survey or own, clock)
+        data, files = _measured(found, counted, pairs, profile, survey, clock)
     data |= {
         "survey_negatives": {
             "mock": bool(getattr(survey, "mock", True)),
@@ -175,14 +143,14 @@ def evaluate(
         "plan": _under(registered),
         "realism": found.realism,
     }
-    data = jsonable(data)
-    _write(out, data, *files)
+    report = Evaluation.made(data)
+    _write(out, report, *files)
     clock.lap("write")
     used = {"workers": workers or os.cpu_count(), "seconds": clock.laps, "cpu_seconds": dict(found.seconds)}
     used |= {"passes": {**found.passes, "failures": counted.n}}
     used["test_read"] = {k: registered["read"][k] for k in ("n", "sha256")}
     storage.write_json(storage.join(out, "evaluation_run.json"), used)
-    return Evaluation(data)
+    return report
 
 
 def _under(registered: dict) -> dict:
@@ -192,7 +160,7 @@ def _under(registered: dict) -> dict:
     return {"sha256": registered["sha256"]} | about
 
 
-def _measured(found: forward.Found, scorer, pairs: Pairs, profile: Profile, survey: Callable, clock: Clock):
+def _measured(found: forward.Found, scorer, pairs: Pairs, profile: Profile, survey: Callable | None, clock: Clock):
     """The sections that are made of scores, and what else is to be written: scores, completeness."""
     config = profile.evaluate
     table = pa.concat_tables([found.test, found.survey])
@@ -225,15 +193,15 @@ def _measured(found: forward.Found, scorer, pairs: Pairs, profile: Profile, surv
     return data, (table, cells, model)
 
 
-def _write(out, data: dict, table: pa.Table, cells: list, model) -> None:
+def _write(out, report: Evaluation, table: pa.Table, cells: list, model) -> None:
     storage.write_table(storage.join(out, "scores.parquet"), table)
-    complete = data["completeness"]
+    complete = report["completeness"]
     if cells:
-        about = {"content_hash": data["data"]["content_hash"], "fpr": complete["fpr"]}
+        about = {"content_hash": report["data"]["content_hash"], "fpr": complete["fpr"]}
         about["threshold"] = complete["threshold"]
         reason = "" if model else complete["smooth"]["reason"]
         completeness.write(storage.join(out, "completeness.parquet"), cells, model, about, reason)
-    storage.write_json(storage.join(out, "evaluation.json"), data)
+    report.write(out)
 
 
 def refuse_unscored(table: pa.Table) -> None:

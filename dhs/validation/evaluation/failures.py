@@ -14,8 +14,9 @@ from sklearn.cluster import KMeans
 from sklearn.metrics import silhouette_score
 from sklearn.preprocessing import StandardScaler
 
+from dhs.datasets import survey_negatives
+from dhs.datasets.stamp_sets import by_pair
 from dhs.stats import metrics
-from dhs.survey.mock.negatives import SurveyNegatives
 from dhs.validation.evaluation.discrimination import MIN_STRATUM, Scores
 
 FAINT_SNR, LOW_MAGNIFICATION = 15.0, 3.0
@@ -162,22 +163,19 @@ def _no_features(of: str) -> dict:
     return {"status": "skip", "reason": f"no network with features, or too few {of}"}
 
 
-def alarm_groups(scores: Scores, threshold: float, pairs, scorer, survey: Callable) -> dict:
+def alarm_groups(scores: Scores, threshold: float, pairs, scorer, survey: Callable | None = None) -> dict:
     """The worst false alarms grouped by the network's features, as `groups`; a group's ``kinds`` say what is in it."""
-    from dhs.datasets.stamp_sets import by_pair
-
     part = scores.where(~scores.kind("positive") & (scores["logit"] > threshold))
     part = part.where(np.isin(np.arange(len(part)), np.argsort(-part["logit"], kind="stable")[:MAX_EMBEDDED]))
     if len(part) < MIN_EMBEDDED:
         return {"status": "skip", "reason": f"{len(part)} false alarms, {MIN_EMBEDDED} are needed"}
-    made_again = survey(scores.config.n_survey_negatives, scores.seed)
-    index = {ref.host_id: i for i, ref in enumerate(getattr(made_again, "refs", ()))}
     kinds, hosts, ids = part["kind"].astype(str), part["host_id"].astype(str), part["pair_id"]
     made = {}
     for kind in np.unique(kinds).tolist():
         here = np.flatnonzero(kinds == kind)
         if kind == "survey_negative":
-            made |= {int(i): made_again.read(index[hosts[i]]).image for i in here if hosts[i] in index}
+            images = _survey_images(scores, pairs, survey, hosts[here].tolist())
+            made |= {int(i): images[hosts[i]] for i in here if hosts[i] in images}
         else:
             stamps, found = by_pair(pairs, ids[here], kind)
             place = {int(ids[i]): int(i) for i in here}
@@ -193,7 +191,15 @@ def alarm_groups(scores: Scores, threshold: float, pairs, scorer, survey: Callab
     return groups(scorer.features(np.stack(list(made.values()))), rows, scores.seed)
 
 
-def section(scores: Scores, operating: dict | None, pairs=None, scorer=None, survey=SurveyNegatives) -> dict:
+def _survey_images(scores: Scores, pairs, survey: Callable | None, host_ids: list[str]) -> dict[str, np.ndarray]:
+    """Images of survey negatives that were scored, as far as they are at hand."""
+    if survey is None:
+        return survey_negatives.by_host(pairs.path, scores.seed, host_ids)
+    hosts = survey(scores.config.n_survey_negatives, scores.seed)
+    return {i: hosts.by_id(i).image for i in host_ids if i in hosts} if hasattr(hosts, "by_id") else {}
+
+
+def section(scores: Scores, operating: dict | None, pairs=None, scorer=None, survey: Callable | None = None) -> dict:
     """``failures`` of ``evaluation.json``.
 
     Parameters
@@ -203,8 +209,8 @@ def section(scores: Scores, operating: dict | None, pairs=None, scorer=None, sur
         The entry of ``tpr_at_fpr`` whose threshold is used.
     pairs, scorer : optional
         With both, the worst misses and the worst false alarms are embedded and grouped.
-    survey : callable
-        ``survey(n, seed)`` gives the survey negatives that were scored; a set without ``refs`` is not embedded.
+    survey : callable, optional
+        ``survey(n, seed)`` gives the survey negatives that were scored; the data set's own by default.
     """
     threshold = operating["threshold"].value if operating else None
     if threshold is None:
@@ -220,8 +226,6 @@ def section(scores: Scores, operating: dict | None, pairs=None, scorer=None, sur
     if not embeds or len(missed) < MIN_STRATUM:
         out["embedding"] = _no_features("misses")
         return out
-    from dhs.datasets.stamp_sets import by_pair
-
     worst = missed[np.argsort(positive["logit"][missed], kind="stable")][:MAX_EMBEDDED]
     stamps, found = by_pair(pairs, positive["pair_id"][worst])
     columns = ("theta_e_arcsec", "arc_snr_matched", "psf_fwhm_r_arcsec", "host_mag_r", "magnification", "logit")

@@ -18,17 +18,18 @@ A gate that tests a limit puts the one-sided p-values of "the limit holds", one 
 
 from __future__ import annotations
 
-import html
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 
 import numpy as np
 
 from dhs import storage
+from dhs.artefacts.preflight import Preflight
+from dhs.artefacts.report import VERSION, checked, html_table, jsonable, refuse_other_version
 from dhs.errors import EXIT_CONDITIONAL, EXIT_NO_GO, EXIT_OK, DhsError, UsageError
 from dhs.registry import Registry
-from dhs.stats.metrics import Metric, plain
+from dhs.stats.metrics import Metric
 
 STATUSES = ("pass", "warn", "fail", "skip")
 GO, CONDITIONAL, NO_GO = "GO", "CONDITIONAL-GO", "NO-GO"
@@ -55,8 +56,6 @@ class Gate:
     n, n_hosts, n_sources : int or None
     explanation, remedy : str
         What the value means, and what to do about a status other than ``pass``.
-    figure : str or None
-        Name of the picture in ``dhs.figures`` that shows it.
     details : dict
         JSON-ready tables behind the value: bins, ids, counts.
     """
@@ -73,32 +72,14 @@ class Gate:
     n_sources: int | None = None
     explanation: str = ""
     remedy: str = ""
-    figure: str | None = None
     details: dict = field(default_factory=dict)
 
     def as_dict(self) -> dict:
         return {k: jsonable(v) for k, v in asdict(self).items()}
 
 
-def jsonable(value):
-    """Plain JSON types: arrays as lists, NaN and infinities as None, metrics as dicts."""
-    if isinstance(value, Metric):
-        return value.as_dict()
-    if isinstance(value, Mapping):
-        return {str(k): jsonable(v) for k, v in value.items()}
-    if isinstance(value, np.ndarray | list | tuple | set | frozenset):
-        return [jsonable(v) for v in (sorted(value) if isinstance(value, set | frozenset) else value)]
-    if isinstance(value, bool | np.bool_):
-        return bool(value)
-    if isinstance(value, int | np.integer):
-        return int(value)
-    if isinstance(value, float | np.floating):
-        return plain(value)
-    return value
-
-
 def verdict(status: str, explanation: str, *, metric: Metric | None = None, **fields) -> Gate:
-    """The outcome a gate function returns; name, blocking, remedy and figure come from its registration.
+    """The outcome a gate function returns; name, blocking and remedy come from its registration.
 
     Parameters
     ----------
@@ -125,7 +106,6 @@ class Registered:
     function: Callable
     blocking: bool
     remedy: str
-    figure: str | None
     number: int | None = None
     thresholds: dict[str, float] = field(default_factory=dict)
 
@@ -138,7 +118,6 @@ def gate(
     *,
     blocking: bool = True,
     remedy: str = "",
-    figure: str | None = None,
     number: int | None = None,
     thresholds: dict[str, float] | None = None,
 ) -> Callable:
@@ -152,7 +131,6 @@ def gate(
         Whether its failure is NO-GO and its absence caps the decision.
     remedy : str
         What to do where it does not pass.
-    figure : str, optional
     number : int, optional
         Place among the gates; those without one run last, in the order of their registration.
     thresholds : dict of str to float, optional
@@ -161,7 +139,7 @@ def gate(
     """
 
     def register(function: Callable) -> Callable:
-        REGISTRY.add(name, Registered(name, function, blocking, remedy, figure, number, dict(thresholds or {})))
+        REGISTRY.add(name, Registered(name, function, blocking, remedy, number, dict(thresholds or {})))
         return function
 
     return register
@@ -199,7 +177,6 @@ def run_gate(registered: Registered, data) -> Gate:
         name=registered.name,
         blocking=registered.blocking,
         remedy="" if outcome.status == "pass" else outcome.remedy or registered.remedy,
-        figure=outcome.figure or registered.figure,
     )
 
 
@@ -312,14 +289,19 @@ class PreflightReport:
         }
 
     def write(self, folder: str | Path) -> None:
-        storage.write_json(storage.join(folder, "preflight.json"), self.as_dict())
+        data = self.as_dict() | {VERSION: 1}
+        checked(Preflight, data, "preflight.json")
+        storage.write_json(storage.join(folder, "preflight.json"), data)
 
     @classmethod
     def read(cls, path: str | Path) -> PreflightReport:
         """Read ``preflight.json``, or the one in a folder."""
         text = str(path)
-        data = storage.read_json(text if text.endswith(".json") else storage.join(text, "preflight.json"))
-        gates = tuple(Gate(**g) for g in data["gates"])
+        file = text if text.endswith(".json") else storage.join(text, "preflight.json")
+        data = storage.read_json(file)
+        refuse_other_version(data, 1, file)
+        names = {f.name for f in fields(Gate)}
+        gates = tuple(Gate(**{k: v for k, v in g.items() if k in names}) for g in data["gates"])
         return cls(data["decision"], gates, tuple(data["reasons"]), data["data"])
 
     def __str__(self) -> str:
@@ -329,15 +311,11 @@ class PreflightReport:
         return "\n".join([*lines, "  (* blocking)"])
 
     def _repr_html_(self) -> str:
-        cells = []
+        rows = []
         for g in self.gates:
             interval = "" if g.ci_low is None else f" [{g.ci_low:.3g}, {g.ci_high:.3g}]"
             value = "" if g.value is None else f"{g.value:.4g}{interval}"
-            limit = "" if g.threshold is None else f"{g.threshold:.3g}"
-            row = (g.name + (" *" if g.blocking else ""), g.status, value, limit, g.explanation, g.remedy)
-            cells.append("<tr>" + "".join(f"<td>{html.escape(str(c))}</td>" for c in row) + "</tr>")
-        head = "".join(f"<th>{h}</th>" for h in ("gate", "status", "value", "threshold", "what it means", "what to do"))
-        return (
-            f"<p><b>{self.decision}</b> (* blocking)</p><table><thead><tr>{head}</tr></thead>"
-            f"<tbody>{''.join(cells)}</tbody></table>"
-        )
+            row = {"gate": g.name + (" *" if g.blocking else ""), "status": g.status, "value": value}
+            row |= {"threshold": g.threshold, "what it means": g.explanation, "what to do": g.remedy}
+            rows.append(row)
+        return f"<p><b>{self.decision}</b> (* blocking)</p>{html_table(rows)}"

@@ -19,10 +19,10 @@ import pyarrow.parquet as pq
 from dhs import engines, storage
 from dhs.config import Profile, load_profile
 from dhs.datasets import preregistration
-from dhs.datasets import survey_negatives as stored
 from dhs.datasets.reader import Pairs, open_pairs
 from dhs.datasets.rerender import SourceLookup
 from dhs.datasets.schema import BANDS, NEGATIVE_SCHEMA, PAIR_SCHEMA, SCALARS, SPLITS
+from dhs.engines import Engine, Progress
 from dhs.errors import DhsError
 from dhs.random import Stream, keyed
 from dhs.validation.preflight.gate import Gate, PreflightReport, Skip, decide, refuse_unknown_thresholds, run_gates
@@ -43,7 +43,6 @@ from dhs.validation.preflight.gates import (
 from dhs.validation.preflight.image_statistics import (
     FAULTS,
     READ_ERRORS,
-    Context,
     Job,
     Measured,
     measure_part,
@@ -188,19 +187,15 @@ class PreflightData:
             raise Skip(f"{self.n_images} pairs have usable images, {least} are needed.")
 
 
-def collect(
-    pairs: Pairs, profile: Profile, engine: str = "processes", workers: int | None = None, survey_parts: int = 0
-) -> PreflightData:
+def collect(pairs: Pairs, profile: Profile, engine: Engine | str = "processes") -> PreflightData:
     """Read a data set once; what cannot be read is noted, never raised.
 
     Parameters
     ----------
     pairs : Pairs
     profile : Profile
-    engine, workers
-        As in `dhs.engines.run`; they change no number.
-    survey_parts : int
-        Parts of survey negatives to make beside (`dhs.datasets.survey_negatives`).
+    engine : Engine or str
+        It changes no number.
     """
     data = PreflightData(pairs, profile)
     tables, negative_tables, jobs = {}, {}, []
@@ -221,11 +216,10 @@ def collect(
                     negative_file = None
             mine.append(Job(split, file, negative_file, ()))
         jobs += _drawn(mine, [tables[job.file].num_rows for job in mine], profile)
-    if workers is None and sum(len(job.chosen) for job in jobs) + stored.PART * survey_parts < SERIAL_BELOW:
-        engine = "serial"
-    arguments, todo = (pairs.path, profile.model_dump(mode="json")), [*range(survey_parts), *jobs]
-    found = engines.run(_measure_or_make, todo, open_context, arguments, engine, workers, "preflight")
-    done = {m.job.file: m for m in found if m is not None}
+    engine = Engine.of(engine).at_most(1 + sum(len(job.chosen) for job in jobs) // SERIAL_BELOW)
+    arguments = (pairs.path, profile.model_dump(mode="json"))
+    found = engines.run(measure_part, jobs, open_context, arguments, engine, Progress("preflight"))
+    done = {m.job.file: m for m in found}
     for job in jobs:
         if done[job.file].error is not None:
             data.unreadable.append((_inside(pairs, job.file), done.pop(job.file).error))
@@ -250,14 +244,6 @@ def _drawn(jobs: list[Job], sizes: list[int], profile: Profile) -> list[Job]:
     ends = np.cumsum([0, *sizes])
     of_part = np.searchsorted(ends, order, "right") - 1
     return [replace(job, chosen=tuple(sorted((order[of_part == i] - ends[i]).tolist()))) for i, job in enumerate(jobs)]
-
-
-def _measure_or_make(context: Context, item: Job | int) -> Measured | None:
-    """Measure a part of the pairs, or make one of the survey negatives."""
-    if isinstance(item, Job):
-        return measure_part(context, item)
-    stored.make(context.pairs.path, context.profile.seed, item)
-    return None
 
 
 def gather(data: PreflightData, parts: list[Measured], tables: dict[str, pa.Table]) -> None:
@@ -330,12 +316,13 @@ def preflight(
     engine: str = "processes",
     workers: int | None = None,
 ) -> PreflightReport:
-    """Register the plan, make the survey negatives it asks for, run every gate, and write ``<out>/preflight.json``.
+    """Register the plan (`dhs.datasets.preregistration.register`), `check` the data set, write the report.
 
     Parameters
     ----------
     data_path : str or Path
-        Folder or prefix that holds ``split=*`` and ``manifest.json``; ``plan.json`` and ``survey/`` are written there.
+        Folder or prefix that holds ``split=*`` and ``manifest.json``. The plan is registered beside them, as
+        ``plan.json``; nothing else is written there.
     out : str or Path
         Folder for ``preflight.json``; replaced atomically.
     profile : str, Path or Profile
@@ -354,12 +341,17 @@ def preflight(
     """
     profile = load_profile(profile)
     refuse_unknown_thresholds(profile.preflight.thresholds)
-    engines.check(engine, workers)
-    pairs = open_pairs(data_path)
+    who, pairs = Engine(engine, workers), open_pairs(data_path)
     registered = preregistration.register(pairs, profile)
-    n_survey = profile.evaluate.n_survey_negatives + profile.evaluate.n_calibration_negatives
-    n_survey = 0 if profile.evaluate.survey_negatives else n_survey  # a folder's galaxies are read where they are
-    data = collect(pairs, profile, engine, workers, survey_parts=stored.n_parts(n_survey))
+    report = check(pairs, profile, who)
+    report.data["plan"] = registered["sha256"]
+    report.write(out)
+    return report
+
+
+def check(pairs: Pairs, profile: Profile, engine: Engine | str = "processes") -> PreflightReport:
+    """Run every gate on a data set; nothing is written."""
+    data = collect(pairs, profile, engine)
     outcomes = [_with_sampling(g, data) for g in run_gates(data, alpha=profile.preflight.alpha)]
     mock = [name for name in ("hosts", "sources") if pairs.manifest[name]["mock"]]
     decision, reasons = decide(outcomes, mock)
@@ -371,8 +363,5 @@ def preflight(
         "sampling": data.sampling,
         "mock": mock,
         "thresholds": profile.preflight.model_dump(mode="json"),
-        "plan": registered["sha256"],
     }
-    report = PreflightReport(decision, tuple(outcomes), tuple(reasons), about)
-    report.write(out)
-    return report
+    return PreflightReport(decision, tuple(outcomes), tuple(reasons), about)

@@ -6,29 +6,26 @@ are those of the last evaluation, set on survey negatives; nothing is tuned on r
 
 from __future__ import annotations
 
-import html
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 
 from dhs import storage
-from dhs.config import HostsConfig, Profile, load_profile
+from dhs.artefacts.real_lenses import RealLenses
+from dhs.config import Profile, load_profile
 from dhs.datasets.schema import SCORE_SCHEMA
 from dhs.datasets.stamp_sets import describe
 from dhs.errors import DhsError
 from dhs.injection.expected_arc import radius_map
 from dhs.stats.metrics import Metric, clopper_pearson
 from dhs.survey.facts import PIXEL_SCALE
-from dhs.survey.hosts.open import open_hosts
+from dhs.survey.hosts.open import open_cutouts
 from dhs.survey.hosts.stamp import HostStamp
 from dhs.survey.lenses.catalogues import read_catalogue, read_table
 from dhs.survey.lenses.lens_list import first_number
 from dhs.validation.evaluation.evaluate import refuse_unscored
-from dhs.validation.preflight.gate import jsonable
 from dhs.validation.realism.probe import match
 
 MATCH_ARCSEC = 3.0
@@ -40,70 +37,6 @@ HOW_TO_GET = (
     "Give real cutouts with --cutouts, or fetch some: `dhs fetch hosts --catalogue <CSV with RA and Dec> --out "
     "FOLDER`, then `dhs real-lenses --cutouts FOLDER --catalogue CSV --checkpoint PT --out RUN`."
 )
-
-
-@dataclass(frozen=True)
-class RealLenses(Mapping):
-    """What ``real_lenses.json`` holds; reads like a dict.
-
-    Attributes
-    ----------
-    data : dict
-    """
-
-    data: dict
-
-    def __getitem__(self, key: str):
-        return self.data[key]
-
-    def __iter__(self):
-        return iter(self.data)
-
-    def __len__(self) -> int:
-        return len(self.data)
-
-    @classmethod
-    def read(cls, folder: str | Path) -> RealLenses:
-        """Read the ``real_lenses.json`` of a folder."""
-        return cls(storage.read_json(storage.join(folder, "real_lenses.json")))
-
-    def __str__(self) -> str:
-        if self["status"] == "skip":
-            return f"real lenses: skip: {self['reason']}"
-        lines = [f"{self['n_lenses']} real lens stamps ({self['grade']}), {self['n_refused']} refused"]
-        for entry in self["recall_at_fpr"]:
-            lines.append(f"recall at survey FPR {entry['fpr']:.2g}: {_exact(entry['k'], entry['recall'])}")
-        others = self.get("real_negatives")
-        if others:
-            lines.append(f"{others['n']} real stamps of non-lenses, {others['n_refused']} refused")
-            for what, part in (("all", others), ("those that match a lens", others["matched"])):
-                for e in part["fpr_at"]:
-                    lines.append(f"passed at survey FPR {e['survey_fpr']:.2g}, {what}: {_exact(e['k'], e['fpr'])}")
-        return "\n".join(lines)
-
-    def _repr_html_(self) -> str:
-        rows = [
-            (
-                e["host_id"],
-                e.get("name") or "",
-                f"{e['logit']:.2f}",
-                _percent(e["fraction_of_survey_negatives_above"]),
-            )
-            for e in self.data.get("stamps", [])
-        ]
-        head = "<tr><th>stamp</th><th>name</th><th>logit</th><th>survey negatives at or above</th></tr>"
-        body = "".join("<tr>" + "".join(f"<td>{html.escape(c)}</td>" for c in row) + "</tr>" for row in rows)
-        return f"<pre>{html.escape(str(self))}</pre>" + (f"<table>{head}{body}</table>" if rows else "")
-
-
-def _exact(k: int, metric: Mapping) -> str:
-    if metric["value"] is None:
-        return f"{k} of {metric['n']}"
-    return f"{k} of {metric['n']} (exact 95 % {metric['ci_low']:.2f} to {metric['ci_high']:.2f})"
-
-
-def _percent(value: float | None) -> str:
-    return "no negatives" if value is None else f"{100 * value:.2f} %"
 
 
 def recall(k: int, n: int) -> Metric:
@@ -162,7 +95,7 @@ def real_lenses(
     from dhs.models.shards import score_hosts
     from dhs.models.training.negatives import refuse_trained_on
 
-    hosts = _open(spec, profile)
+    hosts = open_cutouts(spec, profile.seed)
     scorer = scorer or open_scorer(checkpoint)
     refuse_other_network(scorer, _evaluation(out).get("checkpoint") or {}, storage.join(out, "evaluation.json"))
     radius = profile.evaluate.core_radius_px
@@ -189,7 +122,7 @@ def real_lenses(
         data |= {"n_in_catalogue": n, "grade": f"{n} of {table.num_rows} in {data['catalogue']}"}
     data["misses"] = _misses(out, table, data["stamps"], hosts)
     if negatives:
-        other_hosts = _open(negatives, profile)
+        other_hosts = open_cutouts(negatives, profile.seed)
         refuse_trained_on(getattr(scorer, "state", None) or {}, hosts=other_hosts)
         others, refused = score_hosts(scorer, other_hosts, None, radius, "real_negative", "real")
         refuse_unscored(others)
@@ -205,16 +138,11 @@ def _default_cutouts() -> str | None:
     return folder if folder and storage.exists(folder) else None
 
 
-def _open(spec: str, profile: Profile):
-    """Real cutouts with nothing refused for being a lens: that is what they are for."""
-    return open_hosts(HostsConfig(spec=str(spec), known_lenses=None, allow_known_lenses=True), profile.seed)
-
-
 def _write(out, data: dict, table: pa.Table) -> RealLenses:
-    data = jsonable(data)
+    report = RealLenses.made(data)
     storage.write_table(storage.join(out, "real_scores.parquet"), table)
-    storage.write_json(storage.join(out, "real_lenses.json"), data)
-    return RealLenses(data)
+    report.write(out)
+    return report
 
 
 def _survey_logits(out) -> np.ndarray:
@@ -273,7 +201,6 @@ def _misses(out, table: pa.Table, stamps: list[dict], hosts) -> dict:
     fpr, threshold = thresholds[-1]
     ranges = _ranges(out)
     values = {row["host_id"]: row for row in table.to_pylist()}
-    index = {ref.host_id: i for i, ref in enumerate(hosts.refs)}
     entries = []
     for stamp in stamps:
         if stamp["logit"] > threshold:
@@ -282,7 +209,7 @@ def _misses(out, table: pa.Table, stamps: list[dict], hosts) -> dict:
         theta, fwhm = stamp.get("theta_e_arcsec", np.nan), row["psf_fwhm_r_arcsec"]
         if theta < fwhm:
             reasons.append(f"theta_E {theta:.2f} arcsec is below the PSF's {fwhm:.2f}")
-        snr = brightest_feature(hosts.read(index[stamp["host_id"]]))
+        snr = brightest_feature(hosts.by_id(stamp["host_id"]))
         if snr < FAINT_PEAK:
             reasons.append(f"nothing beside the host is brighter than S/N {snr:.1f} a pixel: a faint arc")
         for name, (low, high) in ranges.items():
@@ -355,8 +282,7 @@ def _recall(out, logits: np.ndarray) -> list[dict]:
 
 def _measured(hosts, host_ids: list[str]) -> np.ndarray:
     """(n, 4) what hosts are matched by, of the stamps that were scored: the others cannot be read."""
-    index = {ref.host_id: i for i, ref in enumerate(hosts.refs)}
-    return np.concatenate([describe(hosts.read(index[i]).image[None])["match"] for i in host_ids])
+    return np.concatenate([describe(hosts.by_id(i).image[None])["match"] for i in host_ids])
 
 
 def _alike(out, lenses, table: pa.Table, negatives, others: pa.Table) -> dict:

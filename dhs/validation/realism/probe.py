@@ -8,14 +8,13 @@ control: no pair of samples is alike, so the injections must be compared with th
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
 from dhs import storage
+from dhs.artefacts.realism import Realism
 from dhs.datasets.reader import Pairs
 from dhs.datasets.stamp_sets import StampSet, as_display, describe, of_folder, of_pairs
 from dhs.errors import DhsError
@@ -28,7 +27,6 @@ from dhs.validation.preflight.gate import holm
 CALIPER = 1.0  # largest distance of a matched pair in any quantity, in standard deviations of the first set
 N_PERMUTATIONS = 999
 ALPHA = 0.05
-SHOWN = 3  # refused files that are named in print
 DEFAULT_FOLDERS = ("hosts/ls_dr10_grz", "lenses/ls_dr10_png56")
 
 
@@ -128,58 +126,6 @@ def compare(
     return out
 
 
-@dataclass(frozen=True)
-class Realism(Mapping):
-    """What ``realism.json`` holds; reads like a dict.
-
-    Attributes
-    ----------
-    data : dict
-    """
-
-    data: dict
-
-    def __getitem__(self, key: str):
-        return self.data[key]
-
-    def __iter__(self):
-        return iter(self.data)
-
-    def __len__(self) -> int:
-        return len(self.data)
-
-    def __str__(self) -> str:
-        data = self.data
-        lines = [f"{data['first']} ({data['n_first']}) against {data['second']} ({data['n_second']}), {data['mode']}"]
-        refused = data["refused"]
-        if refused:
-            more = f", and {len(refused) - SHOWN} more" if len(refused) > SHOWN else ""
-            named = "; ".join(f"{r['file']}: {r['why']}" for r in refused[:SHOWN])
-            lines.append(f"{len(refused)} refused: {named}{more}")
-        if data["status"] == "skip":
-            return "\n".join([*lines, f"skip: {data['reason']}"])
-        lines.append(f"{data['matched']['n']} of each matched by {data['matched']['by']}")
-        lines.append(f"probe on {data['features']} features: {_words(data['auc'])}{_p(data['probe'].get('p_value'))}")
-        control = data["control"]
-        lines.append(f"control, {control['what']}: " + (control.get("reason") or _words(control["auc"])))
-        if data["excess"]["ci_low"] is not None:
-            words = "probe less control: {value:+.3f} ({ci_low:+.3f} to {ci_high:+.3f})".format(**data["excess"])
-            lines.append(words + _p(data["excess_p"]))
-        lines.append(f"left after matching, by what was matched: {_words(data['left_after_matching'])}")
-        lines += [f"by {f['family']} alone: {_words(f)}{_p(f['p_holm'], ' (Holm)')}" for f in data["families"]]
-        return "\n".join(lines)
-
-
-def _p(p: float | None, note: str = "") -> str:
-    return "" if p is None else f", p = {p:.3g}{note}"
-
-
-def _words(metric: dict) -> str:
-    if metric["ci_low"] is None:
-        return f"AUC {metric['value']:.3f} (no interval)"
-    return f"AUC {metric['value']:.3f} ({metric['ci_low']:.3f} to {metric['ci_high']:.3f})"
-
-
 def realism(
     first: str,
     second: str,
@@ -217,8 +163,6 @@ def realism(
     DhsError
         No such folder, or one that holds nothing that can be read; a bad checkpoint.
     """
-    from dhs.validation.preflight.gate import jsonable
-
     if checkpoint is not None and scorer is None:
         from dhs.models.foreign.open import open_scorer
 
@@ -226,9 +170,9 @@ def realism(
     network = scorer if scorer is None or hasattr(scorer, "features") else None
     options = {"seed": seed, "n_permutations": n_permutations}
     against = of_folder(control) if control is not None else None
-    data = jsonable(compare(of_folder(first), of_folder(second), network, control=against, **options))
-    storage.write_json(storage.join(out, "realism.json"), data)
-    return Realism(data)
+    report = Realism.made(compare(of_folder(first), of_folder(second), network, control=against, **options))
+    report.write(out)
+    return report
 
 
 def section(

@@ -7,6 +7,7 @@ import io
 from pathlib import Path
 
 from dhs import storage
+from dhs.artefacts.report import refuse_other_version
 from dhs.config import digest, load_profile
 from dhs.datasets.preregistration import READS, Log
 from dhs.errors import DhsError
@@ -46,6 +47,7 @@ def read_documents(run: str | Path, plan_lines=()) -> dict:
     for name in ("preflight", "evaluation", "real_lenses", "manifest"):
         path = storage.join(run, FILES[name])
         documents[name] = storage.read_json(path) if storage.exists(path) else {}
+        refuse_other_version(documents[name], 1, path)
     if not documents["preflight"]:
         raise DhsError(f"{run}: no preflight.json. Run `dhs preflight --data-path PAIRS --out {run}` first.")
     documents["preflight"]["gates"] = {g["name"]: g for g in documents["preflight"]["gates"]}

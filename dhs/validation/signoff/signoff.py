@@ -16,8 +16,10 @@ from pathlib import Path
 import yaml
 
 from dhs import storage
+from dhs.artefacts.report import VERSION, checked, jsonable, refuse_other_version
+from dhs.artefacts.signoff import SignOffContent
 from dhs.errors import DhsError
-from dhs.validation.preflight.gate import CONDITIONAL, EXIT_CODES, GO, NO_GO, jsonable
+from dhs.validation.preflight.gate import CONDITIONAL, EXIT_CODES, GO, NO_GO
 from dhs.validation.signoff.artefacts import FILES, MISSING, lookup, read_documents
 
 OPERATORS = {
@@ -111,7 +113,8 @@ class SignOff:
     def read(cls, path: str | Path) -> SignOff:
         """Read ``signoff.json``."""
         data = storage.read_json(path)
-        return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in data.items()})
+        refuse_other_version(data, 1, str(path))
+        return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in data.items() if k != VERSION})
 
     def as_dict(self) -> dict:
         return jsonable(asdict(self))
@@ -354,7 +357,9 @@ def signoff(run: str | Path, *, rules: str | Path | None = None) -> SignOff:
         network=_useful(of) if after else UNKNOWN,
         plan_lines=tuple(documents["plan_lines"]["lines"]),
     )
-    storage.write_json(storage.join(run, "signoff.json"), result.as_dict())
+    data = result.as_dict() | {VERSION: 1}
+    checked(SignOffContent, data, "signoff.json")
+    storage.write_json(storage.join(run, "signoff.json"), data)
     return SignOff(**{k: tuple(v) if isinstance(v, list) else v for k, v in result.as_dict().items()})
 
 

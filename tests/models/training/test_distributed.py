@@ -43,7 +43,8 @@ def test_with_batchnorm_frozen_two_processes_are_one(tiny, tmp_path):
         np.testing.assert_allclose(shared[name], alone[name], rtol=1e-5, atol=1e-5, err_msg=name)
     np.testing.assert_allclose(shared["grad_norm"], alone["grad_norm"], rtol=1e-2)
     for name in ("auroc_train", "auroc_val", "auroc_core_masked", "hard_negative_accuracy"):
-        np.testing.assert_allclose(shared[name], alone[name], atol=1e-6, err_msg=name)
+        # rounding may exchange two neighbours in rank: of 24 positives and 24 controls, one pair in 576
+        np.testing.assert_allclose(shared[name], alone[name], atol=2.1 / 24**2, err_msg=name)
     ours, theirs = (checkpoints.load(tmp_path / n / "checkpoints" / "last.pt")["model"] for n in ("one", "two"))
     for name in ours:
         # AdamW divides by the gradient's size, so rounding moves weights with hardly a gradient by up to lr a step

@@ -261,7 +261,7 @@ def same_run(first, second):
 KILLED = """
 import os, signal, sys
 from dhs.models.training.train import train
-from dhs.models.trainer import Trainer
+from dhs.models.training.trainer import Trainer
 step, count = Trainer.step, 0
 def killed(self, batch, epoch):
     global count

@@ -35,18 +35,12 @@ def test_decision(gates, mock, decision):
 def test_a_gate_of_ones_own_in_ten_lines(monkeypatch):
     monkeypatch.setattr(module, "REGISTRY", Registry("gate", "no.such", ""))
 
-    @gate("enough", blocking=False, remedy="Make more.", figure="samples")
+    @gate("enough", blocking=False, remedy="Make more.")
     def enough(data):
         return verdict("fail" if data < 3 else "pass", f"{data} there", metric=Metric(data, 1.0, 5.0, 7, 6, None))
 
     got = run_gate(module.REGISTRY["enough"], 2)
-    assert (got.name, got.status, got.blocking, got.remedy, got.figure) == (
-        "enough",
-        "fail",
-        False,
-        "Make more.",
-        "samples",
-    )
+    assert (got.name, got.status, got.blocking, got.remedy) == ("enough", "fail", False, "Make more.")
     assert (got.value, got.ci_low, got.n, got.n_hosts) == (2, 1.0, 7, 6)
     assert run_gate(module.REGISTRY["enough"], 4).remedy == ""
     with pytest.raises(ValueError, match="registered already"):
@@ -60,7 +54,7 @@ def test_a_gate_that_raises_is_a_skip_with_the_reason(error, text):
     def broken(data):
         raise error
 
-    got = run_gate(Registered("b", broken, True, "Do this.", None), None)
+    got = run_gate(Registered("b", broken, True, "Do this."), None)
     assert got.status == "skip" and text in got.explanation and got.remedy == "Do this."
 
 

@@ -1,18 +1,20 @@
 """A clean data set passes; every planted fault fails the gate that is there for it."""
 
-from pathlib import Path
+import shutil
 
 import numpy as np
 import pytest
 from planted_pairs import SEED, SIGMA, write
 from sklearn.metrics import roc_auc_score
 
-from dhs.datasets import survey_negatives
+from dhs import storage
+from dhs.datasets.reader import open_pairs
 from dhs.errors import DhsError
 from dhs.injection.expected_arc import expected_arc, radius_map
 from dhs.stats.crossfit import cross_fit
 from dhs.validation.preflight.gate import REGISTRY, decide, registered, run_gates
 from dhs.validation.preflight.gates import leakage
+from dhs.validation.preflight.preflight import check as check_data
 from dhs.validation.preflight.preflight import collect, preflight
 
 RADIUS = radius_map()
@@ -23,10 +25,19 @@ def report(clean, profile, tmp_path_factory):
     return preflight(clean.path, tmp_path_factory.mktemp("out"), profile=profile)
 
 
-def test_the_survey_negatives_of_the_plan_are_stored(report, clean, profile):
-    n = profile.evaluate.n_survey_negatives + profile.evaluate.n_calibration_negatives
-    files = sorted(p.name for p in (Path(clean.path) / "survey" / f"seed={SEED}").iterdir())
-    assert files == [f"part-{i:05d}.parquet" for i in range(survey_negatives.n_parts(n))] != []
+def test_checking_writes_nothing_and_the_verb_its_plan_alone(clean, profile, tmp_path):
+    folder = shutil.copytree(clean.path, tmp_path / "pairs", ignore=shutil.ignore_patterns("plan.json", "survey"))
+
+    def content():
+        return {p: p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+
+    before, small = content(), profile.replace(preflight__max_rows=8, preflight__n_survey=8)
+    checked = check_data(open_pairs(folder), small, "serial")
+    assert content() == before and "observing_conditions" in {g.name for g in checked.gates}
+    report = preflight(folder, tmp_path / "out", profile=small, engine="serial")
+    assert {p.name for p in content().keys() - before.keys()} == {"plan.json"}
+    assert report.data["plan"] == storage.read_json(folder / "plan.json")["sha256"]
+    assert [g.as_dict() for g in report.gates] == [g.as_dict() for g in checked.gates]
 
 
 @pytest.fixture
@@ -120,7 +131,7 @@ def test_ringing_in_the_outskirts_fails_the_radial_gate(rows, check):
 
 def test_few_pairs_are_inconclusive_and_say_how_many_it_would_take(rows, check):
     pairs, negatives = rows
-    got = check((pairs[:44], negatives[:22]), "core_leakage", preflight__equivalence_margin=0.002)["core_leakage"]
+    got = check((pairs[:44], negatives[:22]), "core_leakage", preflight__equivalence_margin=0.004)["core_leakage"]
     assert got.status == "warn" and "it would take about" in got.explanation and got.details["n_needed"] > 44
 
 

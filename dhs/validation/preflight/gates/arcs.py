@@ -38,7 +38,6 @@ def _tolerance(data) -> float:
     number=9,
     remedy="The added light is not where, or not as much as, the stored lens parameters put it: check the PSF kernel's "
     "centre, the alignment of arc and control, the flux unit of the source image, and theta_E as stored.",
-    figure="arc_core_fraction",
 )
 def arc_core_fraction(data) -> Gate:
     """Core fraction and flux of (stamp - control), per arc and per theta_E bin, against the arc rendered again."""
@@ -115,7 +114,6 @@ def _missed(data, off: np.ndarray, error: np.ndarray) -> np.ndarray:
     number=12,
     remedy="Flux or centroid is lost between source and stamp: check surface brightness against flux per pixel, the "
     "kernel's sum and centre, and that arc_flux belongs to the arc stored beside it.",
-    figure="closure",
 )
 def closure(data) -> Gate:
     """Image-plane flux is source flux x magnification; the PSF moves no centroid."""

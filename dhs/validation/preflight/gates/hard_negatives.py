@@ -84,7 +84,6 @@ def overlap_coefficient(first: np.ndarray, second: np.ndarray) -> float:
     number=8,
     remedy="Make hard negatives from light before the PSF and the noise, in blocks of at least one PSF FWHM, rescaled "
     "to the positive's SNR; drop those that became rings.",
-    figure="texture",
 )
 def hard_negative_texture(data) -> Gate:
     """Hard negatives of every kind must not be told from positives by noise texture or SNR, nor be arcs gone round."""

@@ -258,7 +258,6 @@ def _fractions(data, split) -> dict:
     number=4,
     blocking=False,
     remedy="Make more pairs; then look at the pictures.",
-    figure="samples",
 )
 def samples(data) -> Gate:
     """Random pairs of each class and the extremes, by id, for the eye."""

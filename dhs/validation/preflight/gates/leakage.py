@@ -262,7 +262,6 @@ def _with_hard(data, control: np.ndarray) -> dict:
     number=6,
     remedy="Look at control and arc inside the core: a pedestal, a seam or another galaxy in the control gives the "
     "label away. If inconclusive, make more pairs.",
-    figure="leakage",
 )
 def core_leakage(data) -> Gate:
     """Logistic regression on the core, against the physical expectation."""
@@ -274,7 +273,6 @@ def core_leakage(data) -> Gate:
     number=7,
     blocking=False,
     remedy="Look at the mean radial profiles of positives and controls: light where no image lies gives it away.",
-    figure="leakage",
 )
 def radial_profile_leakage(data) -> Gate:
     """Logistic regression on ring means over the whole stamp, against the physical expectation."""

@@ -56,7 +56,6 @@ def sky_numbers(image: np.ndarray, annulus: tuple[float, float], arc: np.ndarray
     number=5,
     remedy="Where arc light reaches the annulus or the sky is not flat, take sky noise from the inverse variance, or "
     "move train.annulus_px outwards; drop stamps whose MAD is 0.",
-    figure="radial_profiles",
 )
 def normalisation(data) -> Gate:
     """Sky of normalised stamps, per band and split; stamps without scale; arc light in the annulus."""

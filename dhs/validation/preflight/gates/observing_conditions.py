@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from dhs.datasets import survey_negatives
 from dhs.datasets.schema import BANDS
-from dhs.datasets.survey_negatives import Maker
 from dhs.random import Stream, keyed
 from dhs.stats import metrics
 from dhs.stats.crossfit import against_chance
@@ -42,18 +42,13 @@ def _survey(data) -> tuple | None:
     n = data.profile.preflight.n_survey
     if n < MIN_CLASS:
         return None
-    maker = Maker(data.pairs.path, data.profile.evaluate.survey_negatives)
-    made = maker(maker.shares(n, 0)[0], data.profile.seed)
-    if len(made) < MIN_CLASS:
+    maker = survey_negatives.Maker(data.pairs.path, data.profile.evaluate.survey_negatives)
+    n = maker.shares(n, 0)[0]
+    if n < MIN_CLASS:
         return None
-    stamps = [made.read(i) for i in range(len(made))]
-    return (
-        np.array([s.psf_fwhm for s in stamps]),
-        np.array([s.sky_sigma for s in stamps]),
-        np.array([s.ra for s in stamps]),
-        np.array([s.dec for s in stamps]),
-        np.array([s.host_id for s in stamps], dtype=object),
-    )
+    found = survey_negatives.looked_at(maker, data.profile.seed, n)
+    columns = [np.asarray(found[name], dtype=float) for name in ("psf_fwhm", "sky_sigma", "ra", "dec")]
+    return *columns, np.array(found["host_id"], dtype=object)
 
 
 def _comparisons(data) -> dict[str, tuple | str]:
@@ -99,7 +94,6 @@ def _accepted(data, known: np.ndarray, features: np.ndarray, hosts: np.ndarray) 
     number=10,
     blocking=False,
     remedy="Draw the classes from the same bricks and seeing, or match them; look at which condition differs.",
-    figure="conditions",
 )
 def observing_conditions(data) -> Gate:
     """Seeing, depth, position: alike between positives and negatives, and between accepted and rejected draws."""
@@ -144,7 +138,6 @@ def observing_conditions(data) -> Gate:
     blocking=False,
     remedy="Compare source fluxes, SEDs and the drawn SNR range with published arcs; arcs as red as their hosts have "
     "been given the lens galaxy's colour.",
-    figure="photometry",
 )
 def arc_photometry(data) -> Gate:
     """Magnitude, colour and SNR of the arcs as of lenses found from the ground, and arcs bluer than their hosts."""
