@@ -62,7 +62,10 @@ RECIPES: dict[str, dict] = {
     "no_dropout": {"train": SURVEY | {"core_dropout_prob": 0.0}, "more": True},
     "small": {"train": SMALL, "more": True},
     "average": {"train": SMALL | {"weight_average": 0.98, "label_smoothing": 0.05}, "more": True},
-    "hard": {"train": SMALL | {"weight_average": 0.98, "hard_negative_ratio": 0.5}, "more": True},
+    "hard": {
+        "train": SMALL | {"weight_average": 0.98, "hard_negative_ratio": 0.5, "survey_negative_ratio": 0.25},
+        "more": True,
+    },
     "residual": {"train": SMALL | {"weight_average": 0.98, "channels": "raw+residual"}, "more": True},
     "small_batch": {"train": SMALL | {"weight_average": 0.99, "batch_size": 64}, "more": True},
     "fast_lr": {"train": SMALL | {"weight_average": 0.98, "lr": 3e-3, "weight_decay": 0.02}, "more": True},
@@ -102,8 +105,8 @@ def epochs_for(pairs: Pairs, profile: Profile, minutes: float) -> tuple[int, flo
     return max(2, round(60 * minutes * rate / (len(trainer.samples) + judged))), rate
 
 
-def scores_of(scorer: Scorer, pairs: Pairs, split: str, seed: int, negatives: str | None = None) -> pa.Table:
-    """Logits of a split's positives, controls and hard negatives, and of survey negatives (of this or another set)."""
+def scores_of(scorer: Scorer, pairs: Pairs, split: str, seed: int | None) -> pa.Table:
+    """Logits of a split's positives, controls and hard negatives, and of the set's survey negatives of a seed."""
     rows: dict[str, list] = {name: [] for name in ("kind", "host_id", "source_id", "logit")}
 
     def add(kind: str, hosts, sources, logits: np.ndarray) -> None:
@@ -119,9 +122,9 @@ def scores_of(scorer: Scorer, pairs: Pairs, split: str, seed: int, negatives: st
         add("control", hosts, none, scorer.logits(part.control, sky_sigma=part.sky_sigma))
         hard = scorer.logits(part.hard, sky_sigma=part.sky_sigma[part.hard_row])
         add("lookalike", hosts[part.hard_row], [""] * len(hard), hard)
-    for start in range(0, NEGATIVES[split], survey_negatives.PART):
+    for start in range(0, NEGATIVES[split] if seed is not None else 0, survey_negatives.PART):
         span = (start, min(start + survey_negatives.PART, NEGATIVES[split]))
-        found = survey_negatives.read(negatives or pairs.path, seed, span)
+        found = survey_negatives.read(pairs.path, seed, span)
         logits = scorer.logits(found["images"], sky_sigma=found["sky_sigma"])
         add("survey", found["host_id"], [""] * len(logits), logits)
     return pa.table(rows)

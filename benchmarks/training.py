@@ -309,7 +309,7 @@ def scoring(pairs: Pairs, repeats: int) -> dict:
 def processes(pairs: Pairs) -> dict:
     """What sharing a batch out between two processes changes in the training loss."""
     options = {"epochs": 1, "batch_size": BATCH, "lr": 1e-4, "precision": "float32", "pretrained": "never"}
-    options |= {"train_fraction": 0.3, "core_masked_every": 0}
+    options |= {"train_fraction": 0.3, "core_masked_every": 0, "lanes": 1}
     launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "dhs"]
     out = {}
     for name, frozen in (("frozen", True), ("live", False)):

@@ -25,6 +25,8 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
 from recipe import RECIPES, epochs_for, measures, scores_of
 
 from dhs import storage
@@ -63,11 +65,14 @@ def run(folder: Path, side: str, recipe: str, minutes: float, checkpoint: str | 
         checkpoint = result.best
     scorer = Scorer(checkpoint)
     about |= {"network": scorer.state["network"], "arch": scorer.config.arch, "trained": scorer.state["content_hash"]}
-    for tested in SIDES:
-        pairs = open_pairs(folder / f"pairs-{tested}")
-        # the same survey negatives, those of the mock set, set the thresholds of both
-        table = scores_of(scorer, pairs, "test", load_profile("demo").seed, open_pairs(folder / "pairs-mock").path)
-        storage.write_table(folder / f"scores-{side}-{tested}.parquet", table)
+    tables = {}
+    for tested, seed in (("mock", load_profile("demo").seed), ("real", None)):
+        tables[tested] = scores_of(scorer, open_pairs(folder / f"pairs-{tested}"), "test", seed)
+    # the same survey negatives, those of the mock set, set the thresholds of both
+    survey = tables["mock"].filter(pc.equal(tables["mock"]["kind"], "survey"))
+    tables["real"] = pa.concat_tables([tables["real"], survey])
+    for tested, scores in tables.items():
+        storage.write_table(folder / f"scores-{side}-{tested}.parquet", scores)
     storage.write_json(folder / f"trained-{side}.json", about)
 
 

@@ -343,7 +343,7 @@ def signoff(run: Annotated[str, typer.Option(help="The run's folder, e.g. runs/d
 
 @app.command()
 def fetch(
-    what: Annotated[str, typer.Argument(help="cosmos, hosts or lenses.")],
+    what: Annotated[str, typer.Argument(help="demo, cosmos, hosts or lenses.")],
     out: Annotated[str, typer.Option(help="Folder or s3:// prefix to fill.")],
     catalogue: Annotated[str | None, typer.Option(help="hosts: CSV with RA and Dec.")] = None,
     url: Annotated[str | None, typer.Option(help="Another address than the public one.")] = None,
@@ -358,8 +358,13 @@ def fetch(
 ):
     """Download data, only because you ask for it: checksummed and resumable."""
     lists = {"second": second or None, "training": training or ()}
-    for path in dhs.fetch(what, out, catalogue=catalogue, url=url, sha256=sha256, parallel=parallel, **lists):
+    files = dhs.fetch(what, out, catalogue=catalogue, url=url, sha256=sha256, parallel=parallel, **lists)
+    for path in files:
         typer.echo(path)
+    if what == "demo":
+        from dhs import storage
+
+        typer.echo("\n" + storage.read_bytes(files[-1]).decode() + f"\nexport DHS_DATA_DIR={out}")
 
 
 @app.command()

@@ -2,9 +2,9 @@
 
     python -m dhs.models.finder.box CHECKPOINT --evaluation evaluation.json --preflight preflight.json --pairs PAIRS
 
-makes ``finder.pt``, ``card.json`` and ``sample.npz`` beside this file. Pack first, evaluate the packed checkpoint
-(``--out FOLDER``, ``dhs evaluate --checkpoint FOLDER/finder.pt``), then pack again with what that found: half precision
-changes the weights, and a card that was measured on others is refused.
+makes ``finder.pt``, ``card.json`` and ``sample.npz`` here. ``--plan plan_on_gpu.json --recipe finder`` takes
+data, gates and rates from what ``benchmarks/plan_on_gpu.py`` stored of that very checkpoint instead. Rates may be those
+of the packed network, or of the whole one where half precision moves no sample's logit by `CLOSE`; others are refused.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from dhs.models.score import Scorer
 HERE = Path(__file__).parent
 LIMIT_BYTES = 8_000_000
 KEPT = ("train", "seed", "content_hash", "weights", "epoch", "negatives")
+CLOSE = 0.05
 SAMPLE = 4  # mock stamps of each class: nothing that may not be handed on
 NOT_FOR = (
     "Claims about real lenses: where it was trained on mock galaxies, its rates are rates on mock galaxies.",
@@ -61,7 +62,9 @@ def card() -> dict:
     return storage.read_json(HERE / "card.json")
 
 
-def pack(checkpoint: str | Path, out: str | Path = HERE, *, evaluation=None, preflight=None, pairs=None) -> dict:
+def pack(
+    checkpoint: str | Path, out: str | Path = HERE, *, evaluation=None, preflight=None, pairs=None, plan=None
+) -> dict:
     """Write a checkpoint as the finder in the box.
 
     Parameters
@@ -74,6 +77,8 @@ def pack(checkpoint: str | Path, out: str | Path = HERE, *, evaluation=None, pre
         ``evaluation.json`` of the packed network, ``preflight.json`` of the data set it was trained on.
     pairs : str or Path, optional
         The data set it was trained on.
+    plan : (str or Path, str), optional
+        ``plan_on_gpu.json`` and the name of its recipe that gave the checkpoint, instead of these three.
 
     Returns
     -------
@@ -111,8 +116,13 @@ def pack(checkpoint: str | Path, out: str | Path = HERE, *, evaluation=None, pre
         "configuration": state["train"],
         "must_not_be_used_for": list(NOT_FOR),
     }
-    about |= _sampled(boxed, whole, out) | _data(pairs, boxed)
-    about |= _rates(evaluation, boxed) | _gates(preflight, state)
+    about |= _sampled(boxed, whole, out)
+    moved = about["half_precision"]["largest_change_of_a_logit"]
+    if plan is not None:
+        about |= _planned(*plan, storage.sha256(checkpoint), moved)
+    else:
+        networks = {boxed.state["network"]: "packed", whole.state["network"]: "whole"}
+        about |= _data(pairs, boxed) | _rates(evaluation, networks, moved) | _gates(preflight, state)
     storage.write_json(out / "card.json", about)
     return about
 
@@ -144,23 +154,50 @@ def _data(pairs, boxed: Scorer) -> dict:
     return {"data": data | {"counts": manifest["counts"], "injection": manifest.get("config", {}).get("injection")}}
 
 
-def _rates(evaluation, boxed: Scorer) -> dict:
-    """What the evaluation found."""
+def _rates(evaluation, networks: dict, moved: float) -> dict:
+    """What an evaluation found, of the packed network or of the whole one."""
     if evaluation is None:
         return {"rates": None}
     found = storage.read_json(evaluation)
-    if found["checkpoint"]["network"] != boxed.state["network"]:
-        raise DhsError(f"{evaluation}: is of another network. Evaluate the packed one (dhs evaluate), and pack again.")
+    measured = networks.get(found["checkpoint"]["network"])
+    if measured is None:
+        raise DhsError(f"{evaluation}: is of another network. Evaluate this checkpoint (dhs evaluate).")
+    return {"rates": _shown(found, measured, moved)}
+
+
+def _shown(found: dict, measured: str, moved: float) -> dict:
+    """The sections of an evaluation that a card shows.
+
+    Raises
+    ------
+    DhsError
+        It is of the whole network, whose logits half precision moves too far.
+    """
+    if measured == "whole" and not moved < CLOSE:
+        raise DhsError(
+            f"half precision moves a logit by {moved:.2g}: rates of the whole network are not the packed one's. "
+            "Evaluate the packed one (dhs evaluate --checkpoint .../finder.pt), and pack again."
+        )
     numbers = ("value", "ci_low", "ci_high", "n")
     rates = [
         {"fpr": r["fpr"], "recall": {k: r["tpr"].get(k) for k in numbers}, "threshold": r["threshold"].get("value")}
         for r in found["tpr_at_fpr"]
     ]
     out = {"auroc_twins": found["auroc"], "auroc_survey": found["auroc_survey"]}
-    out["auroc_lookalikes"] = found["hard_negatives"].get("auroc")
+    out["auroc_lookalikes"] = (found["hard_negatives"] or {}).get("auroc")
     out = {k: {n: v.get(n) for n in numbers} for k, v in out.items() if isinstance(v, dict)}
-    mock = found["survey_negatives"]
-    return {"rates": out | {"recall_at_fpr": rates, "survey_negatives": {k: mock[k] for k in ("mock", "n")}}}
+    negatives = {k: found["survey_negatives"].get(k) for k in ("mock", "n")}
+    return out | {"measured_on": f"the {measured} network", "recall_at_fpr": rates, "survey_negatives": negatives}
+
+
+def _planned(file, recipe: str, sha256: str, moved: float) -> dict:
+    """Data, rates and gates of a recipe of ``plan_on_gpu.json``."""
+    plan = storage.read_json(file)
+    entry = plan["recipes"].get(recipe) or {}
+    if (entry.get("checkpoint") or {}).get("sha256") != sha256:
+        raise DhsError(f"{file}: its recipe {recipe!r} gave another checkpoint. Join the pieces that lie beside it.")
+    rates = _shown(entry["evaluation"], "whole", moved) if entry.get("evaluation") else None
+    return {"data": plan["data"], "gates": plan.get("preflight"), "rates": rates}
 
 
 def _gates(preflight, state: dict) -> dict:
@@ -177,9 +214,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("checkpoint")
     parser.add_argument("--out", default=str(HERE))
-    for name in ("evaluation", "preflight", "pairs"):
+    for name in ("evaluation", "preflight", "pairs", "plan"):
         parser.add_argument(f"--{name}")
+    parser.add_argument("--recipe", default="finder")
     args = vars(parser.parse_args())
+    recipe = args.pop("recipe")
+    args["plan"] = args["plan"] and (args["plan"], recipe)
     for name, value in pack(args.pop("checkpoint"), args.pop("out"), **args).items():
         print(f"{name}: {value}")
 

@@ -17,11 +17,12 @@ import pyarrow as pa
 from dhs.config import HostsConfig, TrainConfig
 from dhs.datasets import survey_negatives
 from dhs.datasets.reader import images, per_band
-from dhs.encoding import SKY_LEVELS, encode
+from dhs.encoding import SKY_LEVELS, encode, served
 from dhs.errors import DhsError, InputRefused, UsageError
 from dhs.random import Stream, keyed
 from dhs.survey.hosts.open import open_hosts
 from dhs.survey.hosts.record import HostSet
+from dhs.survey.hosts.stamp import HostStamp
 
 SEEDS = 2**48  # and above: of survey-like galaxies for training and its validation
 HELD_OUT = 5  # of a folder's galaxies, one in so many goes to validation
@@ -99,7 +100,7 @@ class Negatives:
             [s.host_id for s in stamps],
             np.array([s.psf_fwhm[1] for s in stamps], np.float32),
             np.array([s.sky_sigma for s in stamps], np.float32).reshape(-1, 3),
-            pixels=[fingerprint(s.image) for s in stamps],
+            pixels=[fingerprint(s) for s in stamps],
         )
 
     def images(self, index: Sequence[int]) -> np.ndarray:
@@ -126,9 +127,10 @@ class Negatives:
         return self.take(np.sort(np.concatenate([hardest, rng.permutation(order[len(hardest) :])[: n - len(hardest)]])))
 
 
-def fingerprint(image: np.ndarray) -> str:
-    """First 16 digits of the SHA-256 of a stamp's pixels, as they were read."""
-    return hashlib.sha256(np.ascontiguousarray(image, np.float32).tobytes()).hexdigest()[:16]
+def fingerprint(stamp: HostStamp) -> str:
+    """First 16 digits of the SHA-256 of a stamp's pixels, the same before and after it was stored."""
+    stored = served(stamp.image, np.asarray(stamp.sky_sigma) / SKY_LEVELS)
+    return hashlib.sha256(np.ascontiguousarray(stored, np.float32).tobytes()).hexdigest()[:16]
 
 
 def _held_out(host_id: str) -> bool:
@@ -263,4 +265,4 @@ def refuse_trained_on(state: dict, seed: int | None = None, hosts: HostSet | Non
 def _pixels(hosts: HostSet, i: int) -> str | None:
     """Fingerprint of a host; None where it can't be read, and so is in no rate."""
     with suppress(InputRefused):
-        return fingerprint(hosts.read(i).image)
+        return fingerprint(hosts.read(i))

@@ -113,12 +113,13 @@ def evaluate(
     if not pairs.manifest["counts"].get("test"):
         raise DhsError(f"{data_path}: the test split is empty. Make more pairs, or give splits.test a larger share.")
     scorer = given.scorer or open_scorer(checkpoint)
-    refuse_trained_on(getattr(scorer, "state", None) or {}, seed=profile.seed)
+    own = survey_negatives.Maker(pairs.path, config.survey_negatives)
+    galaxies = own(config.n_survey_negatives + config.n_calibration_negatives, profile.seed) if not own.mock else None
+    refuse_trained_on(getattr(scorer, "state", None) or {}, seed=profile.seed, hosts=galaxies)
     refuse_candidates(pairs, ("val", "test"))
     registered = preregistration.open_test(pairs, profile, network=scorer)
     clock.lap("open")
     fit = (lambda: _fit_baselines(pairs, profile)) if given.baselines is None else (lambda: given.baselines)
-    own = survey_negatives.Maker(pairs.path, config.survey_negatives)
     if survey is None and not own.mock:
         survey = own  # a folder's galaxies are read where they are; mock ones are stored beside the pairs
     elif survey is None:

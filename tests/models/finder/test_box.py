@@ -77,9 +77,27 @@ def test_rates_and_gates_of_another_network_or_data_set_are_refused(packed, tmp_
     )
     files = {name: tmp_path / f"{name}.json" for name in ("evaluation", "preflight")}
     card = box.pack(folder / "whole.pt", tmp_path / "box", pairs=tiny.path, **files)
+    assert card["rates"]["measured_on"] == "the packed network"
     assert card["rates"]["recall_at_fpr"] == [{"fpr": 0.01, "recall": metric, "threshold": 1.5}]
     assert card["gates"] == {"decision": "GO", "of": {"class_balance": "pass"}}
     assert card["data"]["hosts"]["mock"] is True and card["data"]["counts"] == {"train": 40, "val": 24, "test": 20}
+
+
+def test_a_plans_results_are_taken_for_its_own_checkpoint_alone(packed, tmp_path, monkeypatch):
+    folder, metric = packed[0], {"value": 0.9, "ci_low": 0.8, "ci_high": 0.95, "n": 7}
+    found = {"auroc": metric, "auroc_survey": metric, "hard_negatives": {"auroc": metric}, "tpr_at_fpr": []}
+    entry = {"evaluation": found | {"survey_negatives": {"mock": True, "n": 300}}}
+    entry["checkpoint"] = {"sha256": storage.sha256(folder / "whole.pt")}
+    plan = {"recipes": {"finder": entry, "plan": {}}, "data": {"content_hash": "x"}, "preflight": {"decision": "GO"}}
+    storage.write_json(tmp_path / "plan.json", plan)
+    card = box.pack(folder / "whole.pt", tmp_path / "box", plan=(tmp_path / "plan.json", "finder"))
+    assert card["rates"]["auroc_lookalikes"] == metric and card["rates"]["measured_on"] == "the whole network"
+    assert card["gates"] == {"decision": "GO"}
+    with pytest.raises(DhsError, match="gave another checkpoint"):
+        box.pack(folder / "whole.pt", tmp_path / "box", plan=(tmp_path / "plan.json", "plan"))
+    monkeypatch.setattr(box, "CLOSE", 0.0)
+    with pytest.raises(DhsError, match="not the packed one's"):
+        box.pack(folder / "whole.pt", tmp_path / "box", plan=(tmp_path / "plan.json", "finder"))
 
 
 def test_score_takes_the_finder_in_the_box(packed, monkeypatch, tmp_path):

@@ -7,6 +7,7 @@ import sys
 
 import numpy as np
 import pandas as pd
+import pytest
 import torch
 
 from dhs.models import checkpoints
@@ -52,9 +53,12 @@ def test_with_batchnorm_frozen_two_processes_are_one(tiny, tmp_path):
 
 
 def test_live_batchnorm_differs_by_what_its_smaller_batches_do(tiny, tmp_path):
-    alone = train(tiny.path, tmp_path / "one", profile="smoke", **OPTIONS).history
+    alone = train(tiny.path, tmp_path / "one", profile="smoke", lanes=1, **OPTIONS).history
+    lanes = train(tiny.path, tmp_path / "lanes", profile="smoke", lanes=2, **OPTIONS).history
     shared = two_processes(tiny.path, tmp_path / "two")
     assert shared["seen_ids"].tolist() == [40, 40]
+    first = [h["loss_train"].iloc[0] for h in (shared, lanes)]
+    assert first[0] == pytest.approx(first[1], abs=1e-3), "two parts of a batch are two processes' shares of it"
     difference = (shared["loss_train"] - alone["loss_train"]).abs()
     print(f"live BatchNorm: the training losses differ by {difference.max():.2g}")
     assert 1e-5 < difference.max() < 0.3

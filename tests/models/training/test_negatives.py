@@ -116,7 +116,8 @@ def test_a_folder_gives_half_and_keeps_one_in_five_for_validation(made, nonlense
     )
 
 
-def test_a_rate_on_what_was_trained_on_is_refused(made, nonlenses, tmp_path):
+def test_a_rate_on_what_was_trained_on_is_refused(made, nonlenses, tmp_path, monkeypatch):
+    monkeypatch.setattr(survey_negatives, "MIN_GALAXIES", 3)
     state = {"negatives": pool(made[0], nonlenses=nonlenses).seen()}
     refuse_trained_on(state, seed=7)
     refuse_trained_on({}, seed=SEEDS + 14)
@@ -131,6 +132,9 @@ def test_a_rate_on_what_was_trained_on_is_refused(made, nonlenses, tmp_path):
     assert trained, "galaxy-0 is not kept for validation"
     with pytest.raises(DhsError, match=r"1 of 3 galaxies \(first: o1\) were trained on"):
         refuse_trained_on(state, hosts=hosts)
+    served = survey_negatives.FolderNegatives(str(tmp_path), 3, seed=5)  # as an evaluation reads them
+    with pytest.raises(DhsError, match=r"1 of 3 galaxies \(first: o1\) were trained on"):
+        refuse_trained_on(state, hosts=served)
     (tmp_path / "other-1.npz").unlink()
     refuse_trained_on(state, hosts=open_hosts(HostsConfig(spec=str(tmp_path)), 0))
 
