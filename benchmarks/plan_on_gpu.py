@@ -42,7 +42,7 @@ the counts made by the run, and the two ceilings measured on its device.
   ``evaluation.json``: auroc, auroc_survey, strata, tpr_at_fpr, hard_negatives, core_masked, core_swap, interventions,
   top, calibration), ``error`` where it failed
 - ``recipes.ratio_<r>``: short runs with hard-negative ratio r and no test; ``predicted_plateau`` is ln(1 / r)
-- ``preflight``: verdict and the gates' status
+- ``preflight``: decision and the gates' status
 - ``commands``: ``phases``, ``options`` and ``total_s`` of the commands before this one
 
 Beside it ``plan_on_gpu.png`` (`dhs.figures.scale.plan_on_gpu`), and the best checkpoints in pieces under 16 MB.
@@ -292,7 +292,7 @@ def beside(args) -> None:
 
     def for_training() -> None:
         for seed, n in survey_of_training(args, profile).values():
-            survey_negatives.make_first(str(work / "pairs"), seed, n, workers=args.workers)
+            survey_negatives.ensure(str(work / "pairs"), seed, n, args.workers)
 
     def gates() -> None:
         if not (work / "preflight" / "preflight.json").exists():
@@ -552,7 +552,7 @@ def _gates(path: Path) -> dict:
     report = storage.read_json(path)
     gates = report.get("gates", [])
     rows = gates.items() if isinstance(gates, dict) else ((g.get("name"), g) for g in gates)
-    return {"verdict": report.get("verdict"), "gates": {str(name): g.get("status") for name, g in rows}}
+    return {"decision": report.get("decision"), "gates": {str(name): g.get("status") for name, g in rows}}
 
 
 def _few_columns(source: Path, target: Path) -> None:

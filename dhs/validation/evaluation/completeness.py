@@ -22,6 +22,7 @@ from sklearn.preprocessing import PolynomialFeatures
 
 from dhs import storage
 from dhs.errors import DhsError
+from dhs.stats import bins
 from dhs.stats.metrics import FEW_CLUSTERS, MIN_CLUSTERS, Clusters, independent_rows, jeffreys
 
 AXES = ("theta_e_arcsec", "arc_snr_matched", "psf_fwhm_r_arcsec", "depth_r_mag", "host_mag_r")
@@ -58,7 +59,7 @@ def cells(
     weights = np.ones(len(found)) if weights is None else np.asarray(weights, dtype=float)
     clusters = [np.asarray(c) for c in clusters] if clusters is not None else [np.arange(len(found))]
     names, spans = list(edges), [list(pairwise(map(float, e))) for e in edges.values()]
-    which = [_bin(np.asarray(columns[name], dtype=float), edges[name]) for name in names]
+    which = [bins.index(columns[name], edges[name]) for name in names]
     out = []
     for place in product(*(range(len(s)) for s in spans)):
         inside = np.all([w == i for w, i in zip(which, place)], axis=0)
@@ -72,13 +73,6 @@ def cells(
             cell | {"ci_low": None if low is None else float(low), "ci_high": None if high is None else float(high)}
         )
     return out
-
-
-def _bin(values: np.ndarray, edges: Sequence[float]) -> np.ndarray:
-    """Index of the bin of each value, -1 outside and for NaN; 1e-6 beyond the outer edges still counts as inside."""
-    edges = np.asarray(edges, dtype=float)
-    index = np.clip(np.searchsorted(edges, values, "right") - 1, 0, len(edges) - 2)
-    return np.where((values >= edges[0] - 1e-6) & (values <= edges[-1] + 1e-6), index, -1)
 
 
 def _standard(columns: Mapping[str, np.ndarray], axes: Sequence[str], centre, scale) -> np.ndarray:

@@ -15,7 +15,6 @@ Features are binned: means of sectors (core) or rings (radial profile), in units
 from __future__ import annotations
 
 from dataclasses import replace
-from itertools import pairwise
 
 import numpy as np
 from scipy.stats import rankdata
@@ -23,7 +22,7 @@ from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 
 from dhs.random import Stream, keyed
-from dhs.stats import metrics
+from dhs.stats import bins, metrics
 from dhs.stats.crossfit import auc_and_influence, concordance_and_influence, cross_fit, equivalence, folds_of
 from dhs.stats.metrics import Clusters
 from dhs.validation.preflight.gate import Gate, Skip, gate, verdict
@@ -135,9 +134,7 @@ def in_bins(data) -> list[tuple[dict, np.ndarray]]:
     out = []
     for by, bounds in edges.items():
         values = data.of_images(by).astype(float)
-        for i, (low, high) in enumerate(pairwise(bounds)):
-            # float32 columns: the upper edge of the last bin belongs to it
-            members = (values >= low - 1e-6) & (values <= high if i == len(bounds) - 2 else values < high)
+        for low, high, members in bins.members(values, bounds):
             out.append(({"by": by, "lo": low, "hi": high, "n": int(members.sum())}, members))
     return out
 
