@@ -6,7 +6,7 @@ One command, from nothing to a results file: pairs are injected on the machine's
 are compiled, captured and timed; the train and validation splits go to the device as the integers they are stored as;
 shot noise, core dropout, normalisation and turns are made there (`dhs.models.on_device`), the network is trained in
 bfloat16 with captured steps, nothing waiting for the host within an epoch; meanwhile the cores make the survey
-negatives and run the gates (`dhs.preflight`, which registers the plan); the test split is read once, by
+negatives and run the gates (`dhs.preflight`); the test split is read once, under a registered plan, by
 `dhs.evaluate`, in float32, with the shot noise that is stored. A second command with the same ``--work`` goes on where
 the first stopped, and its results hold those of the first.
 
@@ -301,7 +301,12 @@ def beside(args) -> None:
         if not (work / "preflight" / "preflight.json").exists():
             preflight(work / "pairs", work / "preflight", profile=profile, workers=args.workers)
 
-    for do in (for_training, gates) if "finder" in args.recipes else (gates, for_training):
+    def for_the_test() -> None:
+        n = profile.evaluate.n_survey_negatives + profile.evaluate.n_calibration_negatives
+        survey_negatives.ensure(str(work / "pairs"), profile.seed, n, args.workers)
+
+    first, last = (for_training, for_the_test) if "finder" in args.recipes else (for_the_test, for_training)
+    for do in (first, last, gates):
         do()
 
 
