@@ -70,7 +70,15 @@ def _boxed(value: str) -> str:
 
 
 Checkpoint = Annotated[
-    str, typer.Option(callback=_boxed, help="A checkpoint of `dhs train`, or finder: the one that comes with dhs.")
+    str,
+    typer.Option(
+        "--checkpoint",
+        "--model",
+        callback=_boxed,
+        help="A checkpoint of `dhs train`; finder, which comes with dhs; or another network: TorchScript, .pt2, ONNX, "
+        "torchvision:ARCH@WEIGHTS, timm:ARCH@WEIGHTS, package.module:callable; several with commas are averaged. "
+        "MODEL.yaml beside it says what it expects.",
+    ),
 ]
 Engine = Annotated[str, typer.Option(help="processes, serial or spark.")]
 SurveyNegatives = Annotated[

@@ -97,9 +97,11 @@ figures.operating_table(operating_study())
 # A logistic regression sees the central pixels only, in folds by host, standardised within the fold. It is fitted twice:
 # to the stamps as they are, and to stamps whose arcs were rendered again from the stored lens, source and PSF. The second
 # is what physics gives; only the difference can be a leak, and it must lie within a margin fixed beforehand. Overall:
-# {glue:text}`gate_core_leakage`; within pairs {glue:text}`core_concordance`; labels swapped within pairs give
-# {glue:text}`core_null`. Status {glue:text}`gate_core_leakage_status`. Intervals resample hosts and sources together
-# and refit the classifier to each draw, to first order.
+# {glue:text}`gate_core_leakage`; within pairs {glue:text}`core_concordance`, where physics lets it have
+# {glue:text}`core_concordance_expected`: the concordance is tested as well, since hosts that differ by more than a leak
+# adds hide it from the AUC. Labels swapped within pairs give {glue:text}`core_null`. Status
+# {glue:text}`gate_core_leakage_status`. The variance is that over hosts and over sources less that over their cells,
+# and holds what each row does as a training row, to first order.
 
 # %% tags=["hide-input"] mystnb={"figure": {"caption": "Core leakage by bin. Points: observed AUC with its interval. Grey: the null. Orange: what the noiseless arcs predict. Dotted: no leakage.", "name": "fig-core-leakage"}, "image": {"alt": "AUC of a classifier on the core, by bin, with null band and physical expectation"}}
 figures.leakage(figures.gate_of(report, "core_leakage"))

@@ -14,6 +14,8 @@ Features are binned: means of sectors (core) or rings (radial profile), in units
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from scipy.stats import rankdata
 from sklearn.preprocessing import StandardScaler
@@ -27,6 +29,7 @@ from dhs.validation.preflight.gate import Gate, Skip, gate, verdict
 
 MIN_PAIRS = 40
 MIN_BIN = 20
+FEW_SHARES = 41  # clusters below which the interval of a concordance near 1 covers too seldom
 RIDGE = 10.0
 
 
@@ -90,20 +93,28 @@ class Comparison:
             cross_fit(np.concatenate([x, negative]), self.labels, self.hosts, folds) for x in (observed, expected)
         )
 
-    def _tested(self, found, wanted, rows: np.ndarray) -> dict:
-        """Value observed and expected, each with the influence of all rows, and their difference against the margin."""
+    def _tested(self, found, wanted, rows: np.ndarray, fewest: int) -> dict:
+        """Value observed and expected, each with the influence of all rows, and their difference against the margin.
+
+        Below ``fewest`` clusters the test stands and no interval is shown (`dhs.stats.coverage`: 0.84 to 0.92 there).
+        """
         over = Clusters(self.hosts[rows], self.sources[rows], classes=self.labels[rows])
         difference, influence = found[0] - wanted[0], found[1] - wanted[1]
         test = equivalence(difference, influence, self.clusters, self.margin, over=over, bounds=(-1.0, 1.0))
         if test["n_needed"]:
             test["n_needed"] = int(np.ceil(test["n_needed"] * self.labels[rows].sum() / len(self.labels[rows])))
-        return {"metric": self.clusters.linear(*found, over=over), "expected": wanted[0], **test}
+        shown = {"metric": self.clusters.linear(*found, over=over), "delta": test.pop("delta")}
+        if over.fewest_hosts < metrics.FEW_CLUSTERS or over.smallest < fewest:
+            shown = {
+                k: replace(m, ci_low=None, ci_high=None, flags=(*m.flags, "no_interval")) for k, m in shown.items()
+            }
+        return shown | {"expected": wanted[0], **test}
 
     def over(self, members: np.ndarray | None = None) -> dict:
         """AUC observed and expected over the member rows, and their difference, tested against the margin."""
         members = np.ones(len(self.labels), bool) if members is None else members
         found, wanted = (auc_and_influence(f, self.labels, members) for f in (self.observed, self.expected))
-        return self._tested(found, wanted, members)
+        return self._tested(found, wanted, members, metrics.MIN_CLUSTERS)
 
     def within_pairs(self, members: np.ndarray | None = None) -> dict:
         """Concordance of the member pairs; rows are as many positives as controls, in the same order."""
@@ -111,7 +122,7 @@ class Comparison:
         chosen = np.arange(n) if members is None else np.flatnonzero(members[:n])
         pairs = np.stack([chosen, chosen + n], axis=1)
         found, wanted = (concordance_and_influence(f, pairs) for f in (self.observed, self.expected))
-        return self._tested(found, wanted, pairs.T.ravel())
+        return self._tested(found, wanted, pairs.T.ravel(), FEW_SHARES)
 
 
 def in_bins(data) -> list[tuple[dict, np.ndarray]]:
