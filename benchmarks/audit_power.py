@@ -1,6 +1,6 @@
 """Operating characteristic of the audit: what it catches, how weak a fault may be, and how often it cries wolf.
 
-    python benchmarks/audit_power.py [--pairs 700] [--repetitions 3] [--clean 100] [--work FOLDER] [--out FILE]
+    python benchmarks/audit_power.py [--pairs 700] [--repetitions 3] [--clean 100] [--work FOLDER] [--json FILE]
 
 One data set is made and measured. Each fault of ``audit_faults.py`` is then planted at five strengths into random parts
 of it, what it changes is measured again, and the gates that look at that decide. Clean sets are random parts of it, of
@@ -208,7 +208,7 @@ def main() -> None:
     parser.add_argument("--only", default="", help="faults whose name holds this")
     parser.add_argument("--bootstrap", type=int, default=100)
     parser.add_argument("--work", type=Path, default=Path("runs") / "audit_power")
-    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "audit_power.json")
+    parser.add_argument("--json", type=Path, default=Path(__file__).parent / "results" / "audit_power.json")
     args = parser.parse_args()
     options = {"preflight__n_bootstrap": args.bootstrap, "preflight__n_null": 10, "preflight__n_survey": 0}
     options |= {"preflight__max_rows": args.pairs}
@@ -219,18 +219,18 @@ def main() -> None:
     print(f"measured {len(bench.rows)} pairs in {time.time() - start:.0f} s", flush=True)
     key = {"pairs": args.pairs, "repetitions": args.repetitions, "seed": profile.seed, "bootstrap": args.bootstrap}
     key["content_hash"] = bench.pairs.manifest["content_hash"]
-    held = json.loads(args.out.read_text()) if args.out.is_file() else {}
+    held = json.loads(args.json.read_text()) if args.json.is_file() else {}
     if held.get("made_with") != key:
         held = {"made_with": key, "faults": [], "clean": {"n": 0, "false_failures": 0, "failed": {}}}
     done = {f["name"] for f in held["faults"]}
     for number, fault in enumerate(FAULTS):
         if fault.name not in done and args.only in fault.name:
             held["faults"].append(power(bench, number, fault, args.repetitions))
-            _write(args.out, held)
+            _write(args.json, held)
         if number % 4 == 3:
-            _more_clean(bench, held, min(args.clean, held["clean"]["n"] + 2), args.out)
+            _more_clean(bench, held, min(args.clean, held["clean"]["n"] + 2), args.json)
     while held["clean"]["n"] < args.clean:
-        _more_clean(bench, held, held["clean"]["n"] + 2, args.out)
+        _more_clean(bench, held, held["clean"]["n"] + 2, args.json)
 
 
 def _more_clean(bench: Bench, held: dict, upto: int, out: Path) -> None:

@@ -70,7 +70,15 @@ def _boxed(value: str) -> str:
 
 
 Checkpoint = Annotated[
-    str, typer.Option(callback=_boxed, help="A checkpoint of `dhs train`, or finder: the one that comes with dhs.")
+    str,
+    typer.Option(
+        "--checkpoint",
+        "--model",
+        callback=_boxed,
+        help="A checkpoint of `dhs train`; finder, which comes with dhs; or another network: TorchScript, .pt2, ONNX, "
+        "torchvision:ARCH@WEIGHTS, timm:ARCH@WEIGHTS, package.module:callable; several with commas are averaged. "
+        "MODEL.yaml beside it says what it expects.",
+    ),
 ]
 Engine = Annotated[str, typer.Option(help="processes, serial or spark.")]
 SurveyNegatives = Annotated[
@@ -343,7 +351,7 @@ def signoff(run: Annotated[str, typer.Option(help="The run's folder, e.g. runs/d
 
 @app.command()
 def fetch(
-    what: Annotated[str, typer.Argument(help="cosmos, hosts or lenses.")],
+    what: Annotated[str, typer.Argument(help="demo, cosmos, hosts or lenses.")],
     out: Annotated[str, typer.Option(help="Folder or s3:// prefix to fill.")],
     catalogue: Annotated[str | None, typer.Option(help="hosts: CSV with RA and Dec.")] = None,
     url: Annotated[str | None, typer.Option(help="Another address than the public one.")] = None,
@@ -358,8 +366,13 @@ def fetch(
 ):
     """Download data, only because you ask for it: checksummed and resumable."""
     lists = {"second": second or None, "training": training or ()}
-    for path in dhs.fetch(what, out, catalogue=catalogue, url=url, sha256=sha256, parallel=parallel, **lists):
+    files = dhs.fetch(what, out, catalogue=catalogue, url=url, sha256=sha256, parallel=parallel, **lists)
+    for path in files:
         typer.echo(path)
+    if what == "demo":
+        from dhs import storage
+
+        typer.echo("\n" + storage.read_bytes(files[-1]).decode() + f"\nexport DHS_DATA_DIR={out}")
 
 
 @app.command()

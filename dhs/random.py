@@ -47,6 +47,7 @@ class Stream(IntEnum):
     FRESH_NOISE = 54  # sky noise on stamps looked for a second time (pair)
     MEASURED = 55  # rows whose costly measurements are made, and renderings tried (split)
     HALVES = 53  # a set of stamps divided by hosts
+    PERFECT = 56  # calibration errors of perfect probabilities
     STUDY = 64  # toys and checks of the book (study)
 
 

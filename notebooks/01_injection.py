@@ -40,14 +40,15 @@ pairs
 # %% tags=["remove-input"]
 from dhs.book.results import stored_benchmark
 
-benchmark = stored_benchmark("injection")
-for key, value in figures.glued({**pairs.manifest, "benchmark": benchmark}, "pairs").items():
+beside = {"benchmark": stored_benchmark("injection"), "host_realism": stored_benchmark("host_realism")}
+for key, value in figures.glued({**pairs.manifest, **beside}, "pairs").items():
     glue(key, value, display=False)
 
 # %% [markdown]
 # The set holds {glue:text}`n_pairs` pairs: {glue:text}`n_train` for training, {glue:text}`n_val` for validation,
 # {glue:text}`n_test` for the test. Hosts: {glue:text}`hosts_kind`, {glue:text}`hosts_per_split`. Sources:
 # {glue:text}`sources_kind`, {glue:text}`sources_per_split`. {glue:text}`mock_label`
+# {glue:text}`host_realism`
 #
 # Limits of the sources: {glue:text}`sources_limits`.
 #
@@ -146,7 +147,7 @@ figures.prior_table(study)
 # negatives, {glue:text}`bench_kb` kB a pair.
 
 # %% tags=["hide-input"] mystnb={"figure": {"caption": "Times faster than peers, on one core, from the stored benchmark. Black: the aim.", "name": "fig-benchmark"}, "image": {"alt": "Three horizontal bars of speed ratios with their aims marked"}}
-figures.benchmark(benchmark)
+figures.benchmark(beside["benchmark"])
 
 # %% [markdown]
 # ## Pairs across the set

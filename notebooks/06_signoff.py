@@ -45,6 +45,10 @@ glue("signoff_table", sheet, display=False)
 sheet
 
 # %% [markdown]
+# Two questions, two words. Is the set fit to train on? {glue:text}`set_verdict`. Is the network useful?
+# {glue:text}`network_verdict`: it must tell arcs from decoys, find lenses at a false-positive rate a survey can afford,
+# and not take a ring for an arc. Networks that have read the test split are counted; the best of several is a condition.
+#
 # Plan: {glue:text}`plan`. The paper-size run, projected from this one's timings: {glue:text}`paper_inject_hours` h to
 # inject, {glue:text}`paper_train_hours` h to train, {glue:text}`paper_disk_gb` GB of disk.
 #

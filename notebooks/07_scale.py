@@ -56,6 +56,23 @@ figures.table(
     empty="not measured here: run benchmarks/scale.py",
 )
 
+# %% tags=["remove-input"]
+plan = stored_benchmark("plan_on_gpu")
+for key, value in figures.glued(plan, "plan_on_gpu").items():
+    glue(key, value, display=False)
+
+# %% [markdown]
+# ## The plan in full, on one graphics processor
+#
+# {glue:text}`plan_run` {glue:text}`plan_learning`
+#
+# {glue:text}`plan_plateau`
+#
+# It was run once by `benchmarks/plan_on_gpu.py` and is stored with the project; {numref}`fig-plan-on-gpu` shows it.
+
+# %% tags=["hide-input"] mystnb={"figure": {"caption": "The seed's plan on one graphics processor. Upper left: validation AUROC by epoch. Upper right: recall on the test split against the false-positive rate on survey negatives. Lower left: recall by Einstein radius. Lower right: where the time of the first command went.", "name": "fig-plan-on-gpu"}, "image": {"alt": "Four panels: validation AUROC by epoch of the plan and of a smaller network, recall against false-positive rate, recall by Einstein radius, and bars of time by phase"}}
+figures.plan_on_gpu(plan)
+
 # %% [markdown]
 # ## What breaks first
 #

@@ -87,7 +87,7 @@ def test_integers_multiply_out_to_what_is_decoded():
     stored[2, 0, 3, 3] = 900.0
     column = pa.array([b"", *(encode(i, STEP) for i in stored)], pa.binary())[1:]
     found = integers(column)
-    whole = found.low.astype(np.int64) + 65536 * found.high + found.zero[..., None, None]
+    whole = found.low.astype(np.int64) + 65536 * found.high.astype(np.int64) + found.zero[..., None, None]
     values = (whole * found.step.astype(np.float64)[..., None, None]).astype(np.float32)
     assert np.array_equal(values, decode(column)) and found.high.any()
     with pytest.raises(ValueError, match="a null"):

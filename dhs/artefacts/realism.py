@@ -17,7 +17,7 @@ class Family(Metric):
     """AUC of a probe on one family of measured features; ``p_holm`` that it is one half, over all families."""
 
     family: str
-    p_holm: float
+    p_holm: float | None
 
 
 class Control(Part):
@@ -67,6 +67,7 @@ class Probed(Sets):
     left_after_matching: Metric
     control: Control | ControlSkip
     excess: Metric
+    excess_p: float | None = None
 
 
 class RealismSkip(Skip):
@@ -102,16 +103,17 @@ class Realism(Report):
             yield "skip", found.reason
             return
         yield "", f"{found.matched.n} of each matched by {found.matched.by}"
-        p = found.probe["p_value"]
-        yield f"probe on {found.features} features", f"AUC {metric_text(found.auc)}, p = {p:.3g}"
+        yield f"probe on {found.features} features", f"AUC {metric_text(found.auc)}{_p(found.probe.get('p_value'))}"
         control = found.control
         auc = control.reason if isinstance(control, Skip) else f"AUC {metric_text(control.auc)}"
         yield f"control, {control.what}", auc
-        if found.excess.value is not None:
-            yield (
-                "probe less control",
-                f"{found.excess.value:+.3f} ({found.excess.ci_low:+.3f} to {found.excess.ci_high:+.3f})",
-            )
+        if found.excess.ci_low is not None:
+            words = f"{found.excess.value:+.3f} ({found.excess.ci_low:+.3f} to {found.excess.ci_high:+.3f})"
+            yield "probe less control", words + _p(found.excess_p)
         yield "left after matching, by what was matched", f"AUC {metric_text(found.left_after_matching)}"
         for family in found.families:
-            yield f"by {family.family} alone", f"AUC {metric_text(family)}, p = {family.p_holm:.3g} (Holm)"
+            yield f"by {family.family} alone", f"AUC {metric_text(family)}{_p(family.p_holm, ' (Holm)')}"
+
+
+def _p(p: float | None, note: str = "") -> str:
+    return "" if p is None else f", p = {p:.3g}{note}"

@@ -38,7 +38,10 @@ class Projection(Part):
 
 
 class SignOffContent(Part):
-    """Blockers are NO-GO, conditions CONDITIONAL-GO; ``plan`` is the SHA-256 of the registered plan."""
+    """Blockers are NO-GO, conditions CONDITIONAL-GO; ``plan`` is the SHA-256 of the registered plan.
+
+    ``data_set`` says whether the set is fit to train on, ``network`` whether the network is useful.
+    """
 
     decision: Decision
     stage: str
@@ -49,3 +52,5 @@ class SignOffContent(Part):
     answers: tuple[Answer, ...]
     projection: Projection
     plan: str | None
+    data_set: str = ""
+    network: str = ""

@@ -178,28 +178,12 @@ def _stored(path: str, seed: int, number: int) -> bool:
     return _is_there(_file(path, seed, number), _made_by(path))
 
 
-def make_first(path: str, seed: int, n: int, *, engine: str = "processes", workers: int | None = None) -> None:
-    """Make the first n survey negatives of a seed, parts that are there left out; `dhs.engines.run` shares them out."""
-    items = range(n_parts(n))
-    for _ in engines.run(_make_part, items, _place, (path, seed), engine, workers, f"survey negatives of seed {seed}"):
-        pass
-
-
 def n_made(path: str, seed: int) -> int:
-    """How many of a seed's first survey negatives are there."""
+    """How many of a seed's first survey negatives are there, made by this code."""
     number = 0
-    while storage.exists(_file(path, seed, number)):
+    while _stored(path, seed, number):
         number += 1
     return number * PART
-
-
-def _place(path: str, seed: int) -> tuple[str, int]:
-    return path, seed
-
-
-def _make_part(place: tuple[str, int], number: int) -> int:
-    make(*place, number)
-    return number
 
 
 def _is_there(file: str, made_by: bytes) -> bool:

@@ -40,7 +40,7 @@ from dhs.figures.pairs import (
     sample_sheet,
 )
 from dhs.figures.prior_draws import prior_study, prior_table
-from dhs.figures.scale import scale_plan, scaling
+from dhs.figures.scale import plan_on_gpu, scale_plan, scaling
 from dhs.figures.scores import (
     completeness_map,
     core_effect,
@@ -104,6 +104,7 @@ __all__ = [
     "pair_grid",
     "pair_strip",
     "parameter_coverage",
+    "plan_on_gpu",
     "prior_study",
     "prior_table",
     "priors",

@@ -232,23 +232,31 @@ def foreign_arcs(entries: Sequence[Mapping]) -> Figure:
 
 
 def operating_table(study: Mapping) -> Html:
-    """How often clean sets were let through and planted faults caught, with one-sided 95 % lower bounds.
+    """How often clean sets were refused, and from which strength on planted faults were caught.
 
     Parameters
     ----------
     study : mapping
         Of `dhs.book.results.operating_study`.
     """
-    rows = [
-        {
-            "set": row["set"],
-            "gates": ", ".join(row["gates"]).replace("_", " ") or "all twelve",
-            "share": f"{row['as_it_should']} of {row['n']}",
-            "bound": f"{row['lower_bound']:.2f}",
-        }
-        for row in study.get("table") or []
-    ]
-    columns = {"set": "set", "gates": "gates", "share": "as it should be", "bound": "at least (95 %)"}
+    clean, rows = study.get("clean") or {}, []
+    if clean.get("n"):
+        kept, bound = clean["n"] - clean["false_failures"], clean.get("upper_bound")
+        caught = f"{kept} of {clean['n']} let through" + (f" (refused at most {bound:.2f}, 95 %)" if bound else "")
+        rows.append({"fault": "clean set", "caught": caught})
+    for fault in study.get("faults") or []:
+        smallest = fault.get("smallest_caught")
+        tried = [f"{s:g}: {k}/{n}" for s, k, n in zip(fault["strengths"], fault["caught"], fault["tried"])]
+        rows.append(
+            {
+                "fault": fault["name"],
+                "where": fault["where"],
+                "smallest": f"{smallest:g} {fault['unit']}" if smallest is not None else "invisible",
+                "caught": ", ".join(tried),
+                "gates": ", ".join(fault["gates"]).replace("_", " ") or "none",
+            }
+        )
+    columns = {"fault": "fault", "where": "planted in", "smallest": "caught from", "caught": "caught", "gates": "by"}
     return table(rows, columns, "no study is stored with this version")
 
 

@@ -220,7 +220,11 @@ def decision_banner(signoff: Mapping) -> Figure:
         "recommended_changes": "recommended change(s)",
     }
     counts = [(name, len(signoff.get(key) or [])) for key, name in kinds.items()]
-    axis.text(0.4, 0.5, "   ".join(f"{n} {k}" for k, n in counts), va="center", fontsize=10)
+    axis.text(0.4, 0.66, "   ".join(f"{n} {k}" for k, n in counts), va="center", fontsize=10)
+    two = [
+        f"{name}: {signoff.get(key) or 'not decided'}" for name, key in (("set", "data_set"), ("network", "network"))
+    ]
+    axis.text(0.4, 0.3, "; ".join(two), va="center", fontsize=9)
     return figure
 
 

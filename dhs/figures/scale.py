@@ -105,7 +105,6 @@ def plan_on_gpu(measured: Mapping) -> Figure:
     axes[1, 1].invert_yaxis()
     axes[1, 1].set_xlabel("time [s]")
     figure.suptitle(f"{measured['machine']['device']}: {sum(measured['data']['counts'].values()):,} pairs")
-    figure.tight_layout()
     return figure
 
 

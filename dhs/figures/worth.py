@@ -183,25 +183,28 @@ def failure_causes(failures: Mapping) -> Figure:
 
 @styled
 def coverage(rows: Sequence[Mapping]) -> Figure:
-    """How often simulated 95 % intervals hold the truth, by number of clusters.
+    """How often simulated 95 % intervals hold the truth: every kind of interval, by number of hosts and sources.
 
     Parameters
     ----------
     rows : sequence of mapping
-        Of `dhs.stats.coverage.table`.
+        Of `dhs.stats.coverage.table`. A cell without a number is one for which no interval is given, or
+        that was not simulated.
     """
-    designs = list(dict.fromkeys((r["hosts"], r["sources"]) for r in rows))
-    figure, axis = plt.subplots(figsize=(6.4, 0.9 + 0.34 * len(designs)))
-    axis.axvspan(0.93, 0.97, color=GREY, alpha=0.25, lw=0, label="0.95 ± 0.02")
-    for name, marker, colour in (("auroc", "o", BLUE), ("recall_at_fpr_0.1", "s", ORANGE), ("mean", "^", GREEN)):
-        chosen = [r for r in rows if r["statistic"] == name]
-        y = [designs.index((r["hosts"], r["sources"])) for r in chosen]
-        bars = [1.96 * r["standard_error"] for r in chosen]
-        label = name.replace("_", " ")
-        axis.errorbar([r["covered"] for r in chosen], y, xerr=bars, fmt=marker, color=colour, capsize=2, label=label)
-    axis.set_yticks(range(len(designs)), [f"{h:.0f} hosts, {s:.0f} sources" for h, s in designs])
-    axis.set(ylim=(len(designs) - 0.5, -0.5), xlabel="share of intervals that hold the truth")
-    axis.legend(fontsize=7, loc="center left", bbox_to_anchor=(1, 0.5))
+    designs = sorted({(r["hosts"], r["sources"], r["weak_source"]) for r in rows})
+    names = list(dict.fromkeys(r["statistic"] for r in rows))
+    share = np.full((len(names), len(designs)), np.nan)
+    for r in rows:
+        share[names.index(r["statistic"]), designs.index((r["hosts"], r["sources"], r["weak_source"]))] = r["covered"]
+    figure, axis = plt.subplots(figsize=(1.5 + 0.62 * len(designs), 1.2 + 0.27 * len(names)))
+    axis.imshow(np.clip(share - 0.95, -0.08, 0.08), cmap="PuOr", vmin=-0.08, vmax=0.08, aspect="auto")
+    for (i, j), value in np.ndenumerate(share):
+        outside = np.isfinite(value) and not 0.93 <= value <= 0.97
+        word = f"{value:.3f}".removeprefix("0") if np.isfinite(value) else ""
+        axis.text(j, i, word, ha="center", va="center", fontsize=6, weight="bold" if outside else "normal")
+    axis.set_xticks(range(len(designs)), [f"{h:g}\n{s:g}" + ("\nweak" if w else "") for h, s, w in designs], fontsize=6)
+    axis.set_yticks(range(len(names)), names, fontsize=6)
+    axis.set(xlabel="hosts, sources", title="share that holds the truth (bold: outside 0.93 to 0.97)")
     return figure
 
 

@@ -17,8 +17,10 @@ from sklearn.isotonic import IsotonicRegression
 from sklearn.metrics import brier_score_loss
 
 from dhs.errors import DhsError
-from dhs.stats.metrics import Clusters, Metric, finite, mean, missing, wilson
+from dhs.random import Stream, keyed
+from dhs.stats.metrics import MIN_CLUSTERS, Clusters, Metric, finite, independent_rows, mean, missing, wilson
 
+N_NULL = 2000  # draws of perfect probabilities
 MIN_OF_CLASS = 5  # rows of a class below which nothing is fitted
 
 
@@ -157,7 +159,7 @@ def reliability(probabilities, labels, hosts=None, sources=None, *, n_bins: int 
     -------
     dict
         ``ece``, ``n`` and ``bins``: ``lo, hi, n, predicted, observed, ci_low, ci_high`` (Wilson, for the number of
-        independent rows that would spread as these do: Dean & Pagano 2015, J. Surv. Stat. Methodol. 3, 484); empty
+        independent rows that would spread as these do, `dhs.stats.metrics.independent_rows`); empty
         bins are left out.
     """
     p, y = finite(probabilities), np.asarray(labels, dtype=float)
@@ -168,7 +170,7 @@ def reliability(probabilities, labels, hosts=None, sources=None, *, n_bins: int 
     alone = np.zeros(n_bins)
     for b in np.flatnonzero(n):
         inside = rows[which == b]
-        alone[b] = _independent(y[inside], Clusters(hosts[inside], None if sources is None else sources[inside]))
+        alone[b] = independent_rows(y[inside], hosts[inside], None if sources is None else sources[inside])
     with np.errstate(invalid="ignore"):
         low, high = wilson(hits / n * alone, alone)
     bins = [
@@ -180,23 +182,16 @@ def reliability(probabilities, labels, hosts=None, sources=None, *, n_bins: int 
     return {"ece": ece, "n": len(p), "bins": bins}
 
 
-def _independent(y: np.ndarray, clusters: Clusters) -> float:
-    """Independent rows whose mean would be known as well; hosts, where no spread can be taken."""
-    p = y.mean()
-    found = clusters.error((y - p) / len(y)) if 0 < p < 1 else None
-    return clusters.n_hosts if found is None else min(len(y), p * (1 - p) / max(found[0] ** 2, 1e-30))
-
-
 def _bin(p: np.ndarray, n_bins: int) -> np.ndarray:
     """Equal-width bin of each probability; an edge, to rounding, belongs to the bin above it."""
     return np.clip(np.floor(p * n_bins + 1e-9).astype(int), 0, n_bins - 1)
 
 
-def quality(probabilities, labels, hosts=None, sources=None, *, n_bins: int = 10, **options) -> dict[str, Metric]:
-    """ECE and Brier score, with grouped bootstrap intervals.
+def quality(probabilities, labels, hosts=None, sources=None, *, n_bins: int = 10) -> dict[str, Metric]:
+    """ECE, and the Brier score with its interval.
 
-    A bootstrap draw adds its own noise to every bin, so draws of the ECE lie above its value; the interval is
-    centred on the value and uses their spread alone. The ECE itself is biased upwards where bins hold few rows.
+    The ECE has no interval: a sum of absolute values is biased upwards, that of perfect probabilities too, and an
+    interval round it never holds 0. `against_perfect` says what perfect probabilities would have given.
 
     Parameters
     ----------
@@ -205,8 +200,6 @@ def quality(probabilities, labels, hosts=None, sources=None, *, n_bins: int = 10
     labels, hosts, sources
         As in `dhs.stats.metrics.auroc`.
     n_bins : int
-    **options
-        ``n_bootstrap``, ``seed`` of `dhs.stats.clusters.Clusters`.
 
     Returns
     -------
@@ -214,18 +207,61 @@ def quality(probabilities, labels, hosts=None, sources=None, *, n_bins: int = 10
         ``ece`` and ``brier`` (Brier 1950).
     """
     p, y = finite(probabilities), np.asarray(labels, dtype=float)
-    clusters = Clusters(np.arange(len(p)) if hosts is None else hosts, sources, classes=y, **options)
-    member = np.eye(n_bins)[_bin(p, n_bins)]
-    gap, square = (p - y)[:, None] * member, (p - y) ** 2
+    clusters = Clusters(np.arange(len(p)) if hosts is None else hosts, sources, classes=y)
+    square, value = (p - y) ** 2, float(brier_score_loss(y, p))
+    ece = float(np.abs(np.bincount(_bin(p, n_bins), p - y)).sum() / len(p))
+    flags = ("no_interval", "biased_upwards")
+    return {
+        "ece": Metric(ece, None, None, len(p), clusters.n_hosts, clusters.n_sources, flags),
+        "brier": clusters.linear(value, (square - value) / len(p)),
+    }
 
-    def both(weights: np.ndarray) -> np.ndarray:
-        with np.errstate(invalid="ignore", divide="ignore"):
-            total = weights.sum(axis=1)
-            return np.stack([np.abs(weights @ gap).sum(axis=1) / total, weights @ square / total])
 
-    value = float(both(clusters.unit)[0, 0]), float(brier_score_loss(y, p))
-    ece, brier = clusters.metrics(value, both, ((0.0, 1.0), (0.0, 1.0)))
-    return {"ece": ece, "brier": brier}
+def against_perfect(probabilities, labels, hosts=None, sources=None, *, n_bins: int = 10, seed: int = 0) -> dict:
+    """The expected calibration error beside that of perfect probabilities on the same stamps.
+
+    Under perfect calibration the gap of each bin (observed less stated) scatters about 0. Its covariance over bins
+    comes from hosts and sources (`dhs.stats.clusters.Clusters.covariance`), or, with fewer than `MIN_CLUSTERS` of
+    either, from labels drawn from the stated probabilities; `N_NULL` draws of it give the ECE of perfect
+    probabilities.
+
+    Parameters
+    ----------
+    probabilities, labels, hosts, sources, n_bins
+        As in `quality`.
+    seed : int
+
+    Returns
+    -------
+    dict
+        ``ece``; ``null_mean`` and ``null_95``, mean and 95 % quantile under perfect calibration; ``excess``, ECE less
+        the mean; ``p_value``; ``reliability``, the reliability term of the Brier score (Murphy 1973, J. Appl.
+        Meteorol. 12, 595) less its expectation under perfect calibration, so that it scatters about 0 there.
+    """
+    p, y = finite(probabilities), np.asarray(labels, dtype=float)
+    which, n = _bin(p, n_bins), len(p)
+    held = np.bincount(which, minlength=n_bins)
+    gap = np.bincount(which, y - p, minlength=n_bins)
+    rng = keyed(seed, Stream.PERFECT)
+    clusters = Clusters(np.arange(n) if hosts is None else hosts, sources, classes=y)
+    if clusters.smallest < MIN_CLUSTERS:
+        drawn = (rng.random((N_NULL, n)) < p) - p
+        null = np.stack([drawn[:, which == b].sum(axis=1) for b in range(n_bins)], axis=1)
+    else:
+        rest = (y - p) - (gap / np.maximum(held, 1))[which]
+        covariance = clusters.covariance(rest[:, None] * np.eye(n_bins)[which])
+        values, vectors = np.linalg.eigh(covariance)
+        null = rng.normal(size=(N_NULL, n_bins)) @ (vectors * np.sqrt(np.clip(values, 0, None))).T
+    ece, of_null = float(np.abs(gap).sum() / n), np.abs(null).sum(axis=1) / n
+    weights = 1 / (n * np.maximum(held, 1))
+    return {
+        "ece": ece,
+        "null_mean": float(of_null.mean()),
+        "null_95": float(np.quantile(of_null, 0.95)),
+        "excess": ece - float(of_null.mean()),
+        "p_value": float((1 + (of_null >= ece).sum()) / (1 + N_NULL)),
+        "reliability": float(weights @ gap**2 - (null**2 @ weights).mean()),
+    }
 
 
 def purity(tpr, fpr, prevalence: float):

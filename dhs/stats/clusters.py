@@ -256,8 +256,9 @@ class Clusters:
         """Standard error and degrees of freedom: variance of hosts and sources less that of cells, at least the hosts'.
 
         The source's alone is no bound: where the members of a pair share what their host adds and differ in having a
-        source, rows of a source scatter by more than pairs do. Half of the cells' variance is taken for known: as the
-        sources' variance holds it too, an axis without an effect of its own would otherwise cost degrees of freedom.
+        source, rows of a source scatter by more than pairs do. With many clusters half of the cells' variance is taken
+        for known: as the sources' variance holds it too, an axis without an effect of its own would otherwise cost
+        degrees of freedom.
         """
         if not np.isfinite(variances).all():
             return np.nan, 1.0
@@ -268,7 +269,8 @@ class Clusters:
             return float(np.sqrt(v[0])), float(sizes[0] - 1)
         host, source, cell = v
         total = max(host + source - cell, host)
-        shares = max(host - cell / 2, 0.0), max(source - cell / 2, 0.0), cell / 2
+        known = cell / 2 if min(sizes) >= FEW_CLUSTERS else 0.0
+        shares = max(host - known, 0.0), max(source - known, 0.0), known
         noise = sum(x**2 / (n - 1) for x, n in zip(shares, sizes))
         return float(np.sqrt(total)), float(max(total**2 / noise if noise > 0 else 0.0, min(sizes) - 1))
 

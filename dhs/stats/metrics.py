@@ -25,6 +25,7 @@ __all__ = [
     "clopper_pearson",
     "concordance",
     "finite",
+    "independent_rows",
     "jeffreys",
     "mean",
     "missing",
@@ -293,6 +294,32 @@ def jeffreys(k, n, level: float = 0.95) -> tuple[np.ndarray, np.ndarray]:
     k, n = np.asarray(k, dtype=float), np.asarray(n, dtype=float)
     a, b = k + 0.5, np.where(n > 0, n - k + 0.5, np.nan)
     return stats.beta.ppf(0.5 - level / 2, a, b), stats.beta.ppf(0.5 + level / 2, a, b)
+
+
+def independent_rows(found, hosts=None, sources=None, weights=None) -> float:
+    """How many independent rows would know the (weighted) share of ``found`` as well as these clustered rows do.
+
+    p (1 - p) over the share's variance, lowered by the ratio of the normal to the t quantile (Korn & Graubard 1998,
+    Survey Methodology 24, 193), and never more than Kish's effective number. Where no row differs, or clusters are
+    too few for a variance, it is the number of clusters on the smaller axis, where rows are more than that.
+    """
+    y = np.asarray(found, dtype=float)
+    w = np.ones(len(y)) if weights is None else np.asarray(weights, dtype=float)
+    if not w.sum() > 0:
+        return 0.0
+    p, kish = float(np.average(y, weights=w)), float(w.sum() ** 2 / (w**2).sum())
+    clusters = Clusters(_each(y) if hosts is None else hosts, sources)
+    if clusters.n_hosts == len(y) and not clusters.two_way:
+        return kish
+    known = clusters.error(w * (y - p) / w.sum()) if 0 < p < 1 else None
+    if known is None:
+        return min(kish, float(clusters.smallest))
+    error, degrees = known
+    return (
+        kish
+        if error <= 0
+        else min(kish, p * (1 - p) / error**2 * (stats.norm.ppf(0.975) / stats.t.ppf(0.975, degrees)) ** 2)
+    )
 
 
 def clopper_pearson(k: int, n: int, level: float = 0.95) -> tuple[float, float]:

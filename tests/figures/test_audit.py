@@ -108,5 +108,5 @@ def test_tables_of_thresholds_answers_and_the_gates_own_record():
     assert "Which?" in shown and "not met" in shown
     assert "no question" in figures.answers_table(answers, 7)._repr_html_()
     own = figures.operating_table(operating_study())._repr_html_()
-    assert "clean" in own and "all twelve" in own and "PSF kernel" in own
-    assert "no study" in figures.operating_table({"table": []})._repr_html_()
+    assert "clean set" in own and "let through" in own and "residual image" in own
+    assert "no study" in figures.operating_table({"faults": []})._repr_html_()

@@ -90,7 +90,7 @@ def test_the_plan_on_a_gpu_is_drawn_or_said_not_to_have_been_run():
     measured = {"machine": {"device": "some device"}, "data": {"counts": {"train": 2100, "test": 900}}}
     measured |= {"recipes": {"plan": run, "finder": {"error": "no"}}, "commands": [earlier], "phases": {}}
     learning, recall, by_radius, time = plan_on_gpu(measured).axes
-    assert learning.lines[0].get_ydata().tolist() == [0.81, 0.82] and len(learning.lines) == 1
+    assert learning.lines[0].get_ydata() == pytest.approx([0.81, 0.82]) and len(learning.lines) == 1
     assert recall.lines[0].get_ydata().tolist() == [0.4, 0.2] and by_radius.lines[0].get_xdata().tolist() == [0.75]
     assert time.patches[0].get_width() == 90.0 and time.patches[0].get_x() == 10.0
     assert "not measured here" in plan_on_gpu({}).axes[0].texts[0].get_text()

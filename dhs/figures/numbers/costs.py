@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import pairwise
 
 from dhs.artefacts.parts import text
 
@@ -63,3 +64,58 @@ def scale(measured: Mapping) -> dict[str, str]:
         f"{text(own['bytes_per_pair'] * target / 1e12, 2)} TB, in {text(objects, 2)} million objects.",
         "scale_held": f"{text(measured['plan_bytes_per_pair'] * target / 1e9, 1)} GB",
     }
+
+
+def plan_on_gpu(measured: Mapping) -> dict[str, str]:
+    """The seed's plan on one graphics processor, as sentences that follow from what was measured."""
+    runs = measured.get("recipes") or {}
+    plan, finder = (runs.get(name) or {} for name in ("plan", "finder"))
+    if not plan.get("history"):
+        return {
+            "plan_run": "Not measured yet: benchmarks/plan_on_gpu.py does it.",
+            "plan_learning": "",
+            "plan_plateau": "",
+        }
+    aurocs = [row["auroc_val"] for row in plan["history"]]
+    peak, last = max(aurocs), aurocs[-1]
+    pairs = sum(measured["data"]["counts"].values())
+    ran = (
+        f"{text(pairs)} pairs on {text(measured['data']['hosts']['n'])} mock galaxies were made by "
+        f"{measured['machine']['cores']} cores at {text(measured['data']['pairs_per_s'], 0)} a second and trained on "
+        f"one {measured['machine']['device']} at {text(plan['stamps_per_s'], 0)} stamps a second: {plan['epochs']} of "
+        f"the plan's {plan['epochs_asked']} epochs fitted into the ten minutes that there were."
+    )
+    learnt = f"The plan's network is best at epoch {plan['best_epoch']}, with a validation AUROC of {text(peak, 3)}"
+    losses = [plan["history"][i]["loss_val"] for i in (aurocs.index(peak), -1)]
+    if last < peak - 0.005 and losses[1] > losses[0]:
+        learnt += (
+            f"; by epoch {plan['epochs']} it has fallen to {text(last, 3)} while the training loss still falls: at "
+            "this size the plan's fifty epochs are too many, not too few."
+        )
+    else:
+        learnt += "."
+    if finder.get("history"):
+        best = max(row["auroc_val"] for row in finder["history"])
+        learnt += (
+            f" A network of {text(finder['about']['parameters'] / 1e6, 1)} million parameters without core dropout, "
+            f"half of its negatives look-alikes, taught by the plan's, reaches {text(best, 3)} in "
+            f"{finder['epochs']} epochs."
+        )
+    return {"plan_run": ran, "plan_learning": learnt, "plan_plateau": _plateau(runs)}
+
+
+def _plateau(runs: Mapping) -> str:
+    """Whether positives' logits follow the prediction ln(1 / ratio), from short trainings at several ratios."""
+    ended = {float(n.removeprefix("ratio_")): r for n, r in runs.items() if n.startswith("ratio_") and r.get("history")}
+    found = [(k, r["history"][-1]["positive_logit_median"], r["predicted_plateau"]) for k, r in sorted(ended.items())]
+    if len(found) < 2:
+        return ""
+    said = "; ".join(f"{text(ratio, 1)}: {text(logit, 2)} (predicted {text(want, 2)})" for ratio, logit, want in found)
+    falls = all(a[1] > b[1] for a, b in pairwise(found))
+    verdict = (
+        "The order is the predicted one, the span is smaller: these trainings are short, and the network tells some "
+        "look-alikes apart."
+        if falls
+        else "The order is not the predicted one."
+    )
+    return f"Median logit of positives by share of look-alikes among the negatives, {said}. {verdict}"

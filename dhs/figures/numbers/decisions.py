@@ -41,6 +41,7 @@ def preflight(artefact: Mapping) -> dict[str, str]:
     null = core.get("null")
     out["core_null"] = f"{text(null['low'])} to {text(null['high'])}" if null else "not measured"
     out["core_concordance"] = metric_text(core.get("concordance"))
+    out["core_concordance_expected"] = text((core.get("within_pairs") or {}).get("expected"))
     for key, name in KEY_GATES.items():
         gate = gates.get(name)
         out[f"gate_{key}"] = metric_text(gate)
@@ -66,6 +67,8 @@ def signoff(artefact: Mapping) -> dict[str, str]:
     """All keys of ``signoff.json``."""
     found = checked(SignOffContent, artefact, "signoff.json") if artefact else None
     out = {"decision": found.decision if found else "not measured", "plan": short_hash(found and found.plan)}
+    out["set_verdict"] = (found.data_set if found else "") or "not decided"
+    out["network_verdict"] = ((found.network if found else "") or "not decided").lower()
     for key in ("inject_hours", "train_hours", "disk_gb"):
         out[f"paper_{key}"] = text(found and found.projection[key])
     answers = {a.number: a.text for a in (found.answers if found else ())}

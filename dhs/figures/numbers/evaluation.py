@@ -77,6 +77,8 @@ def _worth(found: EvaluationContent) -> dict[str, str]:
     out |= {"population_n_effective": _value(found.population, "n_effective", 1), "purity": _of(found.purity, "purity")}
     out |= {"completeness_fpr": _value(complete, "fpr", 4), "prevalence": _value(found.purity, "prevalence")}
     out["completeness_population"] = _of(complete, "overall_population")
+    out["population_above_floor"] = _value(found.population, "above_snr_floor", 2)
+    out["completeness_unconditional"] = _value(complete, "overall_population_unconditional")
     smooth = measured(complete, "smooth")
     if smooth is None or isinstance(smooth, Skip):
         out["completeness_smooth"] = f"not fitted ({(smooth.reason if smooth else 'not part of this run').rstrip('.')})"
@@ -84,6 +86,9 @@ def _worth(found: EvaluationContent) -> dict[str, str]:
         losses = text(smooth.log_loss), text(smooth.log_loss_of_mean)
         out["completeness_smooth"] = "log loss {} on unseen hosts, {} for the mean".format(*losses)
     out |= {name: _value(calibration, name) for name in ("ece_before", "ece_after", "ece_isotonic", "temperature")}
+    for name, stage in (("before", "before"), ("after", "temperature"), ("isotonic", "isotonic")):
+        tested = (_field(calibration, "against_perfect") or {}).get(stage) or {}
+        out[f"ece_{name}_null"], out[f"ece_{name}_p"] = text(tested.get("null_mean")), text(tested.get("p_value"))
     out["brier"] = _of(_field(_field(calibration, "quality"), "temperature", calibration), "brier")
     out["promised_lenses"] = _value(_field(calibration, "survey"), "promised_lenses")
     return out

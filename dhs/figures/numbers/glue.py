@@ -22,6 +22,7 @@ MAKERS = {
     "real_lenses": real_lenses,
     "signoff": signoff,
     "scale": costs.scale,
+    "plan_on_gpu": costs.plan_on_gpu,
 }
 
 
@@ -34,7 +35,8 @@ def glued(artefact: Mapping, kind: str) -> dict[str, str]:
         ``manifest.json``, ``preflight.json``, the record of `dhs.figures.numbers.training.training`,
         ``evaluation.json``, ``real_lenses.json``, ``signoff.json`` or the measurement of `dhs.figures.scale`, some with
         a stored ``benchmark`` beside; empty where the run has none.
-    kind : {"pairs", "preflight", "training", "evaluation", "real_lenses", "signoff", "scale"}
+    kind : {"pairs", "preflight", "training", "evaluation", "real_lenses", "signoff", "scale",
+        "plan_on_gpu"}
 
     Returns
     -------

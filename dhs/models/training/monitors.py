@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from itertools import pairwise
 
 import numpy as np
 import torch
@@ -13,6 +12,7 @@ from scipy import stats
 
 from dhs.config import EvaluateConfig
 from dhs.models.training.distributed import Group
+from dhs.stats import bins
 from dhs.stats.proportions import supported_fprs
 
 MIN_CLUSTERS = 8
@@ -128,8 +128,7 @@ def validation_monitors(scores: Mapping[str, np.ndarray], config: EvaluateConfig
         "auroc_val_low": overall.ci_low,
         "auroc_val_high": overall.ci_high,
     }
-    for low, high in pairwise(config.theta_e_edges):
-        chosen = (scores["theta_e"] >= low) & (scores["theta_e"] < high)
+    for low, high, chosen in bins.members(scores["theta_e"], config.theta_e_edges):
         found = clustered_auroc(positive[chosen], control[chosen], host[chosen], host[chosen])
         row[f"auroc_theta_e_{low:g}_{high:g}"] = found.value
     for fpr in supported_fprs(len(control), config.min_expected_fp):

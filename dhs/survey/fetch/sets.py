@@ -18,6 +18,7 @@ from dhs import storage
 from dhs.config import digest
 from dhs.errors import DhsError, InputRefused, Refusal, UsageError
 from dhs.survey import facts
+from dhs.survey.fetch.demo import demo
 from dhs.survey.fetch.download import PARALLEL, NotThis, Wanted, download, download_all
 from dhs.survey.hosts.cutouts import read_npz
 from dhs.survey.hosts.fits_cutouts import FitsRefused, open_fits
@@ -42,11 +43,12 @@ def fetch(
     second: Sequence[str] | None = None,
     training: Sequence[str] = (),
 ) -> list[str]:
-    """Download COSMOS galaxies, host cutouts with their PSFs, or the table of known lenses.
+    """Download real galaxies to begin with, COSMOS galaxies, hosts with their PSFs, or the table of known lenses.
 
     Parameters
     ----------
-    what : {"cosmos", "hosts", "lenses"}
+    what : {"demo", "cosmos", "hosts", "lenses"}
+        ``demo``: real hosts and sources that may be passed on (`dhs.survey.fetch.demo`), for ``DHS_DATA_DIR``.
         ``cosmos``: GalSim's COSMOS 25.2 training sample (several GB), unpacked. ``hosts``: for each row of
         ``catalogue`` one npz cutout with inverse variance and the coadd's PSF images, from the Legacy Surveys viewer;
         the FITS files it is made of stay in ``fits/``, and positions without a usable cutout go to
@@ -59,7 +61,8 @@ def fetch(
     catalogue : str, optional
         For ``hosts``: CSV or TSV with RA and Dec in degrees.
     url : str, optional
-        Another address than the public one; for ``hosts`` the viewer's, above ``fits-cutout`` and ``coadd-psf``.
+        Another address than the public one; for ``hosts`` the viewer's, above ``fits-cutout`` and ``coadd-psf``; for
+        ``demo`` one with ``{repository}``, ``{commit}`` and ``{path}`` in it.
     sha256 : str, optional
         For ``cosmos`` and ``lenses``: the checksum to insist on.
     parallel : int
@@ -94,11 +97,13 @@ def fetch(
         return _lenses(folder, url, sha256, second, training)
     if what == "cosmos":
         return _cosmos(folder, url or COSMOS_URL, sha256)
+    if what == "demo":
+        return demo(folder, url, parallel)
     if what == "hosts":
         if catalogue is None:
             raise UsageError("fetch hosts needs --catalogue: a CSV or TSV with RA and Dec of the galaxies in degrees.")
         return _hosts(folder, catalogue, url or VIEWER_URL, parallel)
-    raise UsageError(f"nothing to fetch called {what!r}: choose cosmos, hosts or lenses.")
+    raise UsageError(f"nothing to fetch called {what!r}: choose demo, cosmos, hosts or lenses.")
 
 
 def _copied(file: Path, folder: Path, out: str) -> str:

@@ -13,6 +13,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -24,7 +25,7 @@ from tqdm.auto import tqdm
 
 from dhs import storage
 from dhs.config import Profile, Section, TrainConfig, digest, load_profile
-from dhs.datasets import survey_negatives
+from dhs.datasets import preregistration, survey_negatives
 from dhs.datasets.reader import Pairs, configuration, open_pairs
 from dhs.errors import DhsError, UsageError
 from dhs.models import checkpoints
@@ -265,6 +266,7 @@ def ablate(
         folder = storage.join(out, "runs", name, f"seed-{seed}")
         scores[name][seed], spent = _run(_data(pairs, variant, out), pairs, config, folder, negatives)
         minutes[name].append(spent)
+        _note(pairs, f"ablation {name}, seed {seed}", config)
         against = variant.against or plan.variants[0].name
         common = [s for s in scores[name] if s in scores[against]] if against != name else []
         mine, theirs = [scores[name][s] for s in common or scores[name]], [scores[against][s] for s in common]
@@ -273,6 +275,13 @@ def ablate(
         _write(out, [row for found in rows.values() for row in found], data_hash)
     every = [row for found in rows.values() for row in found]
     return _write(out, every + _baseline_rows(pairs, profile, plan, scores, negatives), data_hash)
+
+
+def _note(pairs: Pairs, what: str, config: Profile) -> None:
+    """One reading of the test split for the log, once however often the ablation goes on."""
+    if what not in {r["what"] for r in preregistration.Log.of(pairs).reads}:
+        network = SimpleNamespace(state={"network": digest({"what": what, "train": config.train})}, config=config.train)
+        preregistration.note(pairs, what, network, preregistration.read(pairs))
 
 
 def _baseline_rows(pairs: Pairs, profile: Profile, plan: Plan, scores: dict, negatives: dict | None) -> list[dict]:

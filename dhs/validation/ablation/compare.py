@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
 import pandas as pd
@@ -15,7 +14,7 @@ from dhs.datasets.reader import Pairs
 from dhs.errors import DhsError
 from dhs.models.decode import SCALARS, read_parts
 from dhs.models.preprocess import core_swap
-from dhs.stats import metrics
+from dhs.stats import bins, metrics
 from dhs.stats.proportions import supported_fprs
 
 SCORES = pa.schema(
@@ -106,8 +105,7 @@ def measures(frame: pd.DataFrame, config: EvaluateConfig) -> list[Measure]:
         recall = metrics.recall_statistic(logit[rows], np.arange(len(rows)) < len(at["positive"]), fpr)
         found.append(Measure(f"tpr_fpr_{fpr:.3g}", rows, lambda w, recall=recall: recall(w)[0]))
     theta_e = frame["theta_e_arcsec"].to_numpy()
-    for low, high in pairwise(config.theta_e_edges):
-        inside = (theta_e >= low) & (theta_e < high)
+    for low, high, inside in bins.members(theta_e, config.theta_e_edges):
         positives, negatives = (rows[inside[rows]] for rows in (at["positive"], at["control"]))
         if len(positives):
             found.append(Measure(f"auroc_theta_e_{low:g}_{high:g}", *auroc(positives, negatives)))

@@ -135,7 +135,7 @@ def score(
     folder = f"{stem}.shards"
     pairs = reader.open_pairs(data_path) if data_path is not None else None
     if pairs is not None and "test" in selection.splits and pairs.manifest["counts"].get("test"):
-        preregistration.open_test(pairs)
+        preregistration.open_test(pairs, network=network, what="score", noted=how.shard[0] == 0)
     if pairs is None:
         from dhs.survey.hosts.open import open_hosts
 

@@ -22,7 +22,8 @@ from sklearn.preprocessing import PolynomialFeatures
 
 from dhs import storage
 from dhs.errors import DhsError
-from dhs.stats.metrics import FEW_CLUSTERS, MIN_CLUSTERS, Clusters, jeffreys
+from dhs.stats import bins
+from dhs.stats.metrics import FEW_CLUSTERS, MIN_CLUSTERS, Clusters, independent_rows, jeffreys
 
 AXES = ("theta_e_arcsec", "arc_snr_matched", "psf_fwhm_r_arcsec", "depth_r_mag", "host_mag_r")
 LOG_AXES = ("theta_e_arcsec", "arc_snr_matched")
@@ -30,7 +31,9 @@ MIN_OF_EACH = 20  # found and missed arcs below which no smooth function is fitt
 RIDGE = 3.0  # inverse strength of the penalty on the standardised terms
 
 
-def cells(columns: Mapping[str, np.ndarray], found, edges: Mapping[str, Sequence[float]], weights=None) -> list[dict]:
+def cells(
+    columns: Mapping[str, np.ndarray], found, edges: Mapping[str, Sequence[float]], weights=None, clusters=None
+) -> list[dict]:
     """Completeness in every cell of a grid.
 
     Parameters
@@ -41,23 +44,27 @@ def cells(columns: Mapping[str, np.ndarray], found, edges: Mapping[str, Sequence
     edges : mapping of str to sequence of float
         Bin edges of each axis; the last bin holds its upper edge. Rows outside are left out.
     weights : ndarray, (n,), optional
-        Population weights. The value is then weighted, and its interval that of the effective number of rows.
+        Population weights; the value is then weighted.
+    clusters : pair of ndarray, (n,), optional
+        Host and source of each row; by default every row is its own.
 
     Returns
     -------
     list of dict
         ``<axis>_lo, <axis>_hi`` for each axis, ``n, k, value, ci_low, ci_high``: equal-tailed Jeffreys intervals of
-        95 %, None in empty cells. Rows within a cell count as independent.
+        95 %, None in empty cells, for as many independent rows as would know the share as well
+        (`dhs.stats.metrics.independent_rows`).
     """
     found = np.asarray(found, dtype=bool)
     weights = np.ones(len(found)) if weights is None else np.asarray(weights, dtype=float)
+    clusters = [np.asarray(c) for c in clusters] if clusters is not None else [np.arange(len(found))]
     names, spans = list(edges), [list(pairwise(map(float, e))) for e in edges.values()]
-    which = [_bin(np.asarray(columns[name], dtype=float), edges[name]) for name in names]
+    which = [bins.index(columns[name], edges[name]) for name in names]
     out = []
     for place in product(*(range(len(s)) for s in spans)):
         inside = np.all([w == i for w, i in zip(which, place)], axis=0)
         w = weights[inside]
-        n_effective = w.sum() ** 2 / (w**2).sum() if w.any() else 0.0
+        n_effective = independent_rows(found[inside], *(c[inside] for c in clusters), weights=w) if w.any() else 0.0
         value = float(np.average(found[inside], weights=w)) if w.any() else None
         low, high = jeffreys(value * n_effective, n_effective) if w.any() else (None, None)
         cell = {f"{n}_{end}": s[i][j] for n, s, i in zip(names, spans, place) for j, end in enumerate(("lo", "hi"))}
@@ -66,13 +73,6 @@ def cells(columns: Mapping[str, np.ndarray], found, edges: Mapping[str, Sequence
             cell | {"ci_low": None if low is None else float(low), "ci_high": None if high is None else float(high)}
         )
     return out
-
-
-def _bin(values: np.ndarray, edges: Sequence[float]) -> np.ndarray:
-    """Index of the bin of each value, -1 outside and for NaN; 1e-6 beyond the outer edges still counts as inside."""
-    edges = np.asarray(edges, dtype=float)
-    index = np.clip(np.searchsorted(edges, values, "right") - 1, 0, len(edges) - 2)
-    return np.where((values >= edges[0] - 1e-6) & (values <= edges[-1] + 1e-6), index, -1)
 
 
 def _standard(columns: Mapping[str, np.ndarray], axes: Sequence[str], centre, scale) -> np.ndarray:

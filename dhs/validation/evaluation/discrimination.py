@@ -7,7 +7,6 @@ negatives are clustered by source; survey negatives are each their own host.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from itertools import pairwise
 
 import numpy as np
 import pyarrow as pa
@@ -15,7 +14,7 @@ from scipy import stats
 
 from dhs.config import EvaluateConfig
 from dhs.injection.hard_negatives.base import label_of
-from dhs.stats import metrics
+from dhs.stats import bins, metrics
 from dhs.stats.metrics import Clusters, Metric
 from dhs.survey.facts import psf_depth
 from dhs.validation.preflight.gate import holm
@@ -126,17 +125,6 @@ class Scores:
         return {"n_bootstrap": self.config.n_bootstrap, "seed": self.seed}
 
 
-def in_bin(values: np.ndarray, low: float, high: float, last: bool) -> np.ndarray:
-    """Mask of a bin; the last one holds its upper edge."""
-    values = values.astype(float)
-    return (values >= low - 1e-6) & ((values <= high + 1e-6) if last else (values < high - 1e-6))
-
-
-def bins(edges) -> list[tuple[float, float, bool]]:
-    """(low, high, is the last) of consecutive edges."""
-    return [(float(a), float(b), i == len(edges) - 2) for i, (a, b) in enumerate(pairwise(edges))]
-
-
 def quantile_edges(scores: Scores, name: str, n_bins: int) -> list[float]:
     """Edges of bins that hold about as many positives each; none where the column is unknown or does not vary."""
     values = scores[name][scores.kind("positive")].astype(float)
@@ -156,8 +144,7 @@ def discrimination(scores: Scores) -> dict:
     strata = {}
     for name, bounds in edges.items():
         strata[name] = []
-        for low, high, last in bins(bounds):
-            chosen = in_bin(scores[name], low, high, last)
+        for low, high, chosen in bins.members(scores[name], bounds):
             entry = {"lo": low, "hi": high, **scores.auroc("control", chosen=chosen).as_dict()}
             entry["survey"] = scores.auroc("survey_negative", chosen=chosen).as_dict()
             strata[name].append(entry | {"p_differs": p_differs(scores, chosen)})
@@ -185,8 +172,10 @@ def recall_by_stratum(scores: Scores, strata: dict, operating: dict | None) -> N
     threshold = operating["threshold"].value if operating else None
     part = scores.where(scores.kind("positive"))
     for name, entries in strata.items():
+        edges = [e["lo"] for e in entries] + [e["hi"] for e in entries[-1:]]
+        which = bins.index(part[name], edges) if entries else []
         for i, entry in enumerate(entries):
-            here = part.where(in_bin(part[name], entry["lo"], entry["hi"], i == len(entries) - 1))
+            here = part.where(which == i)
             if threshold is None or len(here) < MIN_STRATUM:
                 reason = "no threshold" if threshold is None else f"fewer than {MIN_STRATUM} positives"
                 entry["recall"] = metrics.missing(reason, len(here)).as_dict()
@@ -274,8 +263,7 @@ def core_masked(scores: Scores) -> dict:
     influence = [metrics.auroc_influence(part[c], labels, one, m.value) for c, m in zip(MASKED_AND_WHOLE, aurocs)]
     clusters = Clusters(*part.clusters)
     by_theta = []
-    for low, high, last in bins(scores.config.theta_e_edges):
-        chosen = in_bin(part["theta_e_arcsec"], low, high, last)
+    for low, high, chosen in bins.members(part["theta_e_arcsec"], scores.config.theta_e_edges):
         metric = part.auroc("control", "logit_core_masked", chosen)
         by_theta.append({"lo": low, "hi": high, **metric.as_dict()})
     return {
@@ -310,8 +298,7 @@ def core_swap(scores: Scores, swapped: dict[str, np.ndarray]) -> dict:
 
     net = change["core"] - change["placebo"]
     by_theta = []
-    for low, high, last in bins(scores.config.theta_e_edges):
-        chosen = in_bin(scores["theta_e_arcsec"][rows], low, high, last)
+    for low, high, chosen in bins.members(scores["theta_e_arcsec"][rows], scores.config.theta_e_edges):
         by_theta.append({"lo": low, "hi": high, **average(net, chosen).as_dict()})
     out = {"radius_px": scores.config.core_radius_px, "unit": "logit"}
     controls = scores.where(scores.kind("control"))

@@ -17,14 +17,14 @@ import pyarrow as pa
 
 from dhs import storage
 from dhs.artefacts.evaluation import Evaluation
-from dhs.config import Profile, digest, load_profile
+from dhs.config import InjectionConfig, Profile, digest, load_profile
 from dhs.datasets import preregistration, survey_negatives
 from dhs.datasets.reader import Pairs, open_pairs
 from dhs.errors import DhsError
 from dhs.options import refuse_others, take
 from dhs.validation.evaluation import completeness, discrimination, failures, forward, survey_yield
 from dhs.validation.evaluation.discrimination import Scores
-from dhs.validation.evaluation.population_weights import COLUMN
+from dhs.validation.evaluation.population_weights import COLUMN, NEEDED, above_floor
 from dhs.validation.evaluation.sections.base import Scored, section
 
 
@@ -112,12 +112,12 @@ def evaluate(
     config, pairs = profile.evaluate, open_pairs(data_path)
     if not pairs.manifest["counts"].get("test"):
         raise DhsError(f"{data_path}: the test split is empty. Make more pairs, or give splits.test a larger share.")
-    registered = preregistration.open_test(pairs, profile)
-    refuse_candidates(pairs, ("val", "test"))
     scorer = given.scorer or open_scorer(checkpoint)
     own = survey_negatives.Maker(pairs.path, config.survey_negatives)
     galaxies = own(config.n_survey_negatives + config.n_calibration_negatives, profile.seed) if not own.mock else None
     refuse_trained_on(getattr(scorer, "state", None) or {}, seed=profile.seed, hosts=galaxies)
+    refuse_candidates(pairs, ("val", "test"))
+    registered = preregistration.open_test(pairs, profile, network=scorer)
     clock.lap("open")
     fit = (lambda: _fit_baselines(pairs, profile)) if given.baselines is None else (lambda: given.baselines)
     if survey is None and not own.mock:
@@ -141,7 +141,7 @@ def evaluate(
         "frozen": {"evaluate": config.model_dump(mode="json"), "digest": digest(config)},
         "data": {"content_hash": pairs.manifest.get("content_hash"), "counts": pairs.manifest["counts"]},
         "checkpoint": _about(scorer, pairs),
-        "plan": {"sha256": registered["sha256"]},
+        "plan": _under(registered),
         "realism": found.realism,
     }
     report = Evaluation.made(data)
@@ -149,8 +149,16 @@ def evaluate(
     clock.lap("write")
     used = {"workers": workers or os.cpu_count(), "seconds": clock.laps, "cpu_seconds": dict(found.seconds)}
     used |= {"passes": {**found.passes, "failures": counted.n}}
+    used["test_read"] = {k: registered["read"][k] for k in ("n", "sha256")}
     storage.write_json(storage.join(out, "evaluation_run.json"), used)
     return report
+
+
+def _under(registered: dict) -> dict:
+    """The plan, and whether the network was trained as it says."""
+    otherwise = registered["read"]["trained_otherwise"]
+    about = {"trained_as_planned": None if otherwise is None else not otherwise, "trained_otherwise": otherwise}
+    return {"sha256": registered["sha256"]} | about
 
 
 def _measured(found: forward.Found, scorer, pairs: Pairs, profile: Profile, survey: Callable | None, clock: Clock):
@@ -165,15 +173,21 @@ def _measured(found: forward.Found, scorer, pairs: Pairs, profile: Profile, surv
     clock.lap("rates")
     operating = rates["tpr_at_fpr"][-1] if rates["tpr_at_fpr"] else None
     discrimination.recall_by_stratum(test, data["strata"], operating)
-    weights = _population_weights(pairs, test)
+    weights, share = _population_weights(pairs, test)
     prior = str(pairs.manifest.get("config", {}).get("injection", {}).get("prior", "unknown")).replace("_", " ")
     mapped = survey_yield.mapped_at(test, rates["tpr_at_fpr"])
     complete, cells, model = survey_yield.completeness(test, mapped, weights, prior)
+    if share is not None and "overall_population" in complete:
+        # at most: of the arcs below the floor none is counted as found
+        found_of_all = complete["overall_population"].value
+        complete["population_above_snr_floor"] = share
+        complete["overall_population_unconditional"] = None if found_of_all is None else share * found_of_all
     clock.lap("completeness")
     data |= rates | {"completeness": complete}
     scored = Scored(test, val, apart, found, pairs, profile, rates["tpr_at_fpr"], weights)
     for name in section:
         data[name] = section[name](scored)
+    data["population"]["above_snr_floor"] = share
     clock.lap("other sections")
     data["failures"] = failures.section(test, operating, pairs, scorer, survey)
     clock.lap("failures")
@@ -210,14 +224,22 @@ def refuse_unscored(table: pa.Table) -> None:
         )
 
 
-def _population_weights(pairs: Pairs, test: Scores) -> np.ndarray | str:
-    """Weights of the test split's positives in the order of the scores, or why there are none."""
-    table = pairs.table("test", columns=["pair_id", COLUMN])
+def _population_weights(pairs: Pairs, test: Scores) -> tuple[np.ndarray | str, float | None]:
+    """Weights of the test split's positives in the order of the scores, or why there are none.
+
+    And the share of the population that they stand for.
+    """
+    table = pairs.table("test", columns=["pair_id", COLUMN, *NEEDED])
     made = survey_yield.weights_of(table[COLUMN].to_numpy())
     if isinstance(made, str):
-        return made
+        return made, None
     place = {i: k for k, i in enumerate(table["pair_id"].to_pylist())}
-    return made.weights[[place[i] for i in test["pair_id"][test.kind("positive")]]]
+    drawn = (pairs.manifest.get("config") or {}).get("injection")
+    share = None
+    if drawn is not None:
+        columns = {c: table[c].to_numpy() for c in NEEDED}
+        share = above_floor(made.weights, columns, InjectionConfig.model_validate(drawn))
+    return made.weights[[place[i] for i in test["pair_id"][test.kind("positive")]]], share
 
 
 def _fit_baselines(pairs: Pairs, profile: Profile) -> dict:

@@ -206,7 +206,7 @@ def _intervene(work: _Work, scorer: Counted, job: interventions.Job, lookup: Sou
 
 
 def _realism(work: _Work, scorer: Counted) -> dict:
-    n = min(realism.N_PERMUTATIONS, work.profile.evaluate.n_bootstrap // 5)
+    n = min(realism.N_PERMUTATIONS, 2 * work.profile.evaluate.n_bootstrap)
     return realism.section(work.pairs, scorer, real=work.real, seed=work.profile.seed, n_permutations=n)
 
 

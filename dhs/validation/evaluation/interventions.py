@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
 import pyarrow as pa
@@ -20,7 +19,7 @@ from dhs.config import EvaluateConfig, Profile
 from dhs.datasets.reader import Pairs, rows
 from dhs.datasets.rerender import SourceLookup
 from dhs.datasets.schema import PAIR_SCHEMA
-from dhs.stats import metrics
+from dhs.stats import bins, metrics
 from dhs.stats.clusters import Clusters, Metric, missing
 from dhs.validation.evaluation.counterfactuals import INTERVENTIONS, Injected, core_light_removed, light_within
 from dhs.validation.preflight.image_statistics import one_part
@@ -185,11 +184,7 @@ def section(found: dict, profile: Profile) -> dict:
         return {"status": "skip", "reason": found["reason"] or f"{n} pairs, {MIN_PAIRS} are needed"}
     options = {"n_bootstrap": config.n_bootstrap, "seed": profile.seed}
     hosts, sources = columns["host_id"], columns["source_id"]
-    theta = columns["theta_e_arcsec"].astype(float)
-    edges = [
-        (low, high, (theta >= low - 1e-6) & ((theta < high) | (high == config.theta_e_edges[-1])))
-        for low, high in pairwise(config.theta_e_edges)
-    ]
+    edges = bins.members(columns["theta_e_arcsec"], config.theta_e_edges)
 
     def average(values, mask=slice(None)):
         return metrics.mean(values[mask], hosts[mask], sources[mask], **options)

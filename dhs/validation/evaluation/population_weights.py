@@ -11,9 +11,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from dhs.config import InjectionConfig
 from dhs.errors import DhsError
+from dhs.injection.priors import MAG_LIMIT
+from dhs.survey.facts import mag_from_flux
 
 COLUMN = "population_weight"
+NEEDED = ("arc_flux_r", "magnification", "arc_snr_maxpix")  # of `above_floor`
 POPULATION = (
     "lenses of these hosts: velocity dispersions by Faber-Jackson with its scatter (Bernardi et al. 2003), in "
     "proportion to their cross-section"
@@ -71,3 +75,42 @@ def population_weights(drawn) -> PopulationWeights:
     weights = np.minimum(weights, limit) if capped else weights
     weights = weights / weights.mean()
     return PopulationWeights(weights, float(weights.sum() ** 2 / (weights**2).sum()), int((weights > 0).sum()), capped)
+
+
+def above_floor(weights, table, config: InjectionConfig) -> float | None:
+    """Share of the population whose arcs have an SNR in the range that was drawn.
+
+    A weighted number holds for that share alone. At a pair's own geometry, sources to r = `MAG_LIMIT` in proportion
+    to 10^(``counts_slope`` m) reach the range with probability F, the difference of that power at the two magnitudes
+    where the SNR enters and leaves it. A pair's expected weight is the population's density at its geometry times F,
+    so dividing by F gives the population without the cut: the share is sum w / sum (w / F). Under the prior
+    ``population`` catalogue fluxes are kept and nothing is cut: it is counted.
+
+    Parameters
+    ----------
+    weights : ndarray, (n,)
+    table : mapping of str to array_like, (n,)
+        ``arc_flux_r`` (nanomaggies), ``magnification``, ``arc_snr_maxpix``.
+    config : InjectionConfig
+        Of the set.
+
+    Returns
+    -------
+    float or None
+        None where no pair has a weight.
+    """
+    flux, magnification, snr = (np.asarray(table[c], dtype=float) for c in NEEDED)
+    known = (weights > 0) & np.isfinite(flux / magnification) & (flux > 0) & (snr > 0)
+    if not known.any():
+        return None
+    w, snr = np.asarray(weights, dtype=float)[known], snr[known]
+    low, high = config.arc_snr_maxpix
+    if config.prior == "population":
+        return float(w[(snr >= low) & (snr <= high)].sum() / w.sum())
+    mag = mag_from_flux(flux[known] / magnification[known])
+    faint, bright = (np.minimum(mag + 2.5 * np.log10(snr / limit), MAG_LIMIT) for limit in (low, high))
+    if config.prior == "joint":
+        faint, bright = np.minimum(faint, config.source_mag_r[1]), np.maximum(bright, config.source_mag_r[0])
+    reach = 10.0 ** (config.counts_slope * (faint - MAG_LIMIT)) - 10.0 ** (config.counts_slope * (bright - MAG_LIMIT))
+    possible = reach > 0
+    return float(w[possible].sum() / (w[possible] / reach[possible]).sum()) if possible.any() else None

@@ -42,6 +42,7 @@ def calibration(test: Scores, val: Scores, val_survey: Scores | None = None) -> 
     logits = use["logit"].astype(float)
     stated = {"before": expit(logits)} | {m: fitted.probability(logits, m) for m in ("temperature", "isotonic")}
     diagrams = {name: cal.reliability(p, labels, *use.clusters) for name, p in stated.items()}
+    tested = {name: cal.against_perfect(p, labels, *use.clusters, seed=test.seed) for name, p in stated.items()}
     return {
         "temperature": fitted.temperature,
         "fitted_on": {"split": "val", "n": fitted.n},
@@ -52,7 +53,8 @@ def calibration(test: Scores, val: Scores, val_survey: Scores | None = None) -> 
         "bins": diagrams["before"]["bins"],
         "bins_calibrated": diagrams["temperature"]["bins"],
         "bins_isotonic": diagrams["isotonic"]["bins"],
-        "quality": {name: cal.quality(p, labels, *use.clusters, **test.options) for name, p in stated.items()},
+        "quality": {name: cal.quality(p, labels, *use.clusters) for name, p in stated.items()},
+        "against_perfect": tested,
         "balance": float(labels.mean()),
         "survey": _survey_calibration(test, val, val_survey),
     }
@@ -82,7 +84,8 @@ def _survey_calibration(test: Scores, val: Scores, val_survey: Scores | None) ->
     p = fitted.probability(part["logit"], "sigmoid", prevalence=float(labels.mean()))
     shifted = fitted.probability(part["logit"], "sigmoid", prevalence=test.config.prevalence)
     share = np.where(labels, test.config.prevalence / labels.sum(), (1 - test.config.prevalence) / (~labels).sum())
-    checked = cal.reliability(p, labels, *part.clusters) | cal.quality(p, labels, *part.clusters, **test.options)
+    checked = cal.reliability(p, labels, *part.clusters) | cal.quality(p, labels, *part.clusters)
+    checked["against_perfect"] = cal.against_perfect(p, labels, *part.clusters, seed=test.seed)
     # At the prevalence, the lenses that the probabilities promise above 1/2, and those that are there.
     above = shifted > 0.5
     return out | {
@@ -226,15 +229,15 @@ def completeness(
     part, config = scores.where(scores.kind("positive")), scores.config
     found = part["logit"] > operating["threshold"].value
     edges = {"theta_e_arcsec": config.theta_e_edges, "arc_snr_matched": config.snr_edges}
-    plane = [_short(c) for c in comp.cells(part, found, edges)]
+    plane = [_short(c) for c in comp.cells(part, found, edges, clusters=part.clusters)]
     for name in ("psf_fwhm_r_arcsec", "depth_r_mag", "host_mag_r"):
         quantiles = quantile_edges(part, name, config.n_psf_bins)
         if len(quantiles) > 1:
             edges[name] = quantiles
-    grid = [c | {"prior": prior} for c in comp.cells(part, found, edges)]
+    grid = [c | {"prior": prior} for c in comp.cells(part, found, edges, clusters=part.clusters)]
     weighted = isinstance(weights, np.ndarray) and weights.any()
     if weighted:
-        grid += [c | {"prior": "population"} for c in comp.cells(part, found, edges, weights)]
+        grid += [c | {"prior": "population"} for c in comp.cells(part, found, edges, weights, part.clusters)]
     rest = part.clusters
     about = {"prior": prior, "fpr": operating["fpr"], "threshold": operating["threshold"].value}
     try:
@@ -252,13 +255,13 @@ def completeness(
         ),
         "cells": plane,
         "host_cells": _host_cells(part, found, edges),
-        "marginals": {n: comp.cells(part, found, {n: e}) for n, e in edges.items()},
+        "marginals": {n: comp.cells(part, found, {n: e}, clusters=part.clusters) for n, e in edges.items()},
         "marginals_population": (
-            {n: comp.cells(part, found, {n: e}, weights) for n, e in edges.items()} if weighted else {}
+            {n: comp.cells(part, found, {n: e}, weights, part.clusters) for n, e in edges.items()} if weighted else {}
         ),
         "smooth": smooth,
         "file": "completeness.parquet",
-        "interval": "Jeffreys, 95 %, within the cell",
+        "interval": "Jeffreys, 95 %, for as many independent arcs as know the share as well",
     }
     return section, grid, model
 
@@ -267,7 +270,8 @@ def _host_cells(part: Scores, found: np.ndarray, edges: dict) -> list[dict]:
     """Cells over theta_E and host magnitude; none where the magnitudes do not vary."""
     if "host_mag_r" not in edges:
         return []
-    return comp.cells(part, found, {n: edges[n] for n in ("theta_e_arcsec", "host_mag_r")})
+    chosen = {n: edges[n] for n in ("theta_e_arcsec", "host_mag_r")}
+    return comp.cells(part, found, chosen, clusters=part.clusters)
 
 
 def _short(cell: dict) -> dict:

@@ -66,6 +66,8 @@ class Measured:
         Cheap numbers of every usable pair; ``every["row"]`` is its row of the part.
     residual : ndarray or None
         Sums of `dhs.validation.preflight.gates.residual_image.sums`, float32, and over how many pairs.
+    hard_frame : ndarray or None
+        Sums over hard negatives of their light in sky noise and of its square, (2, 3, 64, 64) float32.
     masked : list of float
         Fraction of pixels without inverse variance, of stamps that have one.
     """
@@ -79,6 +81,7 @@ class Measured:
     every: dict = field(default_factory=dict)
     residual: np.ndarray | None = None
     n_residual: int = 0
+    hard_frame: np.ndarray | None = None
     masked: list = field(default_factory=list)
 
 
@@ -125,6 +128,8 @@ def finished(out: Measured) -> Measured:
             store[name] = np.asarray(values)
     if out.residual is not None:
         out.residual = out.residual.astype(np.float32)
+    if out.hard_frame is not None:
+        out.hard_frame = out.hard_frame.astype(np.float32)
     return out
 
 
@@ -182,11 +187,12 @@ def measure_rows(context: Context, out: Measured, decoded: list[dict], positions
         fault = _fault(row)
         if fault:
             out.bad[fault].append(row["pair_id"])
+        if fault and not (fault == "missing" and _has_images(row)):
             continue
         usable.append(row)
         for name, value in {"row": int(position), **pair_measures.every(row)}.items():
             out.every.setdefault(name, []).append(value)
-        if int(position) in chosen:
+        if not fault and int(position) in chosen:
             _measure(context, out, row, lights.get(row["pair_id"], []))
             out.rows.append(int(position))
     if usable and context.embed:
@@ -205,6 +211,14 @@ def _embed(usable: list[dict], seed: int) -> dict[str, np.ndarray]:
         noise = [rng.standard_normal(controls[0].shape, np.float32) for rng in noise]
         fresh[some] = duplicates.embed(controls[some] + np.stack(noise))[0]
     return {"host_vector": vectors, "host_flux": flux, "host_fresh": fresh}
+
+
+def _has_images(row: dict) -> bool:
+    """Whether a row without all its parameters can still be compared by its pixels."""
+    sigma = [row[f"sky_sigma_{b}"] for b in BANDS]
+    if any(s is None or not s > 0 for s in sigma):
+        return False
+    return bool(np.isfinite(row["control"]).all() and np.isfinite(row["arc"]).all())
 
 
 def _fault(row: dict) -> str | None:
@@ -233,3 +247,6 @@ def _measure(context: Context, out: Measured, row: dict, lights: list[dict]) -> 
             out.hard.setdefault(name, []).append(value)
             if name == "kind":
                 out.hard.setdefault("pair", []).append(len(out.rows))
+                added = np.asarray(light["light"], float) / item.sigma[:, None, None]
+                part = np.stack([added, added**2])
+                out.hard_frame = part if out.hard_frame is None else out.hard_frame + part

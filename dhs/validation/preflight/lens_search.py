@@ -118,8 +118,8 @@ def own_arc(excess: Excess, arc: np.ndarray) -> float:
     Returns
     -------
     float
-        1 where it is there at its own brightness, about 0 where it is not, or at less than a half or more than twice of
-        it; NaN where too little of the arc would be seen.
+        1 where it is there at its own brightness, about 0 where it is not, 0 where it would be a third fainter or
+        brighter; NaN where too little of the arc would be seen.
     """
     expected = smoothed(arc[0], SMOOTH_PX) - excess.ratio * smoothed(arc[1], SMOOTH_PX)
     seen = expected > SEEN_SIGMAS * excess.noise
@@ -127,7 +127,7 @@ def own_arc(excess: Excess, arc: np.ndarray) -> float:
         return np.nan
     x, y = expected[seen] / excess.noise[seen], excess.significance[seen]
     amplitude = float((x * y).sum() / (x * x).sum())
-    if not 0.5 < amplitude < 2:
+    if not 0.7 < amplitude < 1.4:
         return 0.0
     return float((x * y).sum() / np.sqrt((x * x).sum() * (y * y).sum()))
 

@@ -100,6 +100,8 @@ class PreflightData:
         Cheap numbers of every usable pair, in the order of ``every_rows``, rows of ``scalars``.
     residual : (ndarray, int)
         Sums over pairs for `dhs.validation.preflight.gates.residual_image`, and how many.
+    hard_frame : ndarray or None
+        Sums over hard negatives of their light in sky noise and of its square, (2, 3, 64, 64).
     image_rows : ndarray of int
         Rows of ``scalars`` whose images went into ``images``.
     no_sources : str
@@ -121,6 +123,7 @@ class PreflightData:
     every: dict = field(default_factory=dict)
     every_rows: np.ndarray = field(default_factory=lambda: np.empty(0, int))
     residual: tuple = (None, 0)
+    hard_frame: np.ndarray | None = None
     image_rows: np.ndarray = field(default_factory=lambda: np.empty(0, int))
     no_sources: str = ""
     exact: bool = False
@@ -264,6 +267,8 @@ def gather(data: PreflightData, parts: list[Measured], tables: dict[str, pa.Tabl
         data.masked += part.masked
         for fault, ids in part.bad.items():
             data.bad_images[fault] += ids
+        if part.hard_frame is not None:
+            data.hard_frame = part.hard_frame.astype(float) + (0 if data.hard_frame is None else data.hard_frame)
     data.image_rows = np.asarray(rows, dtype=int)
     data.images = {name: np.concatenate(values) for name, values in images.items()}
     data.hard = {name: np.concatenate(values) for name, values in hard.items()}

@@ -11,10 +11,7 @@ import os
 from pathlib import Path
 
 import numpy as np
-from scipy import stats
 from scipy.optimize import linear_sum_assignment
-from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import StratifiedGroupKFold
 
 from dhs import storage
 from dhs.artefacts.realism import Realism
@@ -22,16 +19,13 @@ from dhs.datasets.reader import Pairs
 from dhs.datasets.stamp_sets import StampSet, as_display, describe, of_folder, of_pairs
 from dhs.errors import DhsError
 from dhs.random import Stream, keyed
-from dhs.stats import metrics
 from dhs.stats.frechet import distances
-from dhs.stats.metrics import MIN_CLUSTERS, Clusters, Metric
+from dhs.stats.metrics import missing
+from dhs.stats.probe import MIN_STAMPS, excess, halves, probe
 from dhs.validation.preflight.gate import holm
 
-MIN_STAMPS = 16  # of each set, after matching
 CALIPER = 1.0  # largest distance of a matched pair in any quantity, in standard deviations of the first set
-PENALTY = 0.01  # inverse strength of the probe's ridge penalty: features outnumber stamps
-N_PERMUTATIONS, N_BOOTSTRAP = 100, 500
-N_FOLDS = 5
+N_PERMUTATIONS = 999
 ALPHA = 0.05
 DEFAULT_FOLDERS = ("hosts/ls_dr10_grz", "lenses/ls_dr10_png56")
 
@@ -60,120 +54,10 @@ def match(first: np.ndarray, second: np.ndarray, caliper: float = CALIPER) -> tu
     return i[keep], j[keep]
 
 
-def _rotated(x: np.ndarray) -> np.ndarray:
-    """Standardised features in as many dimensions as there are rows: a ridge penalty does not notice the rotation."""
-    spread = x.std(axis=0)
-    x = (x - x.mean(axis=0)) / np.where(spread > 0, spread, 1.0)
-    u, s, _ = np.linalg.svd(x, full_matrices=False)
-    return u * s
-
-
-def _folds(x: np.ndarray, labels: np.ndarray, group: np.ndarray, seed: int) -> np.ndarray:
-    """Fold of each row; no host is in two, and each holds about as many of either label."""
-    out = np.empty(len(labels), int)
-    for k, (_, test) in enumerate(
-        StratifiedGroupKFold(N_FOLDS, shuffle=True, random_state=seed).split(x, labels, group)
-    ):
-        out[test] = k
-    return out
-
-
-def _held_out(x: np.ndarray, labels: np.ndarray, folds: np.ndarray) -> np.ndarray:
-    """Decision values of stamps whose host the probe has not seen, each fold's on the scale of its training rows."""
-    out = np.empty(len(labels))
-    for k in np.unique(folds):
-        test = folds == k
-        fitted = LogisticRegression(C=PENALTY, max_iter=500).fit(x[~test], labels[~test])
-        trained = fitted.decision_function(x[~test])
-        out[test] = (fitted.decision_function(x[test]) - trained.mean()) / max(trained.std(), 1e-12)
-    return out
-
-
-def probe(x_first, x_second, group_first, group_second, *, seed: int = 0, n_permutations: int = 0) -> dict:
-    """Area under the ROC curve of a linear probe on held-out hosts.
-
-    Parameters
-    ----------
-    x_first, x_second : ndarray, (n, d), (m, d)
-    group_first, group_second : ndarray of str
-        Hosts; none is in two folds.
-    seed : int
-    n_permutations : int
-        Whole cross-validations with labels and folds exchanged among hosts; 0 for none.
-
-    Returns
-    -------
-    dict
-        ``auc`` (a metric, its interval from a bootstrap over hosts), ``spread`` (its standard error) and ``p_above``
-        (one-sided t test against 0.5), ``n_first, n_second``, and with permutations ``p_value`` and ``null_95``, the
-        95 % quantile of the permuted AUCs.
-
-    Raises
-    ------
-    DhsError
-        Fewer than `MIN_STAMPS` of either, or from fewer than `MIN_CLUSTERS` hosts.
-    """
-    if min(len(x_first), len(x_second)) < MIN_STAMPS:
-        raise DhsError(f"{len(x_first)} and {len(x_second)} stamps: a probe needs {MIN_STAMPS} of each. Give more.")
-    if (hosts := min(len(set(np.asarray(g, str).tolist())) for g in (group_first, group_second))) < MIN_CLUSTERS:
-        raise DhsError(f"stamps of {hosts} hosts in a set: a probe needs {MIN_CLUSTERS}. Give more galaxies.")
-    x = _rotated(np.concatenate([x_first, x_second]).astype(float))
-    labels = np.repeat([1, 0], [len(x_first), len(x_second)])
-    group = np.concatenate([np.asarray(group_first, dtype=str), np.asarray(group_second, dtype=str)])
-    folds = _folds(x, labels, group, seed)
-    held_out, clusters = _held_out(x, labels, folds), Clusters(group, classes=labels)
-    auc = metrics.auroc(held_out, labels, group, n_bootstrap=N_BOOTSTRAP, seed=seed)
-    error = clusters.error(metrics.auroc_influence(held_out, labels == 1, clusters.unit[0], auc.value))
-    spread = None if error is None else error[0]
-    out = {"auc": auc, "spread": spread, "n_first": len(x_first), "n_second": len(x_second)}
-    out["p_above"] = _p_above(auc.value - 0.5, spread, clusters.smallest)
-    if not n_permutations:
-        return out
-    rng = keyed(seed, Stream.PERMUTATION)
-    null = []
-    for _ in range(n_permutations):
-        shuffled, dealt = _permuted(labels, folds, group, rng)
-        scores = _held_out(x, shuffled, dealt)
-        null.append(metrics.auroc_statistic(scores, shuffled.astype(bool))(np.ones((1, len(x))))[0])
-    p = (1 + sum(v >= auc.value for v in null)) / (1 + n_permutations)
-    return out | {"p_value": float(p), "null_95": float(np.quantile(null, 0.95)), "n_permutations": n_permutations}
-
-
-def _p_above(excess: float, spread: float | None, clusters: int) -> float:
-    """One-sided p-value of a t test that an excess is 0; of a sign test where no cluster disagrees."""
-    if not spread:
-        return 0.5**clusters if spread == 0 and excess > 0 else 1.0
-    return float(stats.t.sf(excess / spread, clusters - 1))
-
-
-def _excess(found: dict, control: dict) -> Metric:
-    """AUC of the probe less that of the control, samples taken for independent."""
-    if control.get("spread") is None or found["spread"] is None:
-        return metrics.missing(control.get("reason", "no standard error"), found["auc"].n)
-    value, spread = found["auc"].value - control["auc"].value, float(np.hypot(found["spread"], control["spread"]))
-    clusters = min(found["auc"].n_hosts, control["auc"].n_hosts)
-    reach = spread * stats.t.ppf(0.975, clusters - 1)
-    return Metric(value, value - reach, value + reach, found["auc"].n, clusters)
-
-
-def _permuted(labels: np.ndarray, folds: np.ndarray, group: np.ndarray, rng: np.random.Generator):
-    """Labels and folds exchanged among hosts; within a host that is in both samples, labels among its stamps."""
-    _, first, codes = np.unique(group, return_index=True, return_inverse=True)
-    share = np.bincount(codes, labels) / np.bincount(codes)
-    pure = np.flatnonzero((share == 0) | (share == 1))
-    of_group, fold, order = share > 0.5, folds[first], rng.permutation(pure)
-    of_group[pure], fold[pure] = of_group[order], fold[order]
-    out = of_group[codes].astype(int)
-    for c in np.flatnonzero((share > 0) & (share < 1)):
-        out[codes == c] = rng.permutation(labels[codes == c])
-    return out, fold[codes]
-
-
 def _halves(stamps: StampSet, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Masks of two halves of a set that share no host."""
-    names, codes = np.unique(stamps.group, return_inverse=True)
-    chosen = keyed(seed, Stream.HALVES).permutation(len(names)) < len(names) // 2
-    return chosen[codes], ~chosen[codes]
+    chosen = halves(stamps.group, keyed(seed, Stream.HALVES))
+    return chosen, ~chosen
 
 
 def compare(
@@ -224,21 +108,21 @@ def compare(
         return about | {"status": "skip", "reason": f"{len(i)} of {len(first)} have a match, {MIN_STAMPS} are needed"}
     a, b = first.where(np.isin(np.arange(len(first)), i)), second.where(np.isin(np.arange(len(second)), j))
     of_a, of_b = describe(a.images), describe(b.images)
-    families = {name: probe(of_a[name], of_b[name], a.group, b.group, seed=seed) for name in of_a if name != "match"}
-    about["left_after_matching"] = probe(of_a["match"], of_b["match"], a.group, b.group, seed=seed)["auc"]
+    options = {"seed": seed, "n_permutations": n_permutations}
+    families = {name: probe(of_a[name], of_b[name], a.group, b.group, **options) for name in of_a}
+    about["left_after_matching"] = families.pop("match")["auc"]
     x = (_features(a, scorer), _features(b, scorer))
-    found = probe(*x, a.group, b.group, seed=seed, n_permutations=n_permutations)
+    found = probe(*x, a.group, b.group, **options)
     out = about | {"status": "probed", "features": "penultimate" if scorer else "measured", "auc": found.pop("auc")}
     out |= {"probe": found, "families": _ranked(families)}
-    out["names"] = [f["family"] for f in out["families"] if f["p_holm"] < ALPHA]
+    out["names"] = [f["family"] for f in out["families"] if f["p_holm"] is not None and f["p_holm"] < ALPHA]
     if scorer is not None:
         blocks = scorer.blocks(a.images), scorer.blocks(b.images)
         out["frechet"] = distances(*blocks)
         left, right = _halves(b, seed)
         own = distances(*({k: v[mask] for k, v in blocks[1].items()} for mask in (left, right)))
         out["frechet_of_halves"] = own
-    out["control"] = _control(a, control, scorer, seed)
-    out["excess"] = _excess({"auc": out["auc"], **found}, out["control"])
+    out["control"], out["excess"], out["excess_p"] = _control(out["auc"].value, (a, b), x, control, scorer, options)
     return out
 
 
@@ -330,23 +214,34 @@ def _features(stamps: StampSet, scorer) -> np.ndarray:
 
 
 def _ranked(families: dict[str, dict]) -> list[dict]:
-    """Families, largest AUC first, their p-values adjusted over all of them."""
-    adjusted = holm([f["p_above"] for f in families.values()])
-    entries = [{"family": n, **f["auc"].as_dict(), "p_holm": float(p)} for (n, f), p in zip(families.items(), adjusted)]
+    """Families, largest AUC first, their permutation p-values adjusted over all of them."""
+    entries = [{"family": name, **f["auc"].as_dict(), "p_holm": None} for name, f in families.items()]
+    if all("p_value" in f for f in families.values()):
+        for entry, p in zip(entries, holm([f["p_value"] for f in families.values()])):
+            entry["p_holm"] = float(p)
     return sorted(entries, key=lambda e: -(e["value"] or 0))
 
 
-def _control(first: StampSet, other: StampSet | None, scorer, seed: int) -> dict:
-    """The same probe on two sets of real stamps."""
+def _control(value: float, probed, features, other: StampSet | None, scorer, options: dict):
+    """The same probe on two sets of real stamps, and by how much the probe's AUC, ``value``, lies above its own."""
+    (first, second), (x_first, x_second) = probed, features
+    group, labels = (
+        np.concatenate([first.group, second.group]).astype(str),
+        np.repeat([1, 0], [len(first), len(second)]),
+    )
+    x = np.concatenate([x_first, x_second])
     if other is not None:
         i, j = match(describe(first.images)["match"], describe(other.images)["match"])
-        a, b = first.where(np.isin(np.arange(len(first)), i)), other.where(np.isin(np.arange(len(other)), j))
-        what = f"{first.name} against {other.name}"
+        left, b = np.isin(np.arange(len(first)), i), other.where(np.isin(np.arange(len(other)), j))
+        second_x, second_group, what = _features(b, scorer), b.group.astype(str), f"{first.name} against {other.name}"
+        x, group = np.concatenate([x, second_x]), np.concatenate([group, second_group])
+        labels = np.r_[labels, np.full(len(b), 2)]
     else:
-        left, right = _halves(first, seed)
-        a, b, what = first.where(left), first.where(right), f"two halves of {first.name}"
+        left, right = _halves(first, options["seed"])
+        second_x, second_group, what = x_first[right], first.group[right], f"two halves of {first.name}"
     try:
-        found = probe(_features(a, scorer), _features(b, scorer), a.group, b.group, seed=seed)
+        found = probe(x_first[left], second_x, first.group[left], second_group, **options)
     except DhsError as error:
-        return {"status": "skip", "reason": str(error), "what": what}
-    return {"what": what, **found}
+        reason = str(error)
+        return {"status": "skip", "reason": reason, "what": what}, missing(reason, len(labels)), None
+    return {"what": what, **found}, *excess(value - found["auc"].value, x, group, labels, **options)

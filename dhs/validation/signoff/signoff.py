@@ -32,6 +32,7 @@ OPERATORS = {
 }
 SYMBOLS = {"eq": "=", "ne": "not", "lt": "<", "le": "<=", "gt": ">", "ge": ">="}
 SEVERITIES = ("blocker", "condition", "recommendation")
+USEFUL, LIMITED, USELESS, UNKNOWN = "USEFUL", "OF LIMITED USE", "NOT SHOWN TO BE USEFUL", "NOT MEASURED"
 
 
 @dataclass(frozen=True)
@@ -51,11 +52,14 @@ class Rule:
     unless: dict | None = None
     missing: str = "condition"
     cap: bool = False
+    about: str = "set"
+    decisive: bool = False
 
     def __post_init__(self):
-        if self.op not in OPERATORS or self.severity not in SEVERITIES or self.stage not in ("always", "after"):
+        known = self.op in OPERATORS and self.severity in SEVERITIES and self.stage in ("always", "after")
+        if not known or self.about not in ("set", "network", "real lenses"):
             raise DhsError(
-                f"sign-off rule {self.id!r}: op, severity or stage is unknown. See the head of the rules file."
+                f"sign-off rule {self.id!r}: op, severity, stage or about is unknown. See the head of the rules file."
             )
 
 
@@ -79,6 +83,12 @@ class SignOff:
         SHA-256 of the registered plan.
     answers : tuple of dict
         The questions that are answered from these documents: ``number, ask, text, evidence``.
+    data_set : {"GO", "CONDITIONAL-GO", "NO-GO"}
+        Is the set fit to train on? From the rules that are not about the network or real lenses.
+    network : {"USEFUL", "OF LIMITED USE", "NOT SHOWN TO BE USEFUL", "NOT MEASURED"}
+        Is the network useful? From those that are about it.
+    plan_lines : tuple of dict
+        The training plan line by line, with the verdict of the run's own ablation.
     """
 
     decision: str
@@ -91,6 +101,9 @@ class SignOff:
     projection: dict
     plan: str | None = None
     answers: tuple[dict, ...] = ()
+    data_set: str = ""
+    network: str = UNKNOWN
+    plan_lines: tuple[dict, ...] = ()
 
     @property
     def exit_code(self) -> int:
@@ -107,7 +120,8 @@ class SignOff:
         return jsonable(asdict(self))
 
     def __str__(self) -> str:
-        lines = [f"{self.decision} ({self.stage})", f"plan {self.plan or 'not registered'}", self.cost]
+        two = f"set to train on: {self.data_set}; network: {self.network}"
+        lines = [f"{self.decision} ({self.stage})", two, f"plan {self.plan or 'not registered'}", self.cost]
         for title, entries in self._groups():
             lines += [f"{title}:"] if entries else []
             lines += [f"  - {e['text']} [{e['source']}]" for e in entries]
@@ -130,7 +144,8 @@ class SignOff:
 
     def _repr_html_(self) -> str:
         about = html.escape(f"plan {self.plan or 'not registered'}; {self.cost}")
-        parts = [f"<p><b>{self.decision}</b> ({self.stage})<br><small>{about}</small></p>"]
+        two = f"set to train on: <b>{self.data_set}</b>; network: <b>{self.network}</b>"
+        parts = [f"<p><b>{self.decision}</b> ({self.stage})<br>{two}<br><small>{about}</small></p>"]
         for title, entries in self._groups():
             items = "".join(
                 f"<li>{html.escape(e['text'])} <small>{html.escape(e['source'])}</small></li>" for e in entries
@@ -139,8 +154,10 @@ class SignOff:
         return "".join(parts)
 
 
-def load_rules(path: str | Path | None = None) -> tuple[list[Rule], list[dict], list[dict], list[dict]]:
-    """Rules, standing recommendations, experiments and questions of a YAML file, the package's own by default.
+def load_rules(path: str | Path | None = None) -> tuple[list[Rule], list[dict], list[dict], list[dict], list[dict]]:
+    """Rules, standing recommendations, experiments, questions and lines of the training plan of a YAML file.
+
+    The package's own by default.
 
     Raises
     ------
@@ -157,7 +174,8 @@ def load_rules(path: str | Path | None = None) -> tuple[list[Rule], list[dict], 
     try:
         data = yaml.safe_load(text)
         rules = [Rule(**entry) for entry in data["rules"]]
-        return rules, list(data["standing"]), list(data["experiments"]), list(data.get("questions") or [])
+        more = [list(data.get(k) or []) for k in ("questions", "plan_lines")]
+        return rules, list(data["standing"]), list(data["experiments"]), *more
     except (yaml.YAMLError, TypeError, KeyError, AttributeError) as error:
         raise DhsError(
             f"{where}: not a file of sign-off rules ({error}). See the head of signoff/rules.yaml."
@@ -233,7 +251,7 @@ def _answer(documents: dict, question: dict, decision: str) -> dict:
             wanted = f"{SYMBOLS[condition['op']]} {_short(condition['bound'])}"
             evidence.append(f"{FILES[root]}: {inner} = {number}, must be {wanted}: {'met' if met else 'not met'}")
         if holds:
-            text = option["text"].format_map(_Words(decision=decision))
+            text = option["text"].format_map(_Words(decision=decision, **documents["plan_lines"]))
             return {"number": question["number"], "ask": question["ask"], "text": text, "evidence": evidence}
     return {"number": question["number"], "ask": question["ask"], "text": "not answered", "evidence": evidence}
 
@@ -308,19 +326,20 @@ def signoff(run: str | Path, *, rules: str | Path | None = None) -> SignOff:
     DhsError
         No ``preflight.json`` there, or an unusable file of rules.
     """
-    all_rules, standing, experiments, questions = load_rules(rules)
-    documents = read_documents(run)
+    all_rules, standing, experiments, questions, lines = load_rules(rules)
+    documents = read_documents(run, lines)
     after = bool(documents["evaluation"])
     found: dict[str, list[dict]] = {severity: [] for severity in SEVERITIES}
-    caps = []
+    caps, of = [], []
     for rule in all_rules:
         if rule.stage == "after" and not after:
             continue
         for severity, line in check(documents, rule):
             found[severity].append(line)
+            of.append((rule, severity))
             if rule.cap and rule.id not in caps:
                 caps.append(rule.id)
-    decision = NO_GO if found["blocker"] else CONDITIONAL if found["condition"] else GO
+    decision = _worst(severity for _, severity in of)
     changes = [line | {"text": line["remedy"], "why": line["text"]} for lines in found.values() for line in lines]
     changes += [_standing(documents, entry) for entry in standing]
     result = SignOff(
@@ -334,11 +353,27 @@ def signoff(run: str | Path, *, rules: str | Path | None = None) -> SignOff:
         projection=documents["projection"],
         plan=documents["plan"].get("sha256"),
         answers=tuple(_answer(documents, question, decision) for question in questions),
+        data_set=_worst(severity for rule, severity in of if rule.about == "set"),
+        network=_useful(of) if after else UNKNOWN,
+        plan_lines=tuple(documents["plan_lines"]["lines"]),
     )
     data = result.as_dict() | {VERSION: 1}
     checked(SignOffContent, data, "signoff.json")
     storage.write_json(storage.join(run, "signoff.json"), data)
     return SignOff(**{k: tuple(v) if isinstance(v, list) else v for k, v in result.as_dict().items()})
+
+
+def _worst(severities) -> str:
+    severities = set(severities)
+    return NO_GO if "blocker" in severities else CONDITIONAL if "condition" in severities else GO
+
+
+def _useful(found: list[tuple[Rule, str]]) -> str:
+    """A word of its own for the network: what the set is fit for says nothing of what was trained on it."""
+    mine = [(rule, severity) for rule, severity in found if rule.about == "network" and severity != "recommendation"]
+    if any(rule.decisive or severity == "blocker" for rule, severity in mine):
+        return USELESS
+    return LIMITED if mine else USEFUL
 
 
 def _priorities(experiments: list[dict], found: dict[str, list[dict]]) -> list[dict]:

@@ -28,7 +28,18 @@ def batch_of(bank, chosen):
     columns = [bank.theta_e[base].numpy(), bank.psf_fwhm[base].numpy(), bank.sky_sigma[base].numpy()]
     n = len(base)
     label = chosen.label.flatten().numpy()
-    return Batch(stamps, control, label, base.numpy(), light.numpy() >= 0, *columns, np.arange(n), n, n)
+    return Batch(
+        stamps,
+        control,
+        label,
+        base.numpy(),
+        light.numpy() >= 0,
+        *columns,
+        np.arange(n),
+        n,
+        n,
+        base.numpy() >= len(bank),
+    )
 
 
 @pytest.mark.parametrize("options", [{}, {"core_fill": "control"}, {"rotation": "any", "stretch": "clip"}])

@@ -8,6 +8,7 @@ import sys
 import tarfile
 import threading
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -375,3 +376,79 @@ def test_usage(tmp_path):
         sets.fetch("galaxies", tmp_path)
     with pytest.raises(UsageError, match="--catalogue"):
         sets.fetch("hosts", tmp_path)
+
+
+# -------------------------------------------------------------------------------------------------------------- demo
+
+
+def test_what_ships_names_commit_sum_licence_and_thanks():
+    from dhs.survey.fetch.demo import sets as shipped
+
+    for entry in shipped()["sets"]:
+        assert len(entry["commit"]) == 40 and entry["licence"] == "MIT" and entry["acknowledgement"]
+        assert "LICENSE" in entry["files"] and all(len(sum_) == 64 for _, sum_ in entry["files"].values())
+    assert "DES" in shipped()["sets"][0]["acknowledgement"] and len(shipped()["sets"][0]["stars"]) == 19
+
+
+def small_demo(server):
+    """Two sets as they ship, of four stamps and one file, on the loopback server."""
+    rng = np.random.default_rng(0)
+    y, x = np.indices((91, 91)) - 45
+    light = 300 * np.exp(-np.hypot(x, y) / 3.0)
+    bodies = {"LICENSE": b"MIT", "data/galaxies.fits": b"x" * 5000}
+    for band in "griz":
+        buffer = io.BytesIO()
+        fits.PrimaryHDU((light + rng.normal(0, 4, (4, 91, 91))).astype(np.float32)).writeto(buffer)
+        bodies[f"images/{band}.fits"] = buffer.getvalue()
+    server.bodies = {f"/{repo}/c0ffee/{path}": body for repo in ("a/b", "c/d") for path, body in bodies.items()}
+    sums = {path: hashlib.sha256(body).hexdigest() for path, body in bodies.items()}
+    common = {"commit": "c0ffee", "licence": "MIT", "what": "galaxies"}
+    hosts = {f"upstream/{b}.fits": [f"images/{b}.fits", sums[f"images/{b}.fits"]] for b in "griz"}
+    licence = {"LICENSE": ["LICENSE", sums["LICENSE"]]}
+    first = {
+        "repository": "a/b",
+        "folder": "hosts/des_lrg46",
+        "acknowledgement": "Thank DES.",
+        "files": hosts | licence,
+    }
+    files = {"galaxies.fits": ["data/galaxies.fits", sums["data/galaxies.fits"]]}
+    second = {
+        "repository": "c/d",
+        "folder": "sources/cosmos",
+        "acknowledgement": "Thank HST.",
+        "files": files | licence,
+    }
+    address = f"http://127.0.0.1:{server.server_port}/{{repository}}/{{commit}}/{{path}}"
+    sets_ = [common | first | {"stars": {"1": [1.1, 0.9, 0.8, 40.0]}}, common | second]
+    return {"address": address, "sets": sets_}
+
+
+def test_demo_is_fetched_whole_checked_and_ready_for_use(server, tmp_path, monkeypatch):
+    from dhs.survey.fetch import demo
+
+    what = small_demo(server)
+    monkeypatch.setattr(demo, "sets", lambda: what)
+    files = sets.fetch("demo", tmp_path)
+    assert files[-1].endswith("ATTRIBUTION.txt") and all(Path(f).exists() for f in files)
+    told = Path(files[-1]).read_text()
+    assert all(word in told for word in ("Thank DES.", "Thank HST.", "c0ffee", "MIT", "hosts/des_lrg46"))
+    monkeypatch.setenv("DHS_DATA_DIR", str(tmp_path))
+    hosts = open_hosts(HostsConfig(spec="auto", known_lenses=None), 1)
+    assert len(hosts) == 4 and "psf_from_star" in hosts.read(1).flags and "psf_assumed" in hosts.read(0).flags
+    assert hosts.read(0).image[1].max() == pytest.approx(0.3, rel=0.1)  # counts over 1000 are nanomaggies
+    asked = len(server.asked)
+    assert sets.fetch("demo", tmp_path) == files and len(server.asked) == asked
+    (tmp_path / "sources/cosmos/galaxies.fits").write_bytes(b"half")
+    assert sets.fetch("demo", tmp_path) == files and len(server.asked) == asked + 1
+
+
+def test_demo_of_another_content_is_not_kept(server, tmp_path, monkeypatch):
+    from dhs.survey.fetch import demo
+
+    what = small_demo(server)
+    server.bodies["/c/d/c0ffee/data/galaxies.fits"] = b"y" * 5000
+    with pytest.raises(DhsError, match="SHA-256"):
+        demo.demo(tmp_path, None, 2, what)
+    assert not (tmp_path / "sources/cosmos/galaxies.fits").exists() and not (tmp_path / "ATTRIBUTION.txt").exists()
+    server.bodies["/c/d/c0ffee/data/galaxies.fits"] = b"x" * 5000
+    assert len(demo.demo(tmp_path, None, 2, what)) == 9

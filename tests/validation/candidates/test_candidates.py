@@ -25,7 +25,7 @@ from dhs.validation.candidates import candidates
 from dhs.validation.candidates.candidates import candidate_table, score, write_candidates
 from dhs.validation.candidates.contact_sheet import contact_sheet
 
-N_HARD = 19  # hard negatives in the clean set: one every second pair, but those that are rings
+N_HARD = 20  # hard negatives in the clean set: one every second pair, but those that are rings
 DATA = os.environ.get("DHS_DATA_DIR")
 needs_data = pytest.mark.skipif(not DATA, reason="the real stamps need DHS_DATA_DIR")
 FITTED = Calibrator(2.0, 0.5, 100, (np.array([-1.0, 1.0]), np.array([0.1, 0.9])), (0.5, -1.0))

@@ -122,6 +122,8 @@ def test_a_set_without_invvar_and_without_lens_parameters(rows, every):
     assert got["data_integrity"].status == "fail" and "needed scalar missing" in got["data_integrity"].explanation
     assert {got[n].status for n in ("core_leakage", "arc_core_fraction", "closure")} == {"skip"}
     assert got["data_integrity"].details["with_invvar"] == 0
+    assert got["host_duplicates"].status == "pass" and got["host_duplicates"].n == 50, "pixels need no parameters"
+    assert got["arcs_have_light"].status == "pass"
 
 
 def test_masked_pixels_beyond_the_limit(rows, every):

@@ -8,12 +8,14 @@ import numpy as np
 import pytest
 from PIL import Image
 from planted_pairs import host_image
+from scipy.stats import binom
 
 from dhs import storage
 from dhs.datasets.stamp_sets import StampSet, as_display, describe, of_folder, read_display
 from dhs.errors import DhsError, InputRefused
 from dhs.injection.expected_arc import radius_map
 from dhs.stats.frechet import frechet
+from dhs.stats.probe import excess
 from dhs.survey.mock.hosts import write_mock_hosts
 from dhs.validation.realism import probe
 
@@ -39,7 +41,7 @@ class Bins:
 
 
 def test_two_samples_of_one_kind_are_not_told_apart():
-    got = probe.compare(stamps(60, 1), stamps(120, 2), Bins(), n_permutations=30)
+    got = probe.compare(stamps(60, 1), stamps(120, 2), Bins(), n_permutations=199)
     assert got["status"] == "probed" and got["auc"].ci_low < 0.5 and got["probe"]["p_value"] > 0.05
     assert got["matched"]["n"] <= 60 and got["left_after_matching"].value < 0.75
     assert got["frechet"]["large"]["value"] is None and "more than 64" in got["frechet"]["large"]["reason"]
@@ -56,7 +58,7 @@ def test_two_samples_of_one_kind_are_not_told_apart():
     ],
 )
 def test_the_report_names_what_was_changed(change, family):
-    got = probe.compare(stamps(60, 1), stamps(80, 2, change), None, n_permutations=30)
+    got = probe.compare(stamps(60, 1), stamps(80, 2, change), None, n_permutations=199)
     first = got["families"][0]
     assert first["family"] == family and first["ci_low"] > 0.6 and family in got["names"]
     assert got["auc"].ci_low > 0.6 and got["probe"]["p_value"] < 0.05
@@ -65,14 +67,37 @@ def test_the_report_names_what_was_changed(change, family):
 
 def test_the_excess_over_the_control_has_an_interval_and_families_are_adjusted():
     change = lambda im, rng: im * np.where((RADIUS > 6) & (RADIUS < 9), 1.6, 1)  # noqa: E731
-    got = probe.compare(stamps(60, 1), stamps(80, 2, change), None)
-    excess = got["excess"]
-    assert excess.value == pytest.approx(got["auc"].value - got["control"]["auc"].value)
-    assert 0 < excess.ci_low < excess.value < excess.ci_high
+    got = probe.compare(stamps(140, 1), stamps(200, 2, change), None)
+    found = got["excess"]
+    assert found.value == pytest.approx(got["auc"].value - got["control"]["auc"].value)
+    assert 0 < found.ci_low < found.value < found.ci_high
     assert got["families"] and all(f["p_holm"] <= 1 for f in got["families"])
     assert got["names"] == [f["family"] for f in got["families"] if f["p_holm"] < 0.05] != []
     same = probe.compare(stamps(60, 1), stamps(80, 4), None)
-    assert same["names"] == [] and same["excess"].ci_low < 0
+    assert same["names"] == [] and same["excess"].ci_low < 0 and same["excess_p"] > 0.05 > got["excess_p"]
+
+
+def test_p_values_are_uniform_where_nothing_differs():
+    """Eighty samples of 512 features of no more than 84 stamps: held-out scores that share training rows scatter more
+    than scores of their own would."""
+    p, holds = [], 0
+    for k in range(80):
+        x = np.random.default_rng(k).normal(size=(84, 512))
+        got = probe.probe(x[:28], x[28:], np.arange(28), 28 + np.arange(56), seed=k, n_permutations=99)
+        p.append(got["p_value"])
+        holds += got["auc"].ci_low <= 0.5 <= got["auc"].ci_high
+    assert binom.sf(sum(v <= 0.05 for v in p) - 1, 80, 0.05) > 0.01 and 0.3 < np.mean(p) < 0.7
+    assert binom.cdf(holds, 80, 0.95) > 0.01
+
+
+def test_a_control_of_another_class_is_exchanged_with_the_injections():
+    rng = np.random.default_rng(0)
+    real, shared = rng.normal(size=(60, 6)), rng.normal(size=(120, 6)) + 0.8
+    group, labels = np.arange(180).astype(str), np.repeat([1, 0, 2], 60)
+    x = np.concatenate([real, shared])
+    areas = [probe.probe(real, x[labels == k], group[:60], group[labels == k])["auc"].value for k in (0, 2)]
+    metric, p = excess(areas[0] - areas[1], x, group, labels, seed=0, n_permutations=99)
+    assert min(areas) > 0.7 and p > 0.05 and metric.ci_low < 0 < metric.ci_high, "both differ from the real ones alike"
 
 
 def test_stamps_of_a_few_hosts_are_refused_in_words():
@@ -95,8 +120,8 @@ def test_folds_keep_hosts_together():
     rng = np.random.default_rng(4)
     x, group = np.repeat(rng.normal(size=(40, 30)), 20, axis=0), np.repeat(np.arange(40), 20).astype(str)
     half = len(x) // 2
-    got = probe.probe(x[:half], x[half:], group[:half], group[half:])
-    assert got["auc"].ci_low < 0.5 and got["auc"].n_hosts == 40
+    got = probe.probe(x[:half], x[half:], group[:half], group[half:], n_permutations=99)
+    assert got["p_value"] > 0.05 and got["auc"].ci_low < 0.5 and got["auc"].n_hosts == 40
 
 
 def test_frechet_distance_of_known_gaussians():
@@ -184,5 +209,5 @@ def test_the_display_set_is_read_and_differs_little_from_itself():
     centre = pictures.images[:, 1][:, RADIUS < 4].mean(axis=1)
     assert (centre > 2 * pictures.images[:, 1][:, RADIUS > 20].mean(axis=1)).mean() > 0.9
     even = np.arange(56) % 2 == 0
-    got = probe.compare(pictures.where(even), pictures.where(~even), n_permutations=0)
+    got = probe.compare(pictures.where(even), pictures.where(~even), n_permutations=99)
     assert got["mode"] == "display pictures" and got["auc"].ci_low < 0.6

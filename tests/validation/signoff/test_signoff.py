@@ -1,11 +1,14 @@
 """The sign-off: rules are data, every line carries number, file and bound."""
 
 import json
+from types import SimpleNamespace
 
+import pyarrow as pa
 import pytest
 
 from dhs import storage
 from dhs.config import digest
+from dhs.datasets import preregistration
 from dhs.errors import DhsError
 from dhs.validation.signoff.artefacts import MISSING, lookup, projected
 from dhs.validation.signoff.signoff import SignOff, load_rules, signoff
@@ -26,6 +29,10 @@ def metric(value, low=None, high=None):
 
 def gate(name, status, blocking=True):
     return {"name": name, "status": status, "blocking": blocking, "explanation": "seen", "remedy": "Mend it."}
+
+
+def bin_of(low, value):
+    return {"lo": low, "hi": low + 0.5, **metric(value)}
 
 
 PLAN = {"gates": {"alpha": 0.05}}
@@ -62,18 +69,22 @@ def good() -> dict:
             "bright_wide": {"auroc": metric(0.99)},
             "core_masked": {"auroc": metric(0.9)},
             "core_swap": {"auroc": metric(0.9)},
-            "hard_negatives": {"auroc": metric(0.8)},
+            "hard_negatives": {
+                "auroc": metric(0.8),
+                "by_kind": {"lookalike": {"fraction_above_threshold": metric(0.02)}},
+            },
             "tpr_at_fpr": [{"fpr": 0.1, "tpr": metric(0.9)}, {"fpr": 0.001, "tpr": metric(0.5)}],
             "survey_negatives": {"mock": False},
-            "calibration": {"ece_after": 0.02},
+            "calibration": {"against_perfect": {"temperature": {"excess": -0.01, "p_value": 0.6}}},
             "realism": {"status": "done"},
-            "plan": {"sha256": digest(PLAN)},
+            "plan": {"sha256": digest(PLAN), "trained_as_planned": True},
             "interventions": {
                 "interventions": [
                     {"name": "core_light_removed", **metric(-1.0)},
                     {"name": "outer_pixels_swapped", **metric(-5.0)},
-                    {"name": "ring_added", **metric(-2.0)},
+                    {"name": "ring_added", **metric(-2.0), "by_theta_e": [bin_of(0.5, -2.0), bin_of(1.0, -2.2)]},
                     {"name": "source_occulted", **metric(-3.0)},
+                    {"name": "arc_removed", **metric(-3.0), "by_theta_e": [bin_of(0.5, -3.0), bin_of(1.0, -3.0)]},
                 ]
             },
         },
@@ -154,11 +165,41 @@ FAULTS = [
     ("evaluation.json", "tpr_at_fpr.1.tpr.ci_low", 0.0, "nothing_found_at_survey_fpr", "CONDITIONAL-GO"),
     ("evaluation.json", "tpr_at_fpr.1.fpr", 0.03, "fpr_not_supported", "CONDITIONAL-GO"),
     ("evaluation.json", "survey_negatives.mock", True, "mock_survey_negatives", "CONDITIONAL-GO"),
-    ("evaluation.json", "calibration.ece_after", 0.2, "not_calibrated", "CONDITIONAL-GO"),
+    (
+        "evaluation.json",
+        "calibration.against_perfect.temperature",
+        {"excess": 0.2, "p_value": 0.001},
+        "not_calibrated",
+        "CONDITIONAL-GO",
+    ),
     ("evaluation.json", "realism.status", "skip", "realism_not_probed", "CONDITIONAL-GO"),
     ("pairs/plan.json", "sha256", None, "plan_missing", "NO-GO"),
     ("pairs/plan.json", "plan", {"gates": {"alpha": 0.5}}, "plan_edited", "NO-GO"),
-    ("pairs/plan.json", "amendments", [{"after_test_read": True}], "plan_changed_after_test", "CONDITIONAL-GO"),
+    (
+        "pairs/plan.json",
+        "amendments",
+        [{"from": "x", "after_test_read": True}],
+        "plan_changed_after_test",
+        "CONDITIONAL-GO",
+    ),
+    ("pairs/plan.json", "test_reads", 3, "log_of_readings_broken", "NO-GO"),
+    ("evaluation.json", "plan.trained_as_planned", False, "trained_otherwise", "CONDITIONAL-GO"),
+    ("evaluation.json", "tpr_at_fpr.1.tpr.ci_low", 0.04, "recall_too_low", "CONDITIONAL-GO"),
+    ("evaluation.json", "hard_negatives.auroc.ci_low", 0.6, "arcs_not_told_from_decoys", "CONDITIONAL-GO"),
+    (
+        "evaluation.json",
+        "hard_negatives.by_kind.lookalike.fraction_above_threshold.value",
+        0.3,
+        "decoys_called_lenses",
+        "CONDITIONAL-GO",
+    ),
+    (
+        "evaluation.json",
+        "interventions.interventions.2.by_theta_e.1.value",
+        -1.2,
+        "ring_counts_as_an_arc",
+        "CONDITIONAL-GO",
+    ),
     ("evaluation.json", "plan.sha256", "x", "evaluated_under_another_plan", "NO-GO"),
     ("preflight.json", "data.plan", "x", "preflight_under_another_plan", "NO-GO"),
     (
@@ -201,8 +242,8 @@ def test_each_rule_sees_its_fault(name, path, value, rule, decision, tmp_path):
 
 
 def test_every_rule_of_the_file_has_a_test():
-    rules, _, experiments, _ = load_rules()
-    tested = {f[3] for f in FAULTS} | {"shard_repeated", "overfitted"}
+    rules, _, experiments, *_ = load_rules()
+    tested = {f[3] for f in FAULTS} | {"shard_repeated", "overfitted", "best_of_several"}
     assert {r.id for r in rules if r.severity != "recommendation"} == tested
     raised = {name for e in experiments for name in e["raised_by"]}
     assert raised <= {r.id for r in rules}
@@ -288,7 +329,7 @@ def test_no_preflight_and_bad_rules_are_refused(tmp_path):
     rules.write_text(
         "standing: []\nexperiments: []\nrules: [{id: a, at: x.y, op: exec, severity: blocker, text: t, change: c}]"
     )
-    with pytest.raises(DhsError, match="'a': op, severity or stage is unknown"):
+    with pytest.raises(DhsError, match="'a': op, severity, stage or about is unknown"):
         signoff(tmp_path, rules=rules)
 
 
@@ -308,3 +349,66 @@ def test_projection_is_linear_in_the_run_s_own_timings(tmp_path):
     said = projected(tmp_path)
     # 300,000 pairs at 50 a second; 210,000 x 50 epochs at 0.1 s a pair; 10 bytes a pair
     assert "1.7 h to inject 300,000 pairs" in said and "292 h to train 50 epochs" in said and "0 GB" in said
+
+
+def test_the_best_of_several_networks_is_a_condition_and_a_cut_log_a_blocker(tmp_path):
+    """Five networks read the split, the plan is registered once; then readings are taken away."""
+    write(tmp_path, good())
+    data = SimpleNamespace(path=str(tmp_path / "pairs"), manifest={"content_hash": "h"})
+    for name in "abcde":
+        read = preregistration.note(data, "evaluate", SimpleNamespace(state={"network": name}))
+    got = {line["rule"]: line["number"] for line in signoff(tmp_path).conditions}
+    assert got["best_of_several"] == 5 and "plan_changed_after_test" not in got
+    (tmp_path / "evaluation_run.json").write_text(json.dumps({"test_read": read}))
+    assert signoff(tmp_path).decision == "CONDITIONAL-GO"
+    last = sorted((tmp_path / "pairs" / "test_reads").iterdir())[-1]
+    last.unlink()
+    assert [line["rule"] for line in signoff(tmp_path).blockers] == ["log_of_readings_broken"]
+
+
+def test_a_plan_that_was_deleted_and_replaced_is_still_known(tmp_path):
+    documents = good()
+    data = SimpleNamespace(path=str(tmp_path / "pairs"), manifest={"content_hash": "h"})
+    other = {"gates": {"alpha": 0.5}}
+    preregistration.note(data, "evaluate", None, {"sha256": digest(other), "plan": other})
+    got = signoff(write(tmp_path, documents))
+    assert "plan_changed_after_test" in {line["rule"] for line in got.conditions}
+
+
+def test_a_network_that_finds_nothing_is_told_in_another_word_than_its_set(tmp_path):
+    documents = good()
+    assert (signoff(write(tmp_path / "a", documents)).data_set, signoff(tmp_path / "a").network) == ("GO", "USEFUL")
+    put(documents, "evaluation.json", "calibration.against_perfect.temperature", {"excess": 0.2, "p_value": 0.001})
+    assert signoff(write(tmp_path / "b", documents)).network == "OF LIMITED USE"
+    put(documents, "evaluation.json", "tpr_at_fpr.1.tpr", metric(0.08, 0.04, 0.13))
+    got = signoff(write(tmp_path / "c", documents))
+    assert (got.data_set, got.network) == ("GO", "NOT SHOWN TO BE USEFUL") and "NOT SHOWN" in str(got)
+    del documents["evaluation.json"]
+    assert signoff(write(tmp_path / "d", documents)).network == "NOT MEASURED"
+    documents = good()
+    put(documents, "preflight.json", "gates", [gate("core_leakage", "fail")])
+    got = signoff(write(tmp_path / "e", documents))
+    assert (got.data_set, got.network) == ("NO-GO", "USEFUL")
+
+
+def test_the_training_plan_is_judged_by_what_was_measured_line_by_line(tmp_path):
+    def answer(folder):
+        return next(a["text"] for a in signoff(folder).answers if a["number"] == 4)
+
+    folder = write(tmp_path, good())
+    assert answer(folder).startswith("Not shown.") and "asinh stretch" in answer(folder)
+    lines = [line for line in load_rules()[4] if "variant" in line]
+    rows = [
+        {"variant": line["variant"], "against": "reference", "metric": "auroc", "status": "done"}
+        | {"difference": -0.02, "ci_low": -0.03, "ci_high": -0.01}
+        for line in lines
+    ]
+    rows[0] |= {"difference": 0.03, "ci_low": 0.01, "ci_high": 0.05}
+    rows[1] |= {"ci_high": 0.01}
+    for content, begins in (("other", "Not shown."), ("h", "Not as it stands.")):
+        table = pa.Table.from_pylist(rows).replace_schema_metadata({"dhs_content_hash": content})
+        storage.write_table(folder / "ablation" / "ablation.parquet", table)
+        assert answer(folder).startswith(begins)
+    got = {entry["variant"]: entry["verdict"] for entry in signoff(folder).plan_lines}
+    assert got["unpaired"] == "measured worse" and got["sersic_sources"] == "no difference shown"
+    assert got["seed_clip"] == "measured better" and got[None] == "not measured"

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
-
 import numpy as np
 from scipy.stats import binom
 
 from dhs.datasets.schema import BANDS
-from dhs.stats import metrics
+from dhs.stats import bins, metrics
 from dhs.stats.crossfit import equivalence
 from dhs.stats.metrics import Clusters
 from dhs.validation.preflight.gate import Gate, Skip, gate, verdict
@@ -20,8 +18,7 @@ NOISE_SIGMAS = 5.0
 def _strata(data, known: np.ndarray) -> list[tuple[str, dict, np.ndarray]]:
     theta, edges = data.of_images("theta_e_arcsec").astype(float), data.profile.preflight.theta_e_edges
     out = [("all", {"label": "all"}, known)]
-    for i, (low, high) in enumerate(pairwise(edges)):
-        inside = (theta >= low - 1e-6) & (theta <= high if i == len(edges) - 2 else theta < high)
+    for low, high, inside in bins.members(theta, edges):
         label = f"theta_E {low:g}-{high:g}"
         out.append((label, {"label": label, "lo": low, "hi": high}, known & inside))
     return out

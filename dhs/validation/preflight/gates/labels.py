@@ -72,7 +72,8 @@ def arcs_have_light(data) -> Gate:
 
 LENSED_SHARE = 0.01  # of controls that may hold a lens: ten times what an LRG sample has
 MIN_REFERENCE = 80
-OWN_ARC = 0.75  # correlation of a control's blue light with its pair's arc
+OWN_ARC = 0.9  # correlation of a control's blue light with its pair's arc
+CHANCE_OWN = 0.01  # of blue neighbours where an arc of that brightness will be put
 REFERENCE_FILE, REFERENCE_SEED = "unlensed.csv", 77_001
 OF_REAL_SKY = 5.0  # times as many, where hosts are real and the reference is not
 CAP = 20.0  # of the odds that one stamp counts with
@@ -118,7 +119,7 @@ def controls_hold_no_arc(data) -> Gate:
     own, ids = data.images["own_arc"], data.of_images("pair_id")
     visible = np.isfinite(own)
     twins = visible & (own > OWN_ARC)
-    expected = binom.sf(int(twins.sum()) - 1, max(int(visible.sum()), 1), SHARE_ALLOWED)
+    expected = binom.sf(int(twins.sum()) - 1, max(int(visible.sum()), 1), CHANCE_OWN)
     faults = []
     if twins.any() and expected < SURE:
         faults.append(f"{int(twins.sum())} controls hold the arc of their own pair (pair_id {_some(ids[twins])})")
@@ -127,7 +128,7 @@ def controls_hold_no_arc(data) -> Gate:
     mock = bool(data.pairs.manifest["hosts"]["mock"])
     limit = LENSED_SHARE * (1 if mock else OF_REAL_SKY)
     text = f"{int(twins.sum())} of {int(visible.sum())} controls whose arc would show hold their own pair's arc."
-    fields: dict = {"value": float(twins.mean()), "threshold": SHARE_ALLOWED}
+    fields: dict = {"value": float(twins.mean()), "threshold": CHANCE_OWN}
     if data.n_images < MIN_REFERENCE:
         text += f" Other arcs were not looked for: fewer than {MIN_REFERENCE} pairs."
     else:

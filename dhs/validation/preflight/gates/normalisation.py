@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from functools import cache
-from itertools import pairwise
 
 import numpy as np
 
 from dhs.datasets.schema import BANDS, SPLITS
 from dhs.injection.expected_arc import radius_map
-from dhs.stats import metrics
+from dhs.stats import bins, metrics
 from dhs.stats.metrics import Metric
 from dhs.validation.preflight.gate import Gate, Skip, gate, verdict
 
@@ -144,8 +143,8 @@ def _arc_beyond(data) -> tuple[list[dict], list[str]]:
     """Fraction of arc light beyond the annulus's inner edge per theta_E bin, and the bins above the limit."""
     theta, beyond = data.of_images("theta_e_arcsec").astype(float), data.images["arc_beyond"]
     table, high = [], []
-    for low, up in pairwise(data.profile.preflight.theta_e_edges):
-        members = (theta >= low - 1e-6) & (theta < up) & np.isfinite(beyond)
+    for low, up, inside in bins.members(theta, data.profile.preflight.theta_e_edges):
+        members = inside & np.isfinite(beyond)
         metric = _mean(beyond[members], data.hosts[members], data.profile)
         table.append({"lo": low, "hi": up, **metric.as_dict()})
         if metric.value is not None and metric.value > ARC_BEYOND_LIMIT:

@@ -13,9 +13,11 @@ from scipy.special import gammainc, gammaincc
 from scipy.stats import norm
 
 from dhs.datasets.schema import BANDS
+from dhs.injection.expected_arc import radius_map
 from dhs.validation.preflight.gate import Gate, Skip, gate, verdict
 
 MIN_PAIRS = 20
+OUTSKIRTS_PX, HARD_BIAS = 30.0, 0.02  # where hard negatives are dark, and the wings they may have, sky sigmas
 FLOOR = 2e-3  # sky sigmas: rounding of stored arcs and of float32, at random from pair to pair
 BIAS = 1e-3  # sky sigmas of the mean: light below a step of the stored arc is lost in every pair alike
 LIMITS = {"mean": 7.0, "mean square": 12.0}  # |z|: room for the tails of sums that a few photons dominate
@@ -83,6 +85,25 @@ def _tail(value: np.ndarray, variance: np.ndarray, third: np.ndarray) -> np.ndar
     return np.where(value == 0, 0.0, norm.isf(np.maximum(np.where(shape > 1e6, plain, p), LEAST_P)))
 
 
+def _hard_frame(data, faults: list[str]) -> list[dict]:
+    """Mean light of hard negatives in the outskirts, where neither arc nor companion reaches; faults are added."""
+    n = len(data.hard.get("pair", ()))
+    if data.hard_frame is None or n < MIN_PAIRS:
+        return []
+    mean, square = data.hard_frame / n
+    error = np.sqrt(np.maximum(square - mean**2, 0) / n) + FLOOR
+    z = np.where(radius_map() > OUTSKIRTS_PX, np.maximum(np.abs(mean) - HARD_BIAS, 0) / error, 0)
+    table = []
+    for band, of_band, amount in zip(BANDS, z, mean):
+        y, x = np.unravel_index(of_band.argmax(), of_band.shape)
+        entry = {"what": "light of hard negatives", "band": band, "z": of_band[y, x], "x": x, "y": y}
+        entry |= {"amount": amount[y, x], "limit": LIMITS["mean"], "pixels": int((of_band > LIMITS["mean"]).sum())}
+        table.append(entry)
+        if entry["pixels"]:
+            faults.append(f"hard negatives in {band} at (x {x}, y {y}): {amount[y, x]:+.3g} in sky noise")
+    return table
+
+
 @gate(
     "residual_image",
     number=13,
@@ -106,6 +127,7 @@ def residual_image(data) -> Gate:
             table.append(entry)
             if entry["pixels"]:
                 faults.append(f"{name} in {band} at (x {x}, y {y}): {amount:+.3g} in sky noise, z {of_band[y, x]:.1f}")
+    table += _hard_frame(data, faults)
     worst = max(table, key=lambda e: e["z"] / e["limit"])
     text = (
         f"Over {n} pairs the greatest departure of stamp - control - rendered arc in {z['mean'].size} pixels is "

@@ -37,9 +37,28 @@ def run(tmp_path, profile):
     return gates
 
 
+@pytest.fixture
+def run_all(tmp_path, profile):
+    def gates(pairs, negatives, *names):
+        data = collect(write(tmp_path / "pairs", pairs, negatives), profile, engine="serial")
+        return {g.name: g for g in run_gates(data, names)}
+
+    return gates
+
+
 @pytest.fixture(scope="module")
-def made():
-    return make_rows(60)[0]
+def made_rows():
+    return make_rows(60)
+
+
+@pytest.fixture(scope="module")
+def made(made_rows):
+    return made_rows[0]
+
+
+@pytest.fixture(scope="module")
+def base_negatives(made_rows):
+    return made_rows[1]
 
 
 @pytest.fixture
@@ -116,6 +135,13 @@ def test_what_is_neutral_in_flux_and_centroid_shows_in_its_pixel(plant, few, run
 def test_the_pixel_is_named(few, run):
     got = run([put_in(r, corner(0.5)(r, None)) for r in few], "residual_image")["residual_image"]
     assert "mean in r at (x 62, y 1)" in got.explanation
+
+
+def test_a_watermark_of_hard_negatives_shows_as_well(few, base_negatives, run_all):
+    plain = run_all(few, base_negatives, "residual_image")["residual_image"]
+    marked = [{**n, "light": n["light"] + corner(1.0)(n, None).astype(np.float32)} for n in base_negatives]
+    got = run_all(few, marked, "residual_image")["residual_image"]
+    assert plain.status == "pass" and got.status == "fail" and "hard negatives in r at (x 62, y 1)" in got.explanation
 
 
 def test_tails_of_few_photons_raise_no_alarm():
