@@ -6,7 +6,7 @@ One command, from nothing to a results file: pairs are injected on the machine's
 are compiled, captured and timed; the train and validation splits go to the device as the integers they are stored as;
 shot noise, core dropout, normalisation and turns are made there (`dhs.models.on_device`), the network is trained in
 bfloat16 with captured steps, nothing waiting for the host within an epoch; meanwhile the cores make the survey
-negatives and run the gates (`dhs.preflight`, which registers the plan); the test split is read once, by
+negatives and run the gates (`dhs.preflight`); the test split is read once, under a registered plan, by
 `dhs.evaluate`, in float32, with the shot noise that is stored. A second command with the same ``--work`` goes on where
 the first stopped, and its results hold those of the first.
 
@@ -54,13 +54,16 @@ import argparse
 import os
 import platform
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
 import threading
 import time
 import traceback
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 BYTES_PER_PAIR, BYTES_PER_NEGATIVE = 50_000, 20_000  # on disk, about
@@ -135,20 +138,20 @@ def workplace(n_pairs: int, n_survey: int) -> Path:
 
 
 def affordable_hosts(profile, seconds: float, workers: int, work: Path) -> int:
-    """How many distinct hosts injection can have in some seconds, from two small runs on one core."""
+    """How many distinct hosts injection can have in some seconds, from small runs on one core."""
     from dhs import inject
 
-    def took(n_hosts: int, name: str) -> float:
-        small = profile.replace(injection__n_pairs=48, hosts__n_mock=n_hosts, injection__pairs_per_part=48)
+    def took(n_pairs: int, n_hosts: int) -> float:
+        small = profile.replace(injection__n_pairs=n_pairs, hosts__n_mock=n_hosts, injection__pairs_per_part=n_pairs)
         start = time.perf_counter()
-        inject(work / name, profile=small, engine="serial", resume=True)
+        inject(work / f"pilot-{n_pairs}-{n_hosts}", profile=small, engine="serial", resume=True)
         return time.perf_counter() - start
 
-    took(48, "pilot-warm-up")
-    own, shared = took(47, "pilot-own"), took(12, "pilot-shared")
-    a_host = max((own - shared) / 35, 1e-4)
-    an_arc = max((own - 47 * a_host) / 48, 1e-4)
-    room = 0.6 * workers * seconds - profile.injection.n_pairs * an_arc  # two workers of a core share it
+    took(24, 24)  # compiles
+    opening, own, shared = took(2, 2), took(96, 95), took(96, 24)
+    a_host = max((own - shared) / 71, 1e-4)
+    an_arc = max((shared - opening - 24 * a_host) / 96, 1e-4)
+    room = 0.9 * workers * seconds - profile.injection.n_pairs * an_arc
     n = int(min(profile.injection.n_pairs, max(room / a_host, 0.02 * profile.injection.n_pairs)))
     print(f"one core: {1 / (a_host + an_arc):.0f} pairs/s on own hosts, {1 / an_arc:.0f} on shared ones: {n} hosts")
     return n
@@ -298,7 +301,12 @@ def beside(args) -> None:
         if not (work / "preflight" / "preflight.json").exists():
             preflight(work / "pairs", work / "preflight", profile=profile, workers=args.workers)
 
-    for do in (for_training, gates) if "finder" in args.recipes else (gates, for_training):
+    def for_the_test() -> None:
+        n = profile.evaluate.n_survey_negatives + profile.evaluate.n_calibration_negatives
+        survey_negatives.ensure(str(work / "pairs"), profile.seed, n, args.workers)
+
+    first, last = (for_training, for_the_test) if "finder" in args.recipes else (for_the_test, for_training)
+    for do in (first, last, gates):
         do()
 
 
@@ -308,7 +316,20 @@ def begin_beside(args, profile, work: Path) -> subprocess.Popen:
     command = [sys.executable, __file__, "--beside", "--out", str(args.out), "--work", str(work)]
     command += ["--workers", str(max(args.workers - 2, 1))]
     command += ["--n-train-survey", str(args.n_train_survey), "--recipes", args.recipes]
-    return subprocess.Popen(command)
+    return subprocess.Popen(command, start_new_session=True)
+
+
+@contextmanager
+def paused(process: subprocess.Popen) -> Iterator[None]:
+    """Let a process and those it started stand still: an evaluation needs the cores for minutes, the gates can wait."""
+    running = process.poll() is None
+    if running:
+        os.killpg(process.pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        if running:
+            os.killpg(process.pid, signal.SIGCONT)
 
 
 def await_survey(process: subprocess.Popen, profile, pairs, seconds: float):
@@ -338,16 +359,24 @@ def await_file(process: subprocess.Popen, path: Path, seconds: float) -> None:
         time.sleep(0.5)
 
 
-def with_training_survey(banks: tuple, args, profile, pairs) -> tuple:
-    """The banks with as many survey negatives for training as there are; the first of them are waited for."""
+def with_training_survey(banks: tuple, args, profile, pairs, process: subprocess.Popen) -> tuple:
+    """The banks with as many survey negatives for training as there are; while they are being made they are waited for.
+
+    Raises
+    ------
+    RuntimeError
+        There is none.
+    """
     from dhs.datasets import survey_negatives
     from dhs.models.on_device import bank
 
     waited, out = time.monotonic() + 60.0, []
     for mine, (seed, n) in zip(banks, survey_of_training(args, profile).values()):
-        while survey_negatives.n_made(pairs.path, seed) < n and time.monotonic() < waited:
+        while survey_negatives.n_made(pairs.path, seed) < n and time.monotonic() < waited and process.poll() is None:
             time.sleep(1.0)
         n = min(n, survey_negatives.n_made(pairs.path, seed))
+        if not n:
+            raise RuntimeError("no survey negatives to train on were made: see what the process beside said")
         out.append(bank.with_survey(mine, pairs.path, (seed, n), args.workers))
     return tuple(out)
 
@@ -380,10 +409,7 @@ def until(name: str, todo: list[str], args, results: Results) -> float:
     later = todo[todo.index(name) + 1 :]
     kept = 8.0 + args.evaluate_s * sum(n in ("plan", "finder") for n in (name, *later))
     kept += args.finder_s * ("finder" in later) + args.ratio_s * sum(n.startswith("ratio") for n in later)
-    end = results.started + args.deadline_s - kept
-    if name.startswith("ratio"):
-        end = min(end, time.monotonic() + args.ratio_s)
-    return end
+    return results.started + args.deadline_s - kept
 
 
 def train(name: str, recipe, banks: tuple, work: Path, pairs, results: Results, end: float, prepared):
@@ -413,7 +439,8 @@ def train(name: str, recipe, banks: tuple, work: Path, pairs, results: Results, 
         )
 
     run = Run(recipe, *banks, str(work / name), pairs.manifest["content_hash"], prepared)
-    run.run(end, saved)
+    limit = results.data["options"]["ratio_s"] if name.startswith("ratio") else float("inf")
+    run.run(min(end, time.monotonic() + limit), saved)
     if "history" not in entry:
         saved(run)
     return run
@@ -473,10 +500,14 @@ def main() -> int:
     results.data |= {"profile": profile.model_dump(mode="json"), "data": _about_pairs(pairs)}
     aside = begin_beside(args, profile, work)
     try:
-        train_all(args, profile, wanted, results, pairs, ready, device)
+        banks = results.phase("pairs to the device", read_banks, pairs, device, args)
+        results.data["data"]["device_gb"] = sum(b.nbytes for b in banks) / 1e9
+        train_all(args, profile, wanted, results, pairs, ready, banks, aside)
+        del banks
         left = args.deadline_s - results.spent - args.evaluate_s
         profile = results.phase("survey negatives", await_survey, aside, profile, pairs, left)
-        evaluate_all(args, profile, wanted, results, pairs)
+        with paused(aside):
+            evaluate_all(args, profile, wanted, results, pairs)
         report = work / "preflight" / "preflight.json"
         results.phase("gates", await_file, aside, report, args.deadline_s - results.spent - 10.0)
         if report.exists():
@@ -505,16 +536,19 @@ def prepared_and_made(args, profile, wanted: dict, results: Results, device) -> 
         return *making.result(), ready
 
 
-def train_all(args, profile, wanted: dict, results: Results, pairs, ready: dict, device) -> None:
-    """Every recipe in turn, the pairs on the device."""
-    banks = results.phase("pairs to the device", read_banks, pairs, device, args)
-    results.data["data"]["device_gb"] = sum(b.nbytes for b in banks) / 1e9
+def train_all(args, profile, wanted: dict, results: Results, pairs, ready: dict, banks: tuple, aside) -> None:
+    """Every recipe in turn."""
+    entries = results.data["recipes"]
     for name, recipe in wanted.items():
-        if recipe.config.survey_negative_ratio:
-            banks = results.phase("survey to the device", with_training_survey, banks, args, profile, pairs)
+        if recipe.config.survey_negative_ratio and not banks[0].n_survey:
+            given = (banks, args, profile, pairs, aside)
+            more = results.phase("survey to the device", attempt, entries, name, with_training_survey, *given)
+            if more is None:
+                continue
+            banks = more
         end, prepared = until(name, list(wanted), args, results), ready.get(_shape(recipe))
         given = (name, recipe, banks, Path(args.work), pairs, results, end, prepared)
-        run = results.phase(f"train {name}", attempt, results.data["recipes"], name, train, *given)
+        run = results.phase(f"train {name}", attempt, entries, name, train, *given)
         if run is not None:
             ready[_shape(recipe)] = run.prepared
 

@@ -223,7 +223,7 @@ def compared(frames: list[pd.DataFrame], reference: list[pd.DataFrame] | None, s
 def rows_of(folder: Path) -> dict[tuple[str, float], list[tuple[dict, Path]]]:
     """Runs that are there, by recipe and budget, the seeds in order; symmetric scorings as recipes of their own."""
     found: dict[tuple[str, float], list] = {}
-    for file in sorted(folder.glob("*/run.json")):
+    for file in sorted(folder.glob("*min-seed*/run.json")):
         about = storage.read_json(file)
         found.setdefault((about["name"], about["minutes"]), []).append((about, file.parent))
         if (file.parent / "symmetric" / "scores-test.parquet").is_file():

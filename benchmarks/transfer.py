@@ -53,7 +53,7 @@ def data(folder: Path, real: str, workers: int | None) -> None:
 
 def run(folder: Path, side: str, recipe: str, minutes: float, checkpoint: str | None) -> None:
     """Train one side, and score both test splits."""
-    about = {"trained_on": side, "recipe": recipe, "checkpoint": checkpoint}
+    about = {"trained_on": side, "recipe": recipe}
     if checkpoint is None:
         pairs = open_pairs(folder / f"pairs-{side}")
         profile = load_profile("demo", seed=1, **{f"train__{k}": v for k, v in RECIPES[recipe]["train"].items()})

@@ -179,9 +179,9 @@ def _stored(path: str, seed: int, number: int) -> bool:
 
 
 def n_made(path: str, seed: int) -> int:
-    """How many of a seed's first survey negatives are there."""
+    """How many of a seed's first survey negatives are there, made by this code."""
     number = 0
-    while storage.exists(_file(path, seed, number)):
+    while _stored(path, seed, number):
         number += 1
     return number * PART
 

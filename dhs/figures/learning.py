@@ -15,9 +15,9 @@ PANELS = {
     "loss": (lambda c: "loss" in c, "binary cross-entropy"),
     "AUROC": (lambda c: c.startswith("auroc") and not _bin(c) and "core" not in c, "AUROC"),
     "AUROC by θ_E, validation": (lambda c: c.startswith("auroc") and _bin(c), "AUROC"),
-    "recall on validation": (lambda c: c.startswith("tpr_fpr_"), "true-positive rate"),
+    "recall on validation": (lambda c: c.startswith(("tpr_fpr_", "tpr_survey_")), "true-positive rate"),
     "core masked, core swapped": (lambda c: "core" in c, "AUROC"),
-    "hard negatives": (lambda c: c.startswith("hard_negative_accuracy"), "fraction below logit 0"),
+    "negatives": (lambda c: c.startswith(("hard_negative_accuracy", "survey_accuracy")), "fraction below logit 0"),
     "gradient norm": (lambda c: c.startswith("grad_norm"), "norm [1]"),
     "learning rate": (lambda c: c == "lr", "learning rate [1]"),
     "throughput": (lambda c: c == "samples_per_s", "stamps [1/s]"),
@@ -34,6 +34,10 @@ def _label(column: str) -> str:
         return '{}-{}"'.format(*column.split("_")[-2:])
     if column.startswith("tpr_fpr_"):
         return f"FPR {column.removeprefix('tpr_fpr_')}"
+    if column.startswith("tpr_survey_"):
+        return f"FPR {column.removeprefix('tpr_survey_')}, survey-like"
+    if column.startswith("survey_accuracy"):
+        return f"survey-like {column.removeprefix('survey_accuracy').strip('_')}".strip()
     if column.startswith("hard_negative_accuracy"):
         return column.removeprefix("hard_negative_accuracy").strip("_").replace("_", " ") or "all kinds"
     return column.replace("_", " ").replace("auroc", "AUROC")

@@ -113,6 +113,12 @@ def test_training_reads_the_best_epoch(history, config):
     assert shown["best_val_auroc"].startswith(f"{best['auroc_val']:.3f}")
 
 
+def test_the_best_epoch_is_that_of_the_runs_own_monitor(history, config):
+    config = config | {"profile": config["profile"] | {"train": config["profile"]["train"] | {"monitor": "loss_val"}}}
+    shown = glued({"history": history, "config": config}, "training")
+    assert shown["best_epoch"] == str(int(history.loc[history["loss_val"].idxmin(), "epoch"]))
+
+
 def test_ablations_are_told_with_interval_and_seeds_or_why_not():
     row = {"variant": "unpaired", "metric": "auroc", "difference": -0.02, "ci_low": -0.04, "ci_high": 0.001}
     row |= {"difference_by_seed": [-0.03, -0.01], "reason": ""}

@@ -31,7 +31,7 @@ def training(record: Mapping) -> dict[str, str]:
         out |= {"epochs": text(len(history)), "loss_gap": text(float(last["loss_val"] - last["loss_train"]))}
         out |= {f"last_{name}_loss": text(float(last[f"loss_{name}"])) for name in ("train", "val")}
         if history["auroc_val"].notna().any():
-            best = history.loc[history["auroc_val"].idxmax()]
+            best = history.loc[_best(history, ((config.get("profile") or {}).get("train") or {}).get("monitor"))]
             out["best_epoch"] = text(int(best["epoch"]))
             ends = {k: float(best[f"auroc_val_{end}"]) for k, end in (("ci_low", "low"), ("ci_high", "high"))}
             ends = {k: v for k, v in ends.items() if math.isfinite(v)}
@@ -40,6 +40,12 @@ def training(record: Mapping) -> dict[str, str]:
     section = (config.get("profile") or {}).get("train") or {}
     out |= {name: str(section.get(name, "not recorded")) for name in SETTINGS}
     return out | costs.training(record.get("benchmark") or {}) | _ablation(record.get("ablation"))
+
+
+def _best(history, monitor: str | None) -> int:
+    """Index of the epoch that the run kept: the one its monitor chose."""
+    column = history[monitor if monitor in history else "auroc_val"]
+    return column.idxmin() if monitor == "loss_val" else column.idxmax()
 
 
 def _ablation(table) -> dict[str, str]:

@@ -197,7 +197,11 @@ def _planned(file, recipe: str, sha256: str, moved: float) -> dict:
     if (entry.get("checkpoint") or {}).get("sha256") != sha256:
         raise DhsError(f"{file}: its recipe {recipe!r} gave another checkpoint. Join the pieces that lie beside it.")
     rates = _shown(entry["evaluation"], "whole", moved) if entry.get("evaluation") else None
-    return {"data": plan["data"], "gates": plan.get("preflight"), "rates": rates}
+    if rates is not None and "evaluated_on" in entry:
+        rates["evaluated_on"] = entry["evaluated_on"]
+    data = {name: {k: plan["data"][name].get(k) for k in ("kind", "mock", "n")} for name in ("hosts", "sources")}
+    data |= {"counts": plan["data"]["counts"], "injection": plan["profile"]["injection"]}
+    return {"data": data, "gates": plan.get("preflight"), "rates": rates}
 
 
 def _gates(preflight, state: dict) -> dict:

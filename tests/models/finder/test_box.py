@@ -88,11 +88,13 @@ def test_a_plans_results_are_taken_for_its_own_checkpoint_alone(packed, tmp_path
     found = {"auroc": metric, "auroc_survey": metric, "hard_negatives": {"auroc": metric}, "tpr_at_fpr": []}
     entry = {"evaluation": found | {"survey_negatives": {"mock": True, "n": 300}}}
     entry["checkpoint"] = {"sha256": storage.sha256(folder / "whole.pt")}
-    plan = {"recipes": {"finder": entry, "plan": {}}, "data": {"content_hash": "x"}, "preflight": {"decision": "GO"}}
+    data = {"counts": {"train": 9}, "hosts": {"mock": True, "n": 5, "path": "not kept"}, "sources": {"mock": False}}
+    plan = {"recipes": {"finder": entry, "plan": {}}, "data": data, "preflight": {"decision": "GO"}}
+    plan["profile"] = {"injection": {"n_pairs": 9}}
     storage.write_json(tmp_path / "plan.json", plan)
     card = box.pack(folder / "whole.pt", tmp_path / "box", plan=(tmp_path / "plan.json", "finder"))
     assert card["rates"]["auroc_lookalikes"] == metric and card["rates"]["measured_on"] == "the whole network"
-    assert card["gates"] == {"decision": "GO"}
+    assert card["gates"] == {"decision": "GO"} and card["data"]["hosts"] == {"kind": None, "mock": True, "n": 5}
     with pytest.raises(DhsError, match="gave another checkpoint"):
         box.pack(folder / "whole.pt", tmp_path / "box", plan=(tmp_path / "plan.json", "plan"))
     monkeypatch.setattr(box, "CLOSE", 0.0)

@@ -20,7 +20,7 @@ from dhs.datasets import reader
 from dhs.errors import DhsError, UsageError
 from dhs.models import checkpoints
 from dhs.models.score import Scorer
-from dhs.models.training import trackers
+from dhs.models.training import trackers, trainer
 from dhs.models.training.data import Samples
 from dhs.models.training.schedule import lr_factor
 from dhs.models.training.train import TrainResult, train
@@ -148,7 +148,7 @@ def test_a_loss_that_is_not_finite_stops_with_a_checkpoint_and_a_reason(tmp_path
     monkeypatch.setattr(Trainer, "forward", fails)
     message = "last.pt holds the last finite epoch" if started else "no epoch was finished"
     with pytest.raises(DhsError, match=f"not finite in epoch {1 + started}, step 0.*{message}.*lower --lr"):
-        train(pairs.path, tmp_path / "run", epochs=2, **EXACT | {"batch_size": 8})
+        train(pairs.path, tmp_path / "run", epochs=2, **EXACT | {"batch_size": 8, "lanes": 1})
     state = checkpoints.load(tmp_path / "run" / "checkpoints" / "diverged.pt")
     assert state["epoch"] == int(started) and "optimizer" in state
     assert (tmp_path / "run" / "checkpoints" / "last.pt").exists() == started
@@ -289,8 +289,8 @@ def test_a_run_killed_within_an_epoch_ends_as_the_uninterrupted_one(tiny, tmp_pa
 
 def test_a_run_ends_early_where_the_monitor_no_longer_improves(tiny, tmp_path, monkeypatch):
     losses = iter([0.5, 0.55, 0.4])
-    validate = Trainer.validate
-    monkeypatch.setattr(Trainer, "validate", lambda self, e: validate(self, e) | {"loss_val": next(losses)})
+    validate = trainer.validate
+    monkeypatch.setattr(trainer, "validate", lambda run, e: validate(run, e) | {"loss_val": next(losses)})
     options = EXACT | {"monitor": "loss_val", "patience": 1, "epochs": 3}
     result = train(tiny.path, tmp_path, **options)
     assert len(result.history) == 2 and result.best_row["epoch"] == 1
@@ -347,12 +347,13 @@ def test_a_gpu_is_taken_where_there_is_one(monkeypatch, native, dtype):
     assert device_and_precision("auto", 1) == (torch.device("cuda", 1), dtype)
 
 
-def test_a_compiled_network_trains_as_the_plain_one(tiny, trained, tmp_path, monkeypatch):
+def test_a_compiled_network_trains_as_the_plain_one(tiny, tmp_path, monkeypatch):
     """The graph is torch.compile's; its kernels, which need a compiler and a minute, are not made."""
     monkeypatch.setattr(torch, "compile", functools.partial(torch.compile, backend="eager"))
-    compiled = train(tiny.path, tmp_path, epochs=2, compile=True, **EXACT)
-    np.testing.assert_allclose(compiled.history["loss_train"], trained.history["loss_train"], rtol=1e-5)
-    assert checkpoints.load(compiled.last)["model"].keys() == checkpoints.load(trained.last)["model"].keys()
+    compiled = train(tiny.path, tmp_path / "compiled", epochs=2, compile=True, **EXACT)
+    plain = train(tiny.path, tmp_path / "plain", epochs=2, lanes=1, **EXACT)
+    np.testing.assert_allclose(compiled.history["loss_train"], plain.history["loss_train"], rtol=1e-5)
+    assert checkpoints.load(compiled.last)["model"].keys() == checkpoints.load(plain.last)["model"].keys()
 
 
 def test_more_hard_negatives_than_there_are_is_said(tiny, tmp_path, caplog):
