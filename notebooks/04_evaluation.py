@@ -220,7 +220,7 @@ figures.gallery(
 #
 # Pairs simulated with effects of host and source, hundreds of samples a design, so that a share is known to one or two
 # hundredths; `python -m dhs.stats.coverage` makes the stored table again. Below eight clusters on an axis no interval is
-# given. For calibration and realism it is the p-value that is printed, and shown is how seldom it falls below 0.05 though
+# given. For calibration and realism it is the p-value that is printed, and shown is how seldom it falls below one in twenty though
 # nothing is amiss.
 
 # %% tags=["hide-input"] mystnb={"figure": {"caption": "Share of simulated samples whose 95 % interval holds the truth: every kind of interval, by number of hosts and sources; weak: the source effect is a fifth of the host's.", "name": "fig-interval-coverage"}, "image": {"alt": "Table of coverages, kinds of interval against designs from 45,000 hosts and 300 sources down to 10 of either, those outside 0.93 to 0.97 in bold"}}

@@ -21,7 +21,7 @@ def fingerprint(image, arc, sigma):
     """39 numbers that know of rounding and of nothing else, from the pixels that the arc does not reach."""
     out = []
     for band, light, s in zip(image, arc, sigma):
-        values = band[light == 0].astype(np.float32)
+        values = band[light <= np.quantile(light, 0.1)].astype(np.float32)
         steps = values.astype(float) / s * SKY_LEVELS
         bits, decimals = values.view(np.uint32), np.abs(steps - np.rint(steps))
         low = (bits & 255).astype(float)

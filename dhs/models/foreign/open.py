@@ -61,6 +61,8 @@ def open_scorer(spec: str | Path, expects: str | Path | Expects | None = None, p
     for claims, opened in _OPENERS:
         if claims(text):
             return opened(text, wanted)
+    if ("/" in text or text.endswith(".pt")) and not storage.exists(text):
+        raise DhsError(f"{text}: no such file. Check the path, or make the step that writes it.")
     raise UsageError(f"{text}: not a network that can be opened. Give {FORMS}.")
 
 

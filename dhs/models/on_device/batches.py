@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 
 from dhs.config import TrainConfig
@@ -19,14 +18,14 @@ from dhs.models.on_device.bank import Bank
 from dhs.models.preprocess import Preprocess
 from dhs.models.residuals import radius_map
 from dhs.models.training.augment import MAX_ROTATION_DEG, Draws, Stamps, augmented
+from dhs.random import stable_key
 
 ORDER, MADE = 0, 1  # what a stream is for
 
 
 def generator(device: torch.device, seed: int, epoch: int, chunk: int = 0, stream: int = ORDER) -> torch.Generator:
     """The generator of one chunk of steps."""
-    state = np.random.SeedSequence([seed, epoch, chunk, stream]).generate_state(2)
-    return torch.Generator(device).manual_seed(int(state[0]) << 31 ^ int(state[1]))
+    return torch.Generator(device).manual_seed(stable_key(f"device:{seed}:{epoch}:{chunk}:{stream}") >> 1)
 
 
 @dataclass(frozen=True)

@@ -395,7 +395,8 @@ def _check_pixels(door: _Door, crop: np.ndarray, invvar: np.ndarray | None) -> N
         wrong = problem(band, None if invvar is None else invvar[b] > 0)
         if wrong:
             remedy = "Choose a position with full coverage, or give an invvar that is 0 there."
-            raise door.refuse("missing_data", f"{name}: {wrong}", remedy)
+            code = "implausible_value" if wrong.startswith("a pixel of") else "missing_data"
+            raise door.refuse(code, f"{name}: {wrong}", remedy)
 
 
 def _check_invvar(door: _Door, invvar: np.ndarray) -> None:

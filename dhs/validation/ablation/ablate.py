@@ -280,7 +280,10 @@ def ablate(
 def _note(pairs: Pairs, what: str, config: Profile) -> None:
     """One reading of the test split for the log, once however often the ablation goes on."""
     if what not in {r["what"] for r in preregistration.Log.of(pairs).reads}:
-        network = SimpleNamespace(state={"network": digest({"what": what, "train": config.train})}, config=config.train)
+        network = SimpleNamespace(
+            state={"network": digest({"what": what, "train": config.train.model_dump(mode="json")})},
+            config=config.train,
+        )
         preregistration.note(pairs, what, network, preregistration.read(pairs))
 
 

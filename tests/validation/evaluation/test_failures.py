@@ -86,7 +86,9 @@ def test_false_alarms_are_grouped_by_features_and_say_what_they_are(monkeypatch)
             spiral = np.array([i % 4 == 0 for i in seen])
             return np.random.default_rng(0).normal(size=(len(seen), 20)) + 6 * spiral[:, None]
 
-    got = failures.section(scores, {"fpr": 0.1, "threshold": Metric(0.0, None, None, 1)}, object(), Network())
+    got = failures.section(
+        scores, {"fpr": 0.1, "threshold": Metric(0.0, None, None, 1)}, object(), Network(), SurveyNegatives
+    )
     got = got["alarm_embedding"]
     assert [g["kinds"] for g in got["groups"]] == [{"survey: blend": 59}, {"survey: spiral": 20}]
     assert got["groups"][1]["examples"][0]["host_id"] in hosts[::4] and "host_mag_r" not in got["groups"][0]["medians"]

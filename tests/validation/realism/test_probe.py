@@ -147,7 +147,7 @@ def test_any_two_folders_are_compared_and_what_could_not_be_read_is_listed(tmp_p
     got = probe.realism(*folders, tmp_path / "out", scorer=Bins(), **options)
     assert got["status"] == "probed" and got["features"] == "penultimate" and got["mode"] == "flux"
     assert got["auc"]["ci_low"] < 0.6 and got["control"]["what"] == "first against other"
-    assert [r["file"] for r in got["refused"]] == ["broken.npz"] and "not a readable npz" in str(got)
+    assert [r["file"] for r in got["refused"]] == ["broken.npz"] and "neither FITS nor npz inside" in str(got)
     assert storage.read_json(tmp_path / "out" / "realism.json") == got.data
     with pytest.raises(DhsError, match="nowhere"):
         probe.realism(str(tmp_path / "nowhere"), folders[1], tmp_path / "out")
