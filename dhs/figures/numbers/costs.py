@@ -81,16 +81,18 @@ def plan_on_gpu(measured: Mapping) -> dict[str, str]:
     pairs = sum(measured["data"]["counts"].values())
     ran = (
         f"{text(pairs)} pairs on {text(measured['data']['hosts']['n'])} mock galaxies were made by "
-        f"{measured['machine']['cores']} cores at {text(measured['data']['pairs_per_s'], 0)} a second and trained on "
-        f"one {measured['machine']['device']} at {text(plan['stamps_per_s'], 0)} stamps a second: {plan['epochs']} of "
+        f"{measured['machine']['cores']} cores at {text(round(measured['data']['pairs_per_s']))} a second and trained on "
+        f"one {measured['machine']['device']} at {text(round(plan['stamps_per_s']))} stamps a second: {plan['epochs']} of "
         f"the plan's {plan['epochs_asked']} epochs fitted into the ten minutes that there were."
     )
     learnt = f"The plan's network is best at epoch {plan['best_epoch']}, with a validation AUROC of {text(peak, 3)}"
     losses = [plan["history"][i]["loss_val"] for i in (aurocs.index(peak), -1)]
+    hosts = measured["data"]["hosts"]["per_split"]["train"]
     if last < peak - 0.005 and losses[1] > losses[0]:
         learnt += (
-            f"; by epoch {plan['epochs']} it has fallen to {text(last, 3)} while the training loss still falls: at "
-            "this size the plan's fifty epochs are too many, not too few."
+            f"; by epoch {plan['epochs']} it has fallen to {text(last, 3)} while the training loss still falls. It saw "
+            f"{text(hosts)} distinct galaxies, some {text(round(measured['data']['counts']['train'] / hosts))} pairs "
+            "each, and may be learning those: more galaxies would tell."
         )
     else:
         learnt += "."
@@ -99,9 +101,21 @@ def plan_on_gpu(measured: Mapping) -> dict[str, str]:
         learnt += (
             f" A network of {text(finder['about']['parameters'] / 1e6, 1)} million parameters without core dropout, "
             f"half of its negatives look-alikes, taught by the plan's, reaches {text(best, 3)} in "
-            f"{finder['epochs']} epochs."
+            f"{finder['epochs']} epochs." + _leaning(plan, finder)
         )
     return {"plan_run": ran, "plan_learning": learnt, "plan_plateau": _plateau(runs)}
+
+
+def _leaning(plan: Mapping, finder: Mapping) -> str:
+    """What masking the core costs either network, where both were judged."""
+    found = [(r.get("evaluation") or {}).get("core_masked") or {} for r in (plan, finder)]
+    masked = [(f.get("auroc") or {}).get("value") for f in found]
+    if None in masked:
+        return ""
+    return (
+        f" With the core masked its AUROC against twins falls to {text(masked[1], 2)}, that of the plan's network, which "
+        f"was trained with core dropout, to {text(masked[0], 2)}."
+    )
 
 
 def _plateau(runs: Mapping) -> str:
@@ -111,10 +125,10 @@ def _plateau(runs: Mapping) -> str:
     if len(found) < 2:
         return ""
     said = "; ".join(f"{text(ratio, 1)}: {text(logit, 2)} (predicted {text(want, 2)})" for ratio, logit, want in found)
+    epochs = " and ".join(str(n) for n in sorted({r["epochs"] for r in ended.values()}))
     falls = all(a[1] > b[1] for a, b in pairwise(found))
     verdict = (
-        "The order is the predicted one, the span is smaller: these trainings are short, and the network tells some "
-        "look-alikes apart."
+        f"The order is the predicted one; after {epochs} epochs the values are no test of it."
         if falls
         else "The order is not the predicted one."
     )

@@ -315,7 +315,7 @@ def test_population_and_completeness_file(done):
     assert part["recall_at_threshold"][-1]["tpr"]["value"] == pytest.approx(same)
     table = storage.read_table(out / "completeness.parquet").to_pandas()
     assert set(table["prior"]) == {"response grid", "population"}
-    assert table.groupby("prior")["n"].sum().to_dict() == {"joint": 48, "population": 48}
+    assert table.groupby("prior")["n"].sum().to_dict() == {"response grid": 48, "population": 48}
     assert sum(c["n"] for c in complete["marginals"]["theta_e_arcsec"]) == 48
     assert sum(c["n"] for c in complete["marginals"]["host_mag_r"]) == 48
     assert sum(c["n"] for c in complete["host_cells"]) == 48 and len(complete["host_cells"]) == 15
