@@ -79,10 +79,11 @@ def plan_on_gpu(measured: Mapping) -> dict[str, str]:
     aurocs = [row["auroc_val"] for row in plan["history"]]
     peak, last = max(aurocs), aurocs[-1]
     pairs = sum(measured["data"]["counts"].values())
+    made, trained = (text(round(n)) for n in (measured["data"]["pairs_per_s"], plan["stamps_per_s"]))
     ran = (
         f"{text(pairs)} pairs on {text(measured['data']['hosts']['n'])} mock galaxies were made by "
-        f"{measured['machine']['cores']} cores at {text(round(measured['data']['pairs_per_s']))} a second and trained on "
-        f"one {measured['machine']['device']} at {text(round(plan['stamps_per_s']))} stamps a second: {plan['epochs']} of "
+        f"{measured['machine']['cores']} cores at {made} a second and trained on "
+        f"one {measured['machine']['device']} at {trained} stamps a second: {plan['epochs']} of "
         f"the plan's {plan['epochs_asked']} epochs fitted into the ten minutes that there were."
     )
     learnt = f"The plan's network is best at epoch {plan['best_epoch']}, with a validation AUROC of {text(peak, 3)}"
@@ -113,8 +114,8 @@ def _leaning(plan: Mapping, finder: Mapping) -> str:
     if None in masked:
         return ""
     return (
-        f" With the core masked its AUROC against twins falls to {text(masked[1], 2)}, that of the plan's network, which "
-        f"was trained with core dropout, to {text(masked[0], 2)}."
+        f" With the core masked its AUROC against twins falls to {text(masked[1], 2)}, that of the plan's network, "
+        f"which was trained with core dropout, to {text(masked[0], 2)}."
     )
 
 
