@@ -142,9 +142,26 @@ def inject(
         known_lenses=known_lenses,
     )
     typer.echo(repr(pairs))
-    for line in pairs.assumptions:
+    for line in (*pairs.assumptions, *_refused(pairs)):
         typer.echo(line)
     typer.echo(f"content hash {pairs.manifest['content_hash']}")
+
+
+def _refused(pairs) -> list[str]:
+    """What was refused, by stage and reason, and the splits that stayed empty."""
+    from collections import Counter
+
+    from dhs import storage
+
+    path = storage.join(pairs.path, "quarantine.parquet")
+    rows = storage.read_table(path).select(["stage", "code"]).to_pylist() if storage.exists(path) else []
+    said = []
+    for stage in sorted({row["stage"] for row in rows}):
+        codes = Counter(row["code"] for row in rows if row["stage"] == stage)
+        listed = ", ".join(f"{n} {code}" for code, n in codes.most_common())
+        said.append(f"refused, {stage}: {listed}; see {path}")
+    empty = [split for split, n in pairs.manifest["counts"].items() if not n]
+    return said + [f"the {split} split is empty: give more hosts" for split in empty]
 
 
 @app.command()

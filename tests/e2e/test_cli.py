@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from cutout_samples import channel_first, npz
 
 import dhs
 from dhs import storage
@@ -85,3 +86,23 @@ def test_known_lenses_are_refused_without_the_flag(tmp_path):
     done = cli("inject", "--hosts", Path(DATA) / "hosts/ls_dr10_grz", "--out", tmp_path / "x", "--n-pairs", 3)
     assert done.returncode == 3
     assert "known" in done.stderr and "--allow-known-lenses" in done.stderr
+
+
+def test_inject_says_what_was_refused(tmp_path):
+    for i in range(6):
+        (tmp_path / f"c{i}.npz").write_bytes(npz(**channel_first(seed=i, ra=20.0 * i, z_phot=0.4)))
+    (tmp_path / "small.npz").write_bytes(npz(**channel_first(size=40)))
+    options = [
+        "--sources",
+        "mock",
+        "--n-pairs",
+        6,
+        "--profile",
+        "smoke",
+        "--engine",
+        "serial",
+        "--known-lenses",
+        "none",
+    ]
+    said = cli("inject", "--hosts", tmp_path, "--out", tmp_path / "out", *options).stdout
+    assert "refused, host: 1 too_small; see " in said
