@@ -1,5 +1,6 @@
 """Artefacts are read by the models that wrote them, and one of another version says so in one line."""
 
+import html
 import json
 from pathlib import Path
 
@@ -42,7 +43,7 @@ def test_reports_read_like_a_dict_and_typed(report, tmp_path):
     found.write(tmp_path)
     assert json.loads((tmp_path / report.file).read_text()) == data
     name, text = list(found.lines())[-1]
-    assert f"{name}: {text}" in str(found) and text in found._repr_html_()
+    assert f"{name}: {text}" in str(found) and html.escape(text) in found._repr_html_()
 
 
 @pytest.mark.parametrize("name", READERS)
