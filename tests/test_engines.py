@@ -15,7 +15,8 @@ import engine_tasks as tasks
 import psutil
 
 import dhs
-from dhs import engines, spark, storage
+from dhs import engines, storage
+from dhs.engines import spark
 from dhs.config import load_profile
 from dhs.engines import Engine, Progress
 from dhs.errors import DhsError, InputRefused, UsageError
