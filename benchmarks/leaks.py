@@ -162,7 +162,8 @@ def take_gates(work: Path, data: dict) -> None:
 
 def begin_gates(args) -> subprocess.Popen:
     command = [sys.executable, *sys.argv, "--gates-only"]
-    return subprocess.Popen(["nice", "-n", "5", *command], start_new_session=True)
+    one = {f"{library}_NUM_THREADS": "1" for library in ("OMP", "OPENBLAS", "MKL", "NUMBA")}
+    return subprocess.Popen(["nice", "-n", "5", *command], start_new_session=True, env=os.environ | one)
 
 
 def end(process: subprocess.Popen) -> None:
