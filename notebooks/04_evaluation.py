@@ -29,9 +29,11 @@ import dhs
 import dhs.figures as figures
 from dhs import storage
 from dhs.book import stamps
+from dhs.book.parameters import refuse_unknown
 from dhs.book.results import stored_benchmark
 from dhs.stats.coverage import table as simulated
 
+refuse_unknown(globals())
 run = dhs.Run(run_dir, profile, seed)
 pairs, result = run.inject(), run.evaluate()
 evaluation = storage.read_json(run.path / "evaluation.json")
