@@ -42,7 +42,7 @@ from dhs.config import load_profile
 from dhs.datasets.reader import open_pairs
 from dhs.validation.preflight.gate import jsonable
 
-STAMPS, CLEAN_SEEDS = 160_000, 4
+STAMPS, CLEAN_SEEDS = 163_840, 4
 TRAIN = {"arch": "small", "batch_size": 256, "lr": 2e-3, "hard_negative_ratio": 0.0, "core_dropout_prob": 0.0}
 TRAIN |= {"pretrained": "never", "weight_average": 0.0}
 
