@@ -27,9 +27,11 @@ from myst_nb import glue
 
 import dhs
 import dhs.figures as figures
+from dhs.book.parameters import refuse_unknown
 from dhs.models.attribution import attribute
 from dhs.validation.ablation.ablate import Ablation
 
+refuse_unknown(globals())
 run = dhs.Run(run_dir, profile, seed)
 result = run.train(epochs=epochs or None)
 result

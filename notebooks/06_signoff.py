@@ -27,7 +27,9 @@ from myst_nb import glue
 import dhs
 import dhs.figures as figures
 from dhs.artefacts.report import read
+from dhs.book.parameters import refuse_unknown
 
+refuse_unknown(globals())
 run = dhs.Run(run_dir, profile, seed)
 result = run.signoff()
 signoff = read(run.path / "signoff.json")

@@ -28,6 +28,7 @@ from dhs.figures.gates import (
 )
 from dhs.figures.host_completeness import completeness_by_host
 from dhs.figures.injection import benchmark, closure, convergence, gain, priors, renderer_agreement
+from dhs.figures.leaks import leak_curves, leak_scatter, leak_table
 from dhs.figures.learning import training_curves
 from dhs.figures.numbers.glue import glued
 from dhs.figures.pairs import (
@@ -96,6 +97,9 @@ __all__ = [
     "host_conditions",
     "interventions",
     "interventions_table",
+    "leak_curves",
+    "leak_scatter",
+    "leak_table",
     "leakage",
     "lens_list",
     "missed_lenses",
