@@ -13,6 +13,7 @@ import typer
 import yaml
 
 import dhs
+from dhs.commands import grades
 from dhs.errors import DhsError, UsageError
 
 app = typer.Typer(
@@ -22,6 +23,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
 )
+app.add_typer(grades.app, name="grades")
 
 
 def _version(wanted: bool) -> None:

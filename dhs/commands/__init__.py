@@ -1,0 +1,1 @@
+"""Groups of commands: ``dhs grades ...``, ``dhs export ...``."""
