@@ -7,11 +7,13 @@ from typing import Annotated
 import typer
 
 import dhs
+from dhs.cli.app import app
 
-app = typer.Typer(help="Contact sheets to grade, open or blind, and several graders merged.", no_args_is_help=True)
+grades = typer.Typer(help="Contact sheets to grade, open or blind, and several graders merged.", no_args_is_help=True)
+app.add_typer(grades, name="grades")
 
 
-@app.command()
+@grades.command()
 def sheet(
     candidates: Annotated[str, typer.Argument(help="Parquet file of `dhs score`.")],
     out: Annotated[str, typer.Option(help="HTML file; a blind sheet's key is written beside it.")],
@@ -29,7 +31,7 @@ def sheet(
         typer.echo(path)
 
 
-@app.command()
+@grades.command()
 def merge(
     files: Annotated[list[str], typer.Argument(help="CSV files that sheets saved, one a grader.")],
     out: Annotated[str, typer.Option(help="Folder for grades.csv, grades.parquet and agreement.json.")],

@@ -1,1 +1,0 @@
-"""Groups of commands: ``dhs grades ...``, ``dhs export ...``."""
