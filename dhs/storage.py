@@ -98,10 +98,14 @@ def explained(path: str | Path) -> Iterator[None]:
     """Errors of a file system as a `DhsError` that names the path, the cause and what to do."""
     try:
         yield
-    except (FileNotFoundError, NotADirectoryError):
+    except NotADirectoryError:
+        raise DhsError(f"{path}: a file stands where a folder is needed. Choose another path.") from None
+    except FileNotFoundError:
         raise DhsError(f"{path}: no such file. Check the path, or make the step that writes it.") from None
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        if isinstance(error, FileExistsError) or "Not a directory" in str(error):
+            said = "a file stands where a folder is needed. Choose another path."
+        elif error.errno in (errno.ENOSPC, errno.EDQUOT):
             said = "no space left on the device. Free some and run again; nothing half-written was kept."
         elif isinstance(error, PermissionError):
             said = "permission denied. Choose a place you may read or write."
@@ -179,6 +183,13 @@ def write_bytes(path: str | Path, data: bytes | pa.Buffer) -> None:
         except BaseException:
             os.unlink(temporary)
             raise
+
+
+def data_file(*parts: str) -> str | None:
+    """What lies under ``DHS_DATA_DIR``, itself without parts; None where that is not set or holds no such thing."""
+    root = os.environ.get("DHS_DATA_DIR")
+    path = join(os.path.expanduser(root), *parts) if root else None
+    return path if path and exists(path) else None
 
 
 def cache_folder(name: str) -> Path:

@@ -30,8 +30,10 @@ from myst_nb import glue
 import dhs
 import dhs.figures as figures
 from dhs.book import stamps
+from dhs.book.parameters import refuse_unknown
 from dhs.injection.sources.open import open_sources
 
+refuse_unknown(globals())
 run = dhs.Run(run_dir, profile, seed)
 pairs = run.inject()
 table = pairs.table()

@@ -28,13 +28,16 @@ from myst_nb import glue
 import dhs
 import dhs.figures as figures
 from dhs import storage
+from dhs.artefacts.report import read
 from dhs.book import stamps
+from dhs.book.parameters import refuse_unknown
 from dhs.book.results import stored_benchmark
 from dhs.stats.coverage import table as simulated
 
+refuse_unknown(globals())
 run = dhs.Run(run_dir, profile, seed)
 pairs, result = run.inject(), run.evaluate()
-evaluation = storage.read_json(run.path / "evaluation.json")
+evaluation = read(run.path / "evaluation.json")
 scores = storage.read_table(run.path / "scores.parquet")
 
 # %% tags=["remove-input"]

@@ -28,8 +28,10 @@ core_price: float = 0.05  # US dollars for a core and hour; an assumption, put y
 from myst_nb import glue
 
 import dhs.figures as figures
+from dhs.book.parameters import refuse_unknown
 from dhs.book.results import stored_benchmark
 
+refuse_unknown(globals())
 measured = stored_benchmark("scale")
 for key, value in figures.glued(measured, "scale").items():
     glue(key, value, display=False)

@@ -27,19 +27,9 @@ from dhs.figures.gates import (
     table,
 )
 from dhs.figures.host_completeness import completeness_by_host
-from dhs.figures.injection import benchmark, closure, convergence, gain, priors, renderer_agreement
+from dhs.figures.leaks import leak_curves, leak_scatter, leak_table
 from dhs.figures.learning import training_curves
 from dhs.figures.numbers.glue import glued
-from dhs.figures.pairs import (
-    host_conditions,
-    pair_build_up,
-    pair_grid,
-    pair_strip,
-    parameter_coverage,
-    rejections,
-    sample_sheet,
-)
-from dhs.figures.prior_draws import prior_study, prior_table
 from dhs.figures.scale import plan_on_gpu, scale_plan, scaling
 from dhs.figures.scores import (
     completeness_map,
@@ -51,6 +41,17 @@ from dhs.figures.scores import (
     score_distributions,
     strata,
 )
+from dhs.figures.sets.injection import benchmark, closure, convergence, gain, priors, renderer_agreement
+from dhs.figures.sets.pairs import (
+    host_conditions,
+    pair_build_up,
+    pair_grid,
+    pair_strip,
+    parameter_coverage,
+    rejections,
+    sample_sheet,
+)
+from dhs.figures.sets.prior_draws import prior_study, prior_table
 from dhs.figures.style import colour, skipped
 from dhs.figures.worth import (
     completeness_contours,
@@ -96,6 +97,9 @@ __all__ = [
     "host_conditions",
     "interventions",
     "interventions_table",
+    "leak_curves",
+    "leak_scatter",
+    "leak_table",
     "leakage",
     "lens_list",
     "missed_lenses",

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dhs.figures.numbers import costs
 from dhs.figures.numbers.decisions import preflight, real_lenses, signoff
 from dhs.figures.numbers.evaluation import evaluation
+from dhs.figures.numbers.leaks import leaks
 from dhs.figures.numbers.pairs import pairs
 from dhs.figures.numbers.training import training
 
@@ -23,6 +24,7 @@ MAKERS = {
     "signoff": signoff,
     "scale": costs.scale,
     "plan_on_gpu": costs.plan_on_gpu,
+    "leaks": leaks,
 }
 
 
@@ -36,7 +38,7 @@ def glued(artefact: Mapping, kind: str) -> dict[str, str]:
         ``evaluation.json``, ``real_lenses.json``, ``signoff.json`` or the measurement of `dhs.figures.scale`, some with
         a stored ``benchmark`` beside; empty where the run has none.
     kind : {"pairs", "preflight", "training", "evaluation", "real_lenses", "signoff", "scale",
-        "plan_on_gpu"}
+        "plan_on_gpu", "leaks"}
 
     Returns
     -------

@@ -6,6 +6,8 @@ MNRAS 420, 1518), cleaned by `dhs.injection.sources.cleaning`.
 
 from __future__ import annotations
 
+import logging
+import multiprocessing
 import os
 from collections import Counter
 from dataclasses import replace
@@ -23,8 +25,9 @@ from dhs.injection.sources.cleaning import central_source, scale_sigmas
 from dhs.injection.sources.galsim_catalogue import CatalogueTable, is_catalogue, local_catalogue, no_catalogue
 from dhs.injection.sources.source import Source
 from dhs.random import stable_key
+from dhs.stats.pixels import MAD_TO_SIGMA, mad
 from dhs.survey.colours import Z_MAX, drawn_fluxes
-from dhs.survey.facts import flux_from_mag
+from dhs.survey.facts import flux_from_mag, known_redshift
 
 LIMITS = (
     "One band gives the morphology (HST F814W), so a source has the same shape in g, r and z.",
@@ -37,8 +40,9 @@ LIMITS = (
 )
 GRZ_COLUMNS = (("hsc_g", "hsc_r", "hsc_z"), ("mag_g", "mag_r", "mag_z"), ("g_mag", "r_mag", "z_mag"))
 Z_COLUMNS = ("zphot", "z_phot", "photoz", "photo_z", "zphot_best")
+WHITE_NOISE = "noise_taken_for_white"
+log = logging.getLogger(__name__)
 MAG_COLUMNS = ("mag", "mag_auto")
-Z_UNKNOWN = 15.0  # catalogues write 99 or more where they know no redshift
 
 
 def _correlation(noise_file: str) -> np.ndarray:
@@ -70,21 +74,26 @@ def _unit_sigmas(noise_file: str, n_scales: int) -> np.ndarray:
     return scale_sigmas(n_scales, None if correlation is None else correlation / correlation.max())
 
 
+def _noise_file(table: CatalogueTable, row: int) -> str:
+    """Noise correlation of one row; empty where the catalogue has none or its file is not there."""
+    files = table.reader.noise_file_name
+    return files[row].strip() if files is not None and os.path.isfile(files[row].strip()) else ""
+
+
 def _read(table: CatalogueTable, row: int, denoise_it: bool) -> tuple[np.ndarray, float]:
     """Source image and S/N of one row; galsim's and astropy's errors become `Unusable`."""
     reader = table.reader
     try:
         image = reader.getGalImage(row).array
-        files = reader.noise_file_name
     except (OSError, IndexError, TypeError, ValueError, AttributeError, galsim.GalSimError) as error:
         raise Unusable("unreadable", f"its image can't be read ({error})") from None
-    noise_file = files[row].strip() if files is not None and os.path.isfile(files[row].strip()) else ""
+    noise_file = _noise_file(table, row)
     variance = float(reader.variance[row])
     if not (np.isfinite(variance) and variance > 0):
         raise Unusable("bad_noise", f"the catalogue's noise variance is {variance}")
     sigma = np.sqrt(variance)
     edge = np.concatenate([image[:2].ravel(), image[-2:].ravel(), image[:, :2].ravel(), image[:, -2:].ravel()])
-    spread = 1.4826 * float(np.median(np.abs(edge - np.median(edge))))
+    spread = MAD_TO_SIGMA * float(mad(edge))
     if 0 < spread < 0.6 * sigma:  # galaxy light only widens the edge, so the catalogue's variance is too large
         sigma = spread
     return central_source(image, sigma, _unit_sigmas(noise_file, 3 if min(image.shape) < 64 else 4), denoise_it)
@@ -132,7 +141,7 @@ def load(path: Path, config: SourcesConfig, seed: int) -> Loaded:
     keep, cuts = np.ones(len(z), dtype=bool), Counter(catalogue=len(z))
     for name, good in (
         ("duplicate_ident", ~duplicate),
-        ("z_unknown", np.isfinite(z) & (z > 0) & (z < Z_UNKNOWN)),
+        ("z_unknown", np.isfinite(known_redshift(z))),
         ("z_min", z >= config.z_min),
         ("mag_max", magnitude <= config.mag_max),
     ):
@@ -155,6 +164,7 @@ def load(path: Path, config: SourcesConfig, seed: int) -> Loaded:
                 continue
             own = None if grz is None else np.array([c[row] for c in grz])
             flux, flags = _fluxes(own, float(magnitude[row]), float(z[row]), source_id)
+            flags += () if _noise_file(table, row) else (WHITE_NOISE,)
         except Unusable as error:
             cuts[error.code] += 1
             remedy = "Left out; nothing to do, or mend the file if it should be good."
@@ -162,6 +172,14 @@ def load(path: Path, config: SourcesConfig, seed: int) -> Loaded:
             continue
         sources.append(Source(source_id, image, float(table.reader.pixel_scale[row]), flux, float(z[row]), flags))
     table.reader.close()
+    white = sum(WHITE_NOISE in source.flags for source in sources)
+    if white and multiprocessing.parent_process() is None:
+        log.warning(
+            "%s: the noise correlation of %d galaxies is not there, so their noise is taken for white when they are "
+            "cleaned. Put the file that the column NOISE_FILENAME names beside the catalogue.",
+            where,
+            white,
+        )
     return Loaded(sources, refusals, dict(cuts))
 
 

@@ -13,9 +13,9 @@ import numpy as np
 import pyarrow as pa
 
 from dhs import storage
+from dhs.artefacts.report import read
 from dhs.config import Profile, load_profile
 from dhs.datasets import preregistration, reader
-from dhs.datasets.stamp_sets import by_pair
 from dhs.engines import Engine
 from dhs.errors import DhsError, UsageError
 from dhs.models.foreign.open import identity, open_scorer
@@ -25,10 +25,11 @@ from dhs.options import refuse_others, take
 from dhs.stats.calibration import Calibrator
 from dhs.survey.lenses.catalogues import Catalogue, known_lenses
 from dhs.validation.candidates.contact_sheet import contact_sheet
+from dhs.validation.candidates.sheet_stamps import beside, stamps_of
 
 MATCH_ARCSEC = 3.0
 TOP = 1000
-SHEET = 200
+OTHER_FORMATS = ("csv", "tsv", "txt", "ecsv", "fits", "fit", "fz", "gz", "vot", "xml", "html", "json", "npz", "pq")
 
 
 @dataclass(frozen=True)
@@ -60,8 +61,12 @@ class Listing:
         Share of lenses among what is scored; that of the evaluation by default.
     known : str
         Catalogue of known lenses, as ``--known-lenses`` of ``dhs inject``; ``none`` for none.
-    top, sheet : int
-        Candidates in the table and on the contact sheet.
+    top : int
+        Candidates in the table.
+    sheet : int, optional
+        Candidates on the contact sheet; all of the table by default.
+    lenses : str, optional
+        Cutouts of known lenses to show beside the candidates; by default the known ones among these.
     core_masked : bool
         Score with the core hidden as well; doubles the forward passes.
     """
@@ -69,7 +74,8 @@ class Listing:
     prevalence: float | None = None
     known: str = "auto"
     top: int = TOP
-    sheet: int = SHEET
+    sheet: int | None = None
+    lenses: str | None = None
     core_masked: bool = False
 
 
@@ -128,10 +134,10 @@ def score(
         raise UsageError("give either data_path (--data-path) or cutouts (--cutouts), one of the two")
     if data_path is not None and (selection.host_catalogue or selection.host_select):
         raise UsageError("a catalogue and its cuts (--host-catalogue, --host-select) are for coadds (--cutouts)")
-    profile = load_profile(profile)
+    profile, stem = load_profile(profile), stem_of(out)
     network = scorer or open_scorer(checkpoint, precision=how.precision)  # refuses a bad one before anything is written
     calibrator, prevalence = _calibrator(evaluation, listing.prevalence, network)
-    stem, hosts = str(out).removesuffix(".parquet"), None
+    hosts, known = None, known_lenses(listing.known)
     folder = f"{stem}.shards"
     pairs = reader.open_pairs(data_path) if data_path is not None else None
     if pairs is not None and "test" in selection.splits and pairs.manifest["counts"].get("test"):
@@ -156,7 +162,7 @@ def score(
     if not n:
         where = f"{stem}.quarantine.parquet"
         raise DhsError(f"{cutouts or data_path}: no stamp could be scored. See {where} for the reasons.")
-    table = candidate_table(best, calibrator, prevalence, known_lenses(listing.known))
+    table = candidate_table(best, calibrator, prevalence, known)
     about = {
         "dhs_n_scored": str(n),
         "dhs_prevalence": str(prevalence),
@@ -165,9 +171,32 @@ def score(
     table = table.replace_schema_metadata(about)
     write_candidates(table, stem)
     shown = table.slice(0, listing.sheet)
-    page = contact_sheet(shown.to_pylist(), _stamps(shown, hosts, pairs))
+    stamps = stamps_of(shown, hosts, pairs)
+    page = contact_sheet(shown.to_pylist(), stamps, lenses=beside(listing.lenses, shown, stamps), prevalence=prevalence)
     storage.write_bytes(f"{stem}.html", page.encode())
     return table
+
+
+def stem_of(out: str | Path) -> str:
+    """The path that the files of a call share, without ``.parquet``.
+
+    Raises
+    ------
+    UsageError
+        A folder, or a name with another ending.
+    """
+    text = str(out)
+    name = text.rsplit("/", 1)[-1]
+    suffix = name.rpartition(".")[2].lower() if "." in name else ""
+    folder = not name or name in (".", "..") or ("://" not in text and Path(text).is_dir())
+    if folder:
+        raise UsageError(f"--out {text}: a folder. Name the table in it, e.g. {text.rstrip('/')}/candidates.parquet.")
+    if suffix in OTHER_FORMATS:
+        raise UsageError(
+            f"--out {text}: the table is written as NAME.parquet, with NAME.fits, NAME.vot and NAME.html beside it. "
+            f"Give {text[: -len(suffix) - 1]}.parquet."
+        )
+    return text.removesuffix(".parquet")
 
 
 def _calibrator(evaluation, prevalence, network) -> tuple[Calibrator | None, float | None]:
@@ -175,7 +204,7 @@ def _calibrator(evaluation, prevalence, network) -> tuple[Calibrator | None, flo
         if prevalence is not None:
             raise UsageError("a prevalence needs --evaluation: probabilities come from its calibration.")
         return None, None
-    data = storage.read_json(evaluation)
+    data = read(evaluation)
     refuse_other_network(network, data.get("checkpoint") or {}, evaluation)
     part = data.get("calibration", {}).get("survey", {})
     if "calibrator" not in part:
@@ -276,17 +305,3 @@ def _gather_quarantine(stem: str, folder: str) -> None:
     files = [f for f in storage.list_files(folder, (".parquet",)) if f.rsplit("/", 1)[-1].startswith("quarantine")]
     if files:
         storage.write_table(f"{stem}.quarantine.parquet", pa.concat_tables(map(storage.read_table, files)))
-
-
-def _stamps(table: pa.Table, hosts, pairs: reader.Pairs | None) -> list[np.ndarray]:
-    """The candidates' images, in their order."""
-    if hosts is not None:
-        places = [hosts.index[name] for name in table["id"].to_pylist()]
-        images = {i: hosts.read(i).image for i in sorted(places)}  # brick by brick
-        return [images[i] for i in places]
-    wanted = list(zip(table["kind"].to_pylist(), table["pair_id"].to_pylist()))
-    found = {}
-    for kind in dict.fromkeys(k for k, _ in wanted):  # one pass over the data set for each kind, not each stamp
-        stamps, rows = by_pair(pairs, [pair for k, pair in wanted if k == kind], kind)
-        found |= {(kind, row["pair_id"]): stamp for row, stamp in zip(rows, stamps)}
-    return [found[key] for key in wanted]

@@ -1,101 +1,25 @@
-"""The command line: thin, the same verbs as the notebooks call.
-
-Exit codes: 0 done (preflight, signoff: GO), 1 internal error, 2 usage, 3 input refused, 10 CONDITIONAL-GO, 20 NO-GO.
-"""
+"""The verbs: thin, the same that notebooks call."""
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
 from typing import Annotated
 
 import typer
-import yaml
 
 import dhs
-from dhs.errors import DhsError, UsageError
-
-app = typer.Typer(
-    name="dhs",
-    help="Dark Halo Scope: a paired, interventional audit of lens-finder training sets.",
-    no_args_is_help=True,
-    context_settings={"help_option_names": ["-h", "--help"]},
-    pretty_exceptions_enable=False,
+from dhs.cli.app import app
+from dhs.cli.options import (
+    Checkpoint,
+    DataPath,
+    Engine,
+    Master,
+    Profile,
+    SurveyNegatives,
+    Workers,
+    read_yaml,
+    scored_on,
 )
-
-
-def _version(wanted: bool) -> None:
-    if wanted:
-        typer.echo(f"dhs {dhs.__version__}")
-        raise typer.Exit
-
-
-@app.callback()
-def options(
-    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Say which.")] = False,
-):
-    """Dark Halo Scope: a paired, interventional audit of lens-finder training sets."""
-
-
-def _stored_profile(value: str):
-    """A profile that lies in an object store; names and local files are left to `dhs.config.load_profile`."""
-    if "://" not in value:
-        return value
-    from dhs import storage
-    from dhs.config import parse_profile
-
-    return parse_profile(_yaml(storage.read_bytes(value), value), value)
-
-
-def _yaml(text: bytes | str, where: str):
-    try:
-        return yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise UsageError(f"{where}: not YAML: {error}") from None
-
-
-Profile = Annotated[str, typer.Option(callback=_stored_profile, help="smoke, demo, paper, or a YAML file.")]
-DataPath = Annotated[
-    str, typer.Option(help="A pairs data set: the folder with split=*, or the earlier train/ val/ test/.")
-]
-
-
-def _boxed(value: str) -> str:
-    """A checkpoint, or the package's own where ``finder`` is asked for."""
-    if value != "finder":
-        return value
-    from dhs.models.finder.box import path
-
-    return path()
-
-
-Checkpoint = Annotated[
-    str,
-    typer.Option(
-        "--checkpoint",
-        "--model",
-        callback=_boxed,
-        help="A checkpoint of `dhs train`; finder, which comes with dhs; or another network: TorchScript, .pt2, ONNX, "
-        "torchvision:ARCH@WEIGHTS, timm:ARCH@WEIGHTS, package.module:callable; several with commas are averaged. "
-        "MODEL.yaml beside it says what it expects.",
-    ),
-]
-Engine = Annotated[str, typer.Option(help="processes, serial or spark.")]
-SurveyNegatives = Annotated[
-    str | None,
-    typer.Option(help="Real galaxies without a lens, as cutouts; else mock ones, under the hosts' sky where real."),
-]
-Workers = Annotated[int | None, typer.Option(min=1, help="CPUs by default; changes no byte.")]
-Master = Annotated[str | None, typer.Option(help="Spark master, e.g. yarn; local[workers] by default.")]
-
-
-def _scored_on(profile, folder: str | None):
-    """A profile whose survey negatives are the galaxies of a folder."""
-    if folder is None:
-        return profile
-    from dhs.config import load_profile
-
-    return load_profile(profile, evaluate__survey_negatives=folder)
+from dhs.errors import UsageError
 
 
 @app.command()
@@ -149,19 +73,65 @@ def inject(
 
 def _refused(pairs) -> list[str]:
     """What was refused, by stage and reason, and the splits that stayed empty."""
+    from dhs import storage
+
+    empty = [split for split, n in pairs.manifest["counts"].items() if not n]
+    said = _quarantined(storage.join(pairs.path, "quarantine.parquet"))
+    return said + [f"the {split} split is empty: give more hosts" for split in empty]
+
+
+def _quarantined(path: str) -> list[str]:
+    """What a quarantine holds, one line for each stage."""
     from collections import Counter
 
     from dhs import storage
 
-    path = storage.join(pairs.path, "quarantine.parquet")
     rows = storage.read_table(path).select(["stage", "code"]).to_pylist() if storage.exists(path) else []
     said = []
     for stage in sorted({row["stage"] for row in rows}):
         codes = Counter(row["code"] for row in rows if row["stage"] == stage)
         listed = ", ".join(f"{n} {code}" for code, n in codes.most_common())
         said.append(f"refused, {stage}: {listed}; see {path}")
-    empty = [split for split, n in pairs.manifest["counts"].items() if not n]
-    return said + [f"the {split} split is empty: give more hosts" for split in empty]
+    return said
+
+
+@app.command()
+def audit(
+    data: Annotated[
+        str,
+        typer.Argument(help="Stamps: a folder (a class a sub-folder), .npy, .npz, .h5, .zarr, .parquet, or our pairs."),
+    ],
+    out: Annotated[str, typer.Option(help="Folder for audit.json, audit.html and quarantine.parquet.")],
+    labels: Annotated[
+        str | None,
+        typer.Option(help="Table of labels (CSV, parquet, FITS, npy), by file name or in the stamps' order."),
+    ] = None,
+    negatives: Annotated[
+        str | None, typer.Option(help="Folder of the second class; DATA then holds the first.")
+    ] = None,
+    survey: Annotated[str, typer.Option(help="legacy, des, hsc, euclid-vis, lsst, or a YAML file.")] = "legacy",
+    positive: Annotated[str | None, typer.Option(help="Which label is the lens.")] = None,
+    bands: Annotated[str | None, typer.Option(help="Of the planes, in their order: grz, or names with commas.")] = None,
+    label: Annotated[str | None, typer.Option(help="Column of labels.")] = None,
+    split: Annotated[str | None, typer.Option(help="Column of splits.")] = None,
+    group: Annotated[
+        str | None, typer.Option(help="Column of what may not be torn apart, e.g. the host galaxy.")
+    ] = None,
+    ra: Annotated[str | None, typer.Option(help="Column of right ascension, degrees.")] = None,
+    dec: Annotated[str | None, typer.Option(help="Column of declination, degrees.")] = None,
+    file: Annotated[str | None, typer.Option(help="Column of file names in the table.")] = None,
+    image: Annotated[str | None, typer.Option(help="Array or column that holds the stamps.")] = None,
+    seed: Annotated[int, typer.Option(min=0)] = 0,
+    workers: Workers = None,
+):
+    """Audit anyone's stamps and labels; exit 0 (GO), 10 (CONDITIONAL-GO) or 20 (NO-GO)."""
+    columns = {"positive": positive, "bands": bands, "label": label, "split": split, "group": group}
+    columns |= {"ra": ra, "dec": dec, "file": file, "image": image}
+    options = {"labels": labels, "negatives": negatives, "survey": survey, "seed": seed, "workers": workers}
+    report = dhs.audit(data, out, **options, **columns)
+    typer.echo(str(report))
+    typer.echo(f"{out.rstrip('/')}/audit.html has the pictures")
+    raise typer.Exit(report.exit_code)
 
 
 @app.command()
@@ -173,7 +143,7 @@ def preflight(
     survey_negatives: SurveyNegatives = None,
 ):
     """Run the gates; exit 0 (GO), 10 (CONDITIONAL-GO) or 20 (NO-GO)."""
-    profile = _scored_on(profile, survey_negatives)
+    profile = scored_on(profile, survey_negatives)
     report = dhs.preflight(data_path, out, profile=profile, workers=workers)
     typer.echo(f"plan {report.data['plan'][:12]} registered in {data_path.rstrip('/')}/plan.json")
     typer.echo(str(report))
@@ -247,7 +217,7 @@ def _options(pairs: list[str]) -> dict:
         key, equals, value = pair.partition("=")
         if not equals or not key.isidentifier():
             raise UsageError(f"--set {pair!r}: give KEY=VALUE, e.g. --set core_dropout=scaled")
-        options[key] = _yaml(value, f"--set {key}")
+        options[key] = read_yaml(value, f"--set {key}")
     return options
 
 
@@ -262,7 +232,7 @@ def ablate(
     survey_negatives: SurveyNegatives = None,
 ):
     """Train the variants of a plan and compare them pair by pair; a plan that was begun goes on."""
-    profile = _scored_on(profile, survey_negatives)
+    profile = scored_on(profile, survey_negatives)
     typer.echo(str(dhs.ablate(data_path, out, plan=plan, profile=profile)))
 
 
@@ -311,7 +281,13 @@ def score(
         workers=workers,
         master=master,
     )
-    typer.echo(f"{out}: {table.num_rows} candidates" if table.num_rows else f"{out}: other shards are not done yet")
+    from dhs.validation.candidates.candidates import stem_of
+
+    stem = stem_of(out)
+    said = f"{table.num_rows} candidates" if table.num_rows else "other shards are not done yet"
+    typer.echo(f"{stem}.parquet: {said}")
+    for line in _quarantined(f"{stem}.quarantine.parquet"):
+        typer.echo(line)
 
 
 @app.command()
@@ -325,7 +301,7 @@ def evaluate(
     survey_negatives: SurveyNegatives = None,
 ):
     """Evaluate a checkpoint on the test split."""
-    options = {"profile": _scored_on(profile, survey_negatives), "real": real, "workers": workers}
+    options = {"profile": scored_on(profile, survey_negatives), "real": real, "workers": workers}
     typer.echo(str(dhs.evaluate(data_path, checkpoint, out, **options)))
 
 
@@ -407,15 +383,3 @@ def book(
     from dhs.book.build import build
 
     build(profile, seed=seed)
-
-
-def main() -> None:
-    """Entry point: every expected error is one line and an exit code."""
-    try:
-        app()
-    except DhsError as error:
-        typer.echo(f"dhs: {error}", err=True)
-        sys.exit(error.exit_code)
-    except FileNotFoundError as error:
-        typer.echo(f"dhs: {Path(error.filename or '').as_posix()}: no such file. Check the path.", err=True)
-        sys.exit(DhsError.exit_code)
