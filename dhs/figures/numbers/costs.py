@@ -98,13 +98,40 @@ def plan_on_gpu(measured: Mapping) -> dict[str, str]:
     else:
         learnt += "."
     if finder.get("history"):
-        best = max(row["auroc_val"] for row in finder["history"])
-        learnt += (
-            f" A network of {text(finder['about']['parameters'] / 1e6, 1)} million parameters without core dropout, "
-            f"half of its negatives look-alikes, taught by the plan's, reaches {text(best, 3)} in "
-            f"{finder['epochs']} epochs." + _leaning(plan, finder)
-        )
+        learnt += _finder(finder, runs.get("finder_few_galaxies") or {}) + _leaning(plan, finder)
     return {"plan_run": ran, "plan_learning": learnt, "plan_plateau": _plateau(runs)}
+
+
+def _finder(finder: Mapping, before: Mapping) -> str:
+    """What the finder was trained on, and what more galaxies and survey negatives did for it."""
+    about, of = finder["about"], finder.get("data") or {}
+    said = f" A network of {text(about['parameters'] / 1e6, 1)} million parameters, half of its negatives look-alikes"
+    if about.get("survey_share"):
+        said += f" and {text(round(100 * about['survey_share']))} % of the rest survey galaxies"
+    if galaxies := ((of.get("hosts") or {}).get("per_split") or {}).get("train"):
+        said += f", trained on {text(galaxies)} distinct galaxies"
+    said += f" for {finder['epochs']} epochs"
+    now, then = (_recall_at(run, 1e-3) for run in (finder, before))
+    if now is None:
+        return said + "."
+    said += f", finds {_percent(now)} of the arcs at one false alarm in a thousand survey negatives"
+    if then is None:
+        return said + "."
+    said += f"; trained on a few thousand galaxies and no survey negatives the same network found {_percent(then)}"
+    apart = now["ci_low"] > then["ci_high"] or now["ci_high"] < then["ci_low"]
+    return said + (". Galaxies, negatives and epochs were changed together." if apart else ", within the error.")
+
+
+def _recall_at(run: Mapping, fpr: float) -> Mapping | None:
+    """Recall at a false-positive rate that an evaluation supports, with its interval."""
+    found = (e["tpr"] for e in (run.get("evaluation") or {}).get("tpr_at_fpr") or [] if abs(e["fpr"] / fpr - 1) < 0.01)
+    metric = next(found, None)
+    return metric if metric and None not in (metric["value"], metric["ci_low"], metric["ci_high"]) else None
+
+
+def _percent(metric: Mapping) -> str:
+    low, value, high = (100 * metric[k] for k in ("ci_low", "value", "ci_high"))
+    return f"{value:.0f} % ({low:.0f} to {high:.0f})"
 
 
 def _leaning(plan: Mapping, finder: Mapping) -> str:
@@ -113,9 +140,13 @@ def _leaning(plan: Mapping, finder: Mapping) -> str:
     masked = [(f.get("auroc") or {}).get("value") for f in found]
     if None in masked:
         return ""
+    dropout = [(r.get("config") or {}).get("core_dropout_prob") for r in (plan, finder)]
     return (
-        f" With the core masked its AUROC against twins falls to {text(masked[1], 2)}, that of the plan's network, "
-        f"which was trained with core dropout, to {text(masked[0], 2)}."
+        f" With the core masked its AUROC against twins is {text(masked[1], 2)}, that of the plan's network "
+        f"{text(masked[0], 2)}; both were trained with core dropout."
+        if dropout[1]
+        else f" With the core masked its AUROC against twins falls to {text(masked[1], 2)}, that of the plan's, "
+        f"trained with core dropout, to {text(masked[0], 2)}."
     )
 
 
