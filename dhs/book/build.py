@@ -1,7 +1,8 @@
 """``dhs book``: notebooks executed with papermill, pages built with Jupyter Book, nothing done twice.
 
-jupytext percent script -> papermill with parameters -> executed notebook -> Jupyter Book with execution off. The
-book's own execution cache would not notice a change in ``dhs``.
+jupytext percent script -> papermill with parameters -> executed notebook -> prose and numbers filled in
+(`dhs.book.prose`) -> Jupyter Book with execution off. A changed sentence or caption executes nothing again. The book's
+own execution cache would not notice a change in ``dhs``.
 """
 
 from __future__ import annotations
@@ -19,8 +20,10 @@ from pathlib import Path
 import yaml
 
 from dhs import fingerprint, storage
+from dhs.book import faults, prose
 from dhs.book.run import Run
-from dhs.config import load_profile
+from dhs.book.values import values
+from dhs.config import digest, load_profile
 from dhs.errors import DhsError, UsageError
 
 NOTEBOOKS = {  # each notebook and the steps it runs
@@ -31,6 +34,8 @@ NOTEBOOKS = {  # each notebook and the steps it runs
     "05_real_lenses": ("evaluate", "real_lenses"),
     "06_signoff": ("preflight", "real_lenses", "signoff"),
     "07_scale": (),
+    "08_survey": ("inject", "evaluate"),
+    "09_appendix": ("inject", "evaluate"),
 }
 
 EXTRAS = {"03_training": ("ablation/ablation.parquet",)}  # shown where the user has made them
@@ -102,6 +107,14 @@ def _strip(notebook) -> None:
             cell["outputs"] = [o for o in cell["outputs"] if o.get("name") != "stderr"]
 
 
+def _cells_of(notebook: Path) -> str:
+    """Hash of a script's code, without its prose and captions."""
+    import jupytext
+
+    cells = [c for c in jupytext.read(notebook).cells if c.cell_type == "code"]
+    return digest([[c.source, sorted(c.metadata.get("tags", []))] for c in cells])
+
+
 def _code_of(notebook: Path) -> str:
     """Hash of the ``dhs`` modules a notebook imports beside the verbs."""
     return fingerprint.code(*fingerprint.imported(notebook.read_text()))
@@ -162,15 +175,13 @@ def build(profile: str = "demo", *, runs: Path | None = None, seed: int | None =
     if config.injection.n_pairs >= LARGE_RUN:
         print(_projection(run.path.parent), flush=True)
     source, html = run.path / "book", root / "_build" / config.name
-    executed = {}
     for name, steps in NOTEBOOKS.items():
-        script, target = root / "notebooks" / f"{name}.py", source / "notebooks" / f"{name}.ipynb"
+        script, target = root / "notebooks" / f"{name}.py", run.path / "executed" / f"{name}.ipynb"
         parameters = {"run_dir": str(run_dir), "profile": profile, "seed": config.seed}
-        depends = {"script": fingerprint.files(script), "figures": _code_of(script), "parameters": parameters}
+        depends = {"script": _cells_of(script), "figures": _code_of(script), "parameters": parameters}
         depends["benchmarks"] = fingerprint.files(*sorted((root / "benchmarks" / "results").glob("*.json")))
         depends["steps"] = {step: run.depends(step) for step in steps}
         depends["extras"] = fingerprint.files(*(run.path / extra for extra in EXTRAS.get(name, ())))
-        executed[name] = depends
         record = run.path / ".steps" / f"notebook-{name}.json"
         if target.exists() and record.exists() and storage.read_json(record) == depends:
             print(f"{name}: unchanged", flush=True)
@@ -203,18 +214,19 @@ def _projection(runs: Path) -> str:
 def _build_pages(root: Path, run: Run, source: Path, html: Path) -> None:
     """Copy the prose beside the executed notebooks and run Jupyter Book strictly, unless nothing changed."""
     inputs = [root / "_config.yml", root / "_toc.yml", *sorted(p for p in (root / "book").rglob("*") if p.is_file())]
-    notebooks = [source / "notebooks" / f"{name}.ipynb" for name in NOTEBOOKS]
+    inputs += [root / "notebooks" / f"{name}.py" for name in NOTEBOOKS]
+    notebooks = [run.path / "executed" / f"{name}.ipynb" for name in NOTEBOOKS]
+    known = values(run.path)
     depends = {"pages": fingerprint.files(*inputs, *notebooks), "api": fingerprint.code("dhs.cli", *_rooms())}
+    depends["numbers"] = digest(known)
     record = run.path / ".steps" / "pages.json"
     index = html / "_build" / "html" / "index.html"
     if index.exists() and record.exists() and storage.read_json(record) == depends:
         print("pages: unchanged")
         return
-    for folder in (source / "book", html):
+    for folder in (source / "book", source / "notebooks", html):
         _remove(folder, record)
-    shutil.copytree(root / "book", source / "book")
-    for name in ("_config.yml", "_toc.yml"):
-        shutil.copy(root / name, source / name)
+    _write_sources(root, run, source, known)
     _front_picture(run, source / "book" / "_static" / "pair.png")
     storage.write_json(record, {})
     start = "from jupyter_book.cli.main import main; main()"  # the module itself does nothing when run with -m
@@ -229,7 +241,32 @@ def _build_pages(root: Path, run: Run, source: Path, html: Path) -> None:
     )
     if done.returncode != 0 or not index.exists():
         raise DhsError(f"jupyter-book failed ({done.returncode}):\n{done.stdout[-4000:]}\n{done.stderr[-6000:]}")
+    wrong = faults.of_pages(html / "_build" / "html")
+    if wrong:
+        raise DhsError("the pages read badly:\n" + "\n".join(wrong[:40]))
     storage.write_json(record, depends)
+
+
+def _write_sources(root: Path, run: Run, source: Path, known: prose.Values) -> None:
+    """What Sphinx reads: pages and executed notebooks with their prose and numbers, beside what they need."""
+    import jupytext
+    import nbformat
+
+    shutil.copytree(root / "book", source / "book")
+    for name in ("_config.yml", "_toc.yml"):
+        shutil.copy(root / name, source / name)
+    notebooks = {}
+    for name in NOTEBOOKS:
+        executed = nbformat.read(run.path / "executed" / f"{name}.ipynb", as_version=4)
+        notebooks[name] = prose.merged(jupytext.read(root / "notebooks" / f"{name}.py"), executed)
+    absent = prose.absent_figures(notebooks.values())
+    for path in sorted((source / "book").glob("*.md")):
+        path.write_text(prose.fill(path.read_text(), known, absent, whole=True))
+    for name, notebook in notebooks.items():
+        page = nbformat.from_dict(prose.page(notebook, known, absent))
+        for number, cell in enumerate(page.cells):
+            cell["id"] = f"cell-{number:03d}"
+        storage.write_bytes(source / "notebooks" / f"{name}.ipynb", nbformat.writes(page).encode())
 
 
 def _remove(folder: Path, record: Path) -> None:

@@ -29,7 +29,6 @@ from dhs.figures.gates import (
 from dhs.figures.host_completeness import completeness_by_host
 from dhs.figures.injection import benchmark, closure, convergence, gain, priors, renderer_agreement
 from dhs.figures.learning import training_curves
-from dhs.figures.numbers.glue import glued
 from dhs.figures.pairs import (
     host_conditions,
     pair_build_up,
@@ -92,7 +91,6 @@ __all__ = [
     "gate_of",
     "gate_overview",
     "gate_table",
-    "glued",
     "host_conditions",
     "interventions",
     "interventions_table",

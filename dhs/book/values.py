@@ -1,0 +1,55 @@
+"""The numbers and sentences that pages cite, from the files of a run and the results stored with the project."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import pandas as pd
+import yaml
+
+from dhs import storage
+from dhs.book.results import operating_study, stored_benchmark
+from dhs.figures.numbers.glue import glued
+from dhs.validation.ablation.ablate import Ablation
+
+STORED = ("audit_power", "transfer", "recipe", "host_realism", "plan_on_gpu", "leak_strength", "learning_curve")
+
+
+def _json(path: Path) -> dict:
+    return storage.read_json(path) if path.is_file() else {}
+
+
+def artefacts(run: Path) -> dict[str, dict]:
+    """Kind of number to what it is made of; a file that is not there is an empty mapping."""
+    manifest, evaluation = _json(run / "pairs" / "manifest.json"), _json(run / "evaluation.json")
+    found = {
+        "pairs": manifest
+        | {"benchmark": stored_benchmark("injection"), "host_realism": stored_benchmark("host_realism")},
+        "preflight": _json(run / "preflight.json"),
+        "training": _training(run, manifest),
+        "evaluation": evaluation and evaluation | {"benchmark": stored_benchmark("evaluation")},
+        "real_lenses": _json(run / "real_lenses.json"),
+        "signoff": _json(run / "signoff.json"),
+        "scale": stored_benchmark("scale"),
+        "plan_on_gpu": stored_benchmark("plan_on_gpu"),
+    }
+    about = {"manifest": manifest, "operating": operating_study()}
+    about |= {k: found[k] for k in ("preflight", "evaluation", "real_lenses", "signoff")}
+    return found | {"story": about, "stored": {name: stored_benchmark(name) for name in STORED}}
+
+
+def _training(run: Path, manifest: Mapping) -> dict:
+    history, config = run / "train" / "history.csv", run / "train" / "config.yaml"
+    ablation = Ablation.find(run / "ablation", str(manifest.get("content_hash")))
+    return {
+        "history": pd.read_csv(history) if history.is_file() else None,
+        "config": yaml.safe_load(storage.read_bytes(config)) if config.is_file() else None,
+        "ablation": ablation and ablation.table,
+        "benchmark": stored_benchmark("training"),
+    }
+
+
+def values(run: Path) -> dict[str, dict[str, str]]:
+    """Every number and sentence of a run, by kind and key."""
+    return {kind: glued(artefact, kind) for kind, artefact in artefacts(run).items()}
