@@ -28,6 +28,7 @@ n_samples: int = 20  # stamps per class on the sample sheets
 
 # %%
 import numpy as np
+
 import dhs
 import dhs.figures as figures
 from dhs import storage

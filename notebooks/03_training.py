@@ -24,6 +24,7 @@ epochs: int = 0  # 0: as in the profile
 
 # %%
 import yaml
+
 import dhs
 import dhs.figures as figures
 from dhs import storage

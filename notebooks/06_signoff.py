@@ -21,14 +21,12 @@ run_dir: str = "runs/demo"  # folder of the run; missing steps before this one a
 profile: str = "demo"  # smoke, demo, paper, or a YAML file
 seed: int = 20260  # of the whole run
 
-# %%
+# %% tags=["remove-cell"]
 import dhs
-import dhs.figures as figures
-from dhs import storage
 
 run = dhs.Run(run_dir, profile, seed)
 result = run.signoff()
-signoff = storage.read_json(run.path / "signoff.json")
+result
 
 # %% [markdown]
 # ## Train?

@@ -17,10 +17,9 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-import yaml
-
 from dhs import fingerprint, storage
 from dhs.book import faults, prose
+from dhs.book.project import pages, project_root
 from dhs.book.run import Run
 from dhs.book.values import values
 from dhs.config import digest, load_profile
@@ -39,6 +38,13 @@ NOTEBOOKS = {  # each notebook and the steps it runs
 }
 
 EXTRAS = {"03_training": ("ablation/ablation.parquet",)}  # shown where the user has made them
+
+REPOSITORY = "https://github.com/darkhaloscope/dark-halo-scope"
+REPRODUCE = """```{{dropdown}} Reproduce this page
+The page is `notebooks/{name}.py`: `jupytext --to ipynb -o - notebooks/{name}.py | papermill - out.ipynb` runs it alone, in a
+clone of the project, and `dhs book` with all others. It can be
+[opened on Binder](https://mybinder.org/v2/gh/{owner}/main?urlpath=lab/tree/notebooks/{name}.py) as well.
+```"""
 
 INLINE_BACKEND = "module://matplotlib_inline.backend_inline"
 LARGE_RUN = 50_000  # pairs; from here on hours and disk are projected before the start
@@ -118,32 +124,6 @@ def _cells_of(notebook: Path) -> str:
 def _code_of(notebook: Path) -> str:
     """Hash of the ``dhs`` modules a notebook imports beside the verbs."""
     return fingerprint.code(*fingerprint.imported(notebook.read_text()))
-
-
-def project_root(start: Path | None = None) -> Path:
-    """The folder that holds ``_toc.yml``: the working directory, one above it, or the package's source tree."""
-    here = (start or Path.cwd()).resolve()
-    for folder in (here, *here.parents, Path(__file__).resolve().parents[2]):
-        if (folder / "_toc.yml").is_file() and (folder / "notebooks").is_dir():
-            return folder
-    raise DhsError(f"{here}: no _toc.yml here or above. Run `dhs book` inside a clone of the project.")
-
-
-def pages(root: Path) -> list[str]:
-    """Documents named in ``_toc.yml``."""
-    found: list[str] = []
-
-    def walk(node):
-        if isinstance(node, dict):
-            found.extend(node[k] for k in ("root", "file") if k in node)
-            for value in node.values():
-                walk(value)
-        elif isinstance(node, list):
-            for value in node:
-                walk(value)
-
-    walk(yaml.safe_load((root / "_toc.yml").read_text()))
-    return found
 
 
 def build(profile: str = "demo", *, runs: Path | None = None, seed: int | None = None) -> Path:
@@ -264,6 +244,7 @@ def _write_sources(root: Path, run: Run, source: Path, known: prose.Values) -> N
         path.write_text(prose.fill(path.read_text(), known, absent, whole=True))
     for name, notebook in notebooks.items():
         page = nbformat.from_dict(prose.page(notebook, known, absent))
+        page.cells.append(nbformat.v4.new_markdown_cell(REPRODUCE.format(name=name, owner=REPOSITORY.split(".com/")[1])))
         for number, cell in enumerate(page.cells):
             cell["id"] = f"cell-{number:03d}"
         storage.write_bytes(source / "notebooks" / f"{name}.ipynb", nbformat.writes(page).encode())

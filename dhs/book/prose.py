@@ -2,8 +2,8 @@
 
 A page cites a number or a sentence as ``{number}`kind.key```. What a run did not measure is empty, and then the
 paragraph, list item or table row that cites it is left out, with the heading that has nothing left below it; in
-captions and alternative texts the sentence. With a question mark, ``{number}`kind.key?```, only the text itself is. A figure whose numbers are missing was not drawn: its cell and
-parentheses that point at it are left out as well.
+captions and alternative texts the sentence. With a question mark, ``{number}`kind.key?```, only the text itself is. A
+figure whose numbers are missing was not drawn: its cell and parentheses that point at it are left out as well.
 """
 
 from __future__ import annotations
@@ -144,7 +144,10 @@ def figure_of(cell: Mapping) -> str | None:
 def absent_figures(notebooks: Iterable[Mapping]) -> set[str]:
     """Names of figures that notebooks asked for and did not draw."""
     return {
-        figure_of(c) for n in notebooks for c in n["cells"] if c["cell_type"] == "code" and figure_of(c) and not drawn(c)
+        figure_of(c)
+        for n in notebooks
+        for c in n["cells"]
+        if c["cell_type"] == "code" and figure_of(c) and not drawn(c)
     }
 
 

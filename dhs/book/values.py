@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import yaml
 
+import dhs
 from dhs import storage
 from dhs.book.results import operating_study, stored_benchmark
 from dhs.figures.numbers.glue import glued
@@ -36,7 +38,28 @@ def artefacts(run: Path) -> dict[str, dict]:
     }
     about = {"manifest": manifest, "operating": operating_study()}
     about |= {k: found[k] for k in ("preflight", "evaluation", "real_lenses", "signoff")}
+    about |= {"logits": _logits(run, evaluation), "version": dhs.__version__}
+    about["ratio"] = (manifest.get("config") or {}).get("train", {}).get("hard_negative_ratio")
     return found | {"story": about, "stored": {name: stored_benchmark(name) for name in STORED}}
+
+
+def _logits(run: Path, evaluation: Mapping) -> dict:
+    """Medians of the positives' logits by SNR, and the kinds of the survey negatives that score highest."""
+    path = run / "scores.parquet"
+    edges = [b["lo"] for b in (evaluation.get("strata") or {}).get("arc_snr_matched") or ()]
+    if not path.is_file() or not edges:
+        return {}
+    scores = storage.read_table(path).to_pandas()
+    scores = scores[scores["split"] == "test"]
+    arcs = scores[scores["kind"] == "positive"]
+    bins = [(lo, arcs[arcs["arc_snr_matched"].between(lo, hi)]) for lo, hi in zip(edges, [*edges[1:], np.inf])]
+    rows = [{"lo": lo, "median": float(part["logit"].median())} for lo, part in bins if len(part) >= FEWEST]
+    survey = scores[scores["kind"].str.startswith("survey_negative")].nlargest(HIGHEST, "logit")
+    return {"by_snr": rows, "highest": survey["subkind"].value_counts().to_dict()}
+
+
+FEWEST, HIGHEST = 8, 10
+"""Arcs of which a median is told; negatives that are said to set the threshold."""
 
 
 def _training(run: Path, manifest: Mapping) -> dict:

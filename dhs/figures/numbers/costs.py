@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from dhs.figures.numbers.words import listed, number
+from dhs.figures.numbers.words import number
 
 
 def training(bench: Mapping) -> dict[str, str]:
@@ -44,8 +44,9 @@ def scale(measured: Mapping) -> dict[str, str]:
     return {
         "scale_measured": f"On {measured['cores']} cores {number(last['pairs'])} pairs took "
         f"{number(last['wall_s'] / 60, 1)} minutes and at most {number(last['peak_gb'], 1)} GB of memory over all "
-        f"processes together. They share some thousand mock hosts, and one core makes {number(last['pairs_per_cpu_s'], 0)} "
-        f"a second. With a host for every pair it makes {number(own['pairs_per_cpu_s'], 0)}, of "
+        "processes together. They share some thousand mock hosts, and one core makes "
+        f"{number(last['pairs_per_cpu_s'], 0)} a second. "
+        f"With a host for every pair it makes {number(own['pairs_per_cpu_s'], 0)}, of "
         f"{number(own['bytes_per_pair'] / 1e3, 0)} kB each on disk: that is what a survey costs.",
         "scale_growth": _growth(runs),
         "scale_spark": f"Spark on two cores is {number(spark, 1)} times as fast as on one." if spark else "",
@@ -61,7 +62,7 @@ def _growth(runs) -> str:
         return ""
     a, b = runs[-2:]
     pairs, wall = b["pairs"] / a["pairs"], b["wall_s"] / a["wall_s"]
-    said = f"From {number(a['pairs'])} to {number(b['pairs'])} pairs, {number(pairs, 0)} times as many, the wall time grows "
-    said += f"{number(wall, 1)} times"
+    said = f"From {number(a['pairs'])} to {number(b['pairs'])} pairs, {number(pairs, 0)} times as many, "
+    said += f"the wall time grows {number(wall, 1)} times"
     near = 0.7 * pairs <= wall <= 1.3 * pairs
     return said + (": in proportion, once the start is paid." if near else ": the start still counts.")

@@ -77,14 +77,18 @@ def _conditions(gates: Mapping[str, Gate]) -> str:
         return "No class of stamps differs from another in seeing, depth or position by more than the margin."
     if gate.status == "fail":
         return "Seeing, depth or position tell some classes of stamps apart, so a network could use them."
-    return "No class is shown to differ in seeing, depth or position; for the rarest classes this set is too small to say."
+    return (
+        "No class is shown to differ in seeing, depth or position; for the rarest classes this set is too small to say."
+    )
 
 
 def _photometry(gates: Mapping[str, Gate]) -> str:
     gate = gates.get("arc_photometry")
     if gate is None or gate.value is None:
         return ""
-    said = f"{100 * gate.value:.0f} of 100 arcs lie within the ranges of ground-found lenses in magnitude, colour and SNR"
+    said = (
+        f"{100 * gate.value:.0f} of 100 arcs lie within the ranges of ground-found lenses in magnitude, colour and SNR"
+    )
     return said + (", so they could have been found." if gate.status == "pass" else ", fewer than were asked for.")
 
 
@@ -93,7 +97,9 @@ def _closure(gates: Mapping[str, Gate]) -> str:
     if gate is None or gate.status == "skip":
         return ""
     if gate.status == "pass":
-        return "Flux closes and no PSF moves a centroid, each within its tolerance: what is added is what the lens made."
+        return (
+            "Flux closes and no PSF moves a centroid, each within its tolerance: what is added is what the lens made."
+        )
     return "Flux or centroids do not close within their tolerance: what is added is not what the lens made."
 
 

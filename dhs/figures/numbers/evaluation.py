@@ -41,7 +41,9 @@ def _discrimination(found: EvaluationContent) -> dict[str, str]:
         metrics |= {name: measured(getattr(found, name), "auroc")}
     out = {key: short(metric) for key, metric in metrics.items()}
     out |= {f"{key}_full": full(metrics[key]) for key in FULL}
-    out |= {f"{name}_change": short(measured(getattr(found, name), "delta"), True) for name in ("core_masked", "core_swap")}
+    out |= {
+        f"{name}_change": short(measured(getattr(found, name), "delta"), True) for name in ("core_masked", "core_swap")
+    }
     changes = {row.name: row for row in field(found.interventions, "interventions", ())}
     out |= {f"change_{name}": short(changes.get(name), True) for name in INTERVENTIONS}
     shares = field(found.interventions, "shares", {})
@@ -82,10 +84,14 @@ def _worth(found: EvaluationContent) -> dict[str, str]:
     fitted = smooth is not None and not isinstance(smooth, Skip)
     better = fitted and smooth.log_loss < smooth.log_loss_of_mean
     out["completeness_smooth"] = (
-        "On galaxies that it was not fitted to, the smooth function foretells better than the mean what is found"
-        if better
-        else "On galaxies that it was not fitted to, the smooth function foretells no better than the mean"
-    ) if fitted else ""
+        (
+            "On galaxies that it was not fitted to, the smooth function foretells better than the mean what is found"
+            if better
+            else "On galaxies that it was not fitted to, the smooth function foretells no better than the mean"
+        )
+        if fitted
+        else ""
+    )
     n_found = field(complete, "overall")
     count = n_found and n_found.get("n") and n_found.get("value") is not None and round(n_found.n * n_found.value)
     out["n_found"] = number(count) if count else ""
@@ -143,4 +149,5 @@ def largest_effect(causes: Sequence[MissCause]) -> str:
     name = causes[0].cause.replace("_", " ")
     if None in (low, high) or low <= high:
         return f"Most of all misses go with *{name}*, and even there the intervals with and without it overlap"
-    return f"Misses are likeliest with *{name}*: {percent(with_it)} of those arcs are missed, {percent(without)} of the others"
+    shares = percent(with_it), percent(without)
+    return f"Misses are likeliest with *{name}*: {shares[0]} of those arcs are missed, {shares[1]} of the others"

@@ -36,7 +36,19 @@ KINDS = {
 
 def sentences(evaluation: Mapping) -> dict[str, str]:
     """All keys that begin with ``says_``, and short numbers used with them."""
-    makers = (lookalikes, by_kind, called_lenses, twins, ring, core, core_masked, placebo, recall, candidates, calibrated)
+    makers = (
+        lookalikes,
+        by_kind,
+        called_lenses,
+        twins,
+        ring,
+        core,
+        core_masked,
+        placebo,
+        recall,
+        candidates,
+        calibrated,
+    )
     makers += (counts, change_of_light, probabilities)
     return {f"says_{maker.__name__}": maker(evaluation) for maker in makers}
 
@@ -145,7 +157,9 @@ def ring(evaluation: Mapping) -> str:
         return said + "At no radius is the arc shown to be worth more than the ring: shape is not shown to count."
     if as_good:
         more = f", and at {_edges(less)} arcsec it is worth less than half" if less else ""
-        return said + f"At {_edges(as_good)} arcsec a featureless ring is not shown to be worth less than the arc{more}."
+        return (
+            said + f"At {_edges(as_good)} arcsec a featureless ring is not shown to be worth less than the arc{more}."
+        )
     if less and len(less) == len(bins):
         return said + "The ring is worth less than half of the arc at every radius: shape counts."
     return said + "The ring is worth less than the arc at every radius: shape counts, for a part."
@@ -155,17 +169,20 @@ def core(evaluation: Mapping) -> str:
     """The core's share of the effect against its share of the light, where the seed's premise asks: wide arcs."""
     section = evaluation.get("interventions")
     effect = {(b["lo"], b["hi"]): b for b in _bins(field(section, "shares", {}).get("core"))}
-    light = {(b["lo"], b["hi"]): b for b in (field(section, "core_light") or {}).get("by_theta_e") or () if known(b["value"])}
+    light = {
+        (b["lo"], b["hi"]): b for b in (field(section, "core_light") or {}).get("by_theta_e") or () if known(b["value"])
+    }
     wide = [k for k in effect if k in light and k[0] >= 2]
     if not wide:
         return ""
     shares = listed([f"{100 * effect[k]['value']:.0f}" for k in wide])
     lights = listed([f"{100 * light[k]['value']:.0f}" for k in wide])
-    said = f"At Einstein radii from 2 arcsec up the core carries {shares} % of the arc's effect and {lights} % of its light"
+    said = f"At Einstein radii from 2 arcsec up the core carries {shares} % of the arc's effect and {lights} % of its "
+    said += "light"
     more = [k for k in wide if interval(effect[k])[0] > light[k]["value"]]
     if not more:
-        return said + ", so the network leans on it no more than is shown by the light that the lens puts there."
-    return said + f": at {_edges([effect[k] for k in more])} arcsec more than its light, which is a shortcut."
+        return said + ": it is not shown to lean on the core beyond the light that the lens puts there."
+    return said + f": at {_edges([effect[k] for k in more])} arcsec it leans on the core beyond its light, a shortcut."
 
 
 def core_masked(evaluation: Mapping) -> str:
@@ -190,8 +207,10 @@ def placebo(evaluation: Mapping) -> str:
         return ""
     said = f"The same edge with nothing removed moves the logit by {short(edge, True)}"
     held = interval(edge)[0] <= 0 <= interval(edge)[1]
-    said += ", so what the interventions change is the light and not the seam." if held else (
-        f", beside {short(removed, True)} for the whole arc: that much of a hard swap is its seam."
+    said += (
+        ", so what the interventions change is the light and not the seam."
+        if held
+        else (f", beside {short(removed, True)} for the whole arc: that much of a hard swap is its seam.")
     )
     return said
 
@@ -305,15 +324,19 @@ def why_recall(evaluation: Mapping, logits: Mapping, ratio: float | None) -> str
     if interval(point["tpr"])[0] >= AFFORDABLE:
         return ""
     top, at = rows[-1], plateau(ratio)
-    said = f"The brightest arcs (matched SNR from {top['lo']:g} up) have a median logit of {number(top['median'])}, the "
+    said = (
+        f"The brightest arcs (matched SNR from {top['lo']:g} up) have a median logit of {number(top['median'])}, the "
+    )
     said += f"threshold is {number(threshold)}. "
     if top["median"] >= threshold:
         return said + "Bright arcs are found; what is missed is faint."
-    said += f"A network that knows that light was added, and not whether it is an arc, ends at ln(1/{ratio:g}) = {number(at)} "
-    said += f"when {100 * ratio:.0f} of 100 negatives are look-alikes"
+    said += "A network that knows that light was added, and not whether it is an arc, ends at "
+    said += f"ln(1/{ratio:g}) = {number(at)} when {100 * ratio:.0f} of 100 negatives are look-alikes"
     near = abs(top["median"] - at) < 0.5
-    said += ": this one stops near it, and below the threshold. That is an inference from the scores, not a test." if near else (
-        ". This one is not near it, so that is not the reason."
+    said += (
+        ": this one stops near it, and below the threshold. That is an inference from the scores, not a test."
+        if near
+        else (". This one is not near it, so that is not the reason.")
     )
     return said
 
@@ -324,7 +347,9 @@ def highest(logits: Mapping) -> str:
     if not found:
         return ""
     kinds = sorted(found.items(), key=lambda kv: -kv[1])
-    said = listed([counted(n, KIND_NAMES.get(k, (k, k + "s"))[0], KIND_NAMES.get(k, (k, k + "s"))[1]) for k, n in kinds])
+    said = listed(
+        [counted(n, KIND_NAMES.get(k, (k, k + "s"))[0], KIND_NAMES.get(k, (k, k + "s"))[1]) for k, n in kinds]
+    )
     return f"The {counted(sum(found.values()), 'negative')} that set the threshold are {said}."
 
 

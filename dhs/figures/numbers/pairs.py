@@ -33,7 +33,9 @@ def pairs(artefact: Mapping) -> dict[str, str]:
     out["acceptance"] = f"{100 * accepted / (accepted + rejected):.0f} of 100" if accepted + rejected else ""
     hard = {k: v for k, v in manifest.negatives.items() if k != "refused"} if manifest else {}
     out["n_hard_negatives"] = number(sum(hard.values())) if hard else ""
-    out["hard_kinds"] = listed([f"{number(n)} {KINDS.get(k, k)}" for k, n in sorted(hard.items(), key=lambda kv: -kv[1])])
+    out["hard_kinds"] = listed(
+        [f"{number(n)} {KINDS.get(k, k)}" for k, n in sorted(hard.items(), key=lambda kv: -kv[1])]
+    )
     out["content_hash"] = manifest.content_hash[:12] if manifest else ""
     out["seed"] = str(manifest.seed) if manifest else ""
     out["mock_label"] = mock_label(manifest)
@@ -56,12 +58,15 @@ def host_realism(found: Mapping) -> str:
         return ""
     by = max(found["families"], key=lambda name: found["families"][name]["value"])
     said = (
-        f"A linear probe tells mock hosts from {found['n_real']} real galaxies of DES coadds, in one seeing and noise and "
-        f"matched in magnitude and colour, with an AUC of {short(found['probe'])}; two halves of the real ones with "
-        f"{short(found['control'])}. What differs most is the {by}. Those same galaxies set some of the mocks' properties"
+        f"A linear probe tells mock hosts from {found['n_real']} real galaxies of DES coadds, in one seeing and noise "
+        f"and matched in magnitude and colour, with an AUC of {short(found['probe'])}; two halves of the real ones "
+        f"with {short(found['control'])}. What differs most is the {by}. Those same galaxies set some of the mocks' "
+        "properties"
     )
     told = found["probe"]["ci_low"] > found["control"]["value"]
-    return said + (", so the mocks are less real than this says." if told else ", so the probe can't settle how real they are.")
+    return said + (
+        ", so the mocks are less real than this says." if told else ", so the probe can't settle how real they are."
+    )
 
 
 def _inputs(part: Hosts | Sources | Inputs | None, noun: str) -> dict[str, str]:

@@ -14,8 +14,8 @@ def story(about: Mapping) -> dict[str, str]:
     Parameters
     ----------
     about : mapping
-        ``manifest``, ``preflight``, ``evaluation``, ``real_lenses``, ``signoff`` and ``operating`` as stored; ``logits``
-        and ``ratio`` of `dhs.figures.numbers.network.why_recall`; ``version``. Each may be left out.
+        ``manifest``, ``preflight``, ``evaluation``, ``real_lenses``, ``signoff`` and ``operating`` as stored;
+        ``logits`` and ``ratio`` of `dhs.figures.numbers.network.why_recall`; ``version``. Each may be left out.
     """
     evaluation, preflight = about.get("evaluation") or {}, about.get("preflight") or {}
     manifest, real = about.get("manifest") or {}, about.get("real_lenses") or {}
@@ -32,7 +32,9 @@ def story(about: Mapping) -> dict[str, str]:
         "core_with_lookalikes": core_with_lookalikes(preflight),
         "operating": operating(about.get("operating") or {}),
         "blind_to": blind_to(about.get("operating") or {}),
-        "alt_front": " ".join(filter(None, (network.twins(evaluation), network.ring(evaluation), network.core(evaluation)))),
+        "alt_front": " ".join(
+            filter(None, (network.twins(evaluation), network.ring(evaluation), network.core(evaluation)))
+        ),
         "version": str(about.get("version") or ""),
         "hash": str(manifest.get("content_hash") or "")[:12],
         "commit": str(manifest.get("git_commit") or "")[:12],
@@ -52,7 +54,9 @@ def core_difference(preflight: Mapping) -> str:
     if bounds is None or not known(margin):
         return ""
     digits = 3 if abs(delta["value"]) < 0.005 else 2
-    size = f"difference {network.number(delta['value'], digits) if round(delta['value'], digits) else '0.' + '0' * digits}"
+    size = (
+        f"difference {network.number(delta['value'], digits) if round(delta['value'], digits) else '0.' + '0' * digits}"
+    )
     size += f", margin {number(margin)}"
     if -margin < bounds[0] and bounds[1] < margin:
         return f"the core tells no more than the lens equation says ({size})"
@@ -90,13 +94,15 @@ def finding_set(preflight: Mapping, study: Mapping) -> str:
     passed = sum(g["status"] == "pass" for g in gates)
     core = core_difference(preflight)
     if blocking:
-        head = f"**The set is not fit to train on.** {capital(counted(len(blocking), 'gate'))} that block training failed: "
-        return head + f"{listed(blocking)}."
+        head = f"**The set is not fit to train on.** {capital(counted(len(blocking), 'gate'))} that block training "
+        return head + f"failed: {listed(blocking)}."
     if failed:
         head = f"**The set has faults that do not forbid training.** {capital(listed(failed))} failed; "
         head += f"{passed} of {len(gates)} gates passed."
     elif open_:
-        head = f"**No fault was found in the set, and not everything was shown.** {passed} of {len(gates)} gates passed; "
+        head = (
+            f"**No fault was found in the set, and not everything was shown.** {passed} of {len(gates)} gates passed; "
+        )
         head += f"{listed(open_)} {'is' if len(open_) == 1 else 'are'} open."
     else:
         head = f"**The set is clean, as far as its gates see.** {passed} of {len(gates)} gates passed, and none failed."
@@ -143,7 +149,11 @@ def caveat(manifest: Mapping, real: Mapping) -> str:
     names = {"xdf": "from the Hubble eXtreme Deep Field", "real_galaxy": "from COSMOS"}
     of = names.get(sources.get("kind"), "")
     host = "Simulated host galaxies" if hosts.get("mock") else "Real host galaxies"
-    source = "simulated sources" if sources.get("mock") else f"real sources ({number(sources.get('n'))} {of})".replace(" )", ")")
+    source = (
+        "simulated sources"
+        if sources.get("mock")
+        else f"real sources ({number(sources.get('n'))} {of})".replace(" )", ")")
+    )
     n = real.get("n_lenses") or 0
     scored = counted(n, "real lens", "real lenses") + " scored" if n else "no real lens scored"
     means = "So the numbers judge the method, not the sky." if hosts.get("mock") or sources.get("mock") or not n else ""
@@ -153,13 +163,16 @@ def caveat(manifest: Mapping, real: Mapping) -> str:
 def premise(preflight: Mapping) -> str:
     """Does core leakage at large Einstein radii match physics, as the premise of the work has it?"""
     bins = (core_gate(preflight).get("details") or {}).get("bins") or []
-    wide = [b for b in bins if b.get("by") == "theta_e_arcsec" and b["lo"] >= 2 and interval(b) and known(b.get("expected"))]
+    wide = [
+        b for b in bins if b.get("by") == "theta_e_arcsec" and b["lo"] >= 2 and interval(b) and known(b.get("expected"))
+    ]
     near = [b for b in bins if b.get("by") == "theta_e_arcsec" and b["hi"] <= 1 and known(b.get("value"))]
     if not wide:
         return ""
     values = listed([number(b["value"]) for b in wide])
     expected = listed([number(b["expected"]) for b in wide])
-    said = f"At Einstein radii from 2 arcsec up the core alone gives an AUC of {values} where the lens equation gives {expected}"
+    said = f"At Einstein radii from 2 arcsec up the core alone gives an AUC of {values} where the lens equation gives "
+    said += expected
     statuses = {b.get("status") for b in wide}
     if statuses == {"pass"}:
         said += ", equal within the margin: **yes, it is physics**"

@@ -78,9 +78,13 @@ def _gap(last) -> str:
     if not math.isfinite(gap):
         return ""
     if gap > OVERFITTED:
-        return "At the last epoch the validation loss lies far above the training loss: the network has learnt its pairs."
+        return (
+            "At the last epoch the validation loss lies far above the training loss: the network has learnt its pairs."
+        )
     if gap > 0:
-        return "At the last epoch the validation loss lies a little above the training loss: overfitting begins, if at all."
+        return (
+            "At the last epoch the validation loss lies a little above the training loss: overfitting has hardly begun."
+        )
     return (
         "At the last epoch the validation loss lies below the training loss, which is that of harder stamps, with "
         "look-alikes and dropped cores: no overfitting at this size."
@@ -124,5 +128,5 @@ def _ablation(table) -> dict[str, str]:
         out[f"ablation_{name}"] = f"AUROC {short(metric, True)}; by seed {seeds}"
         out[f"ablation_{name}_says"] = f"Measured: {what} changes the AUROC by {short(metric, True)}."
     total = len(ABLATIONS) + len(MORE_ABLATIONS)
-    out["ablation_measured"] = f"{total - len(not_told)} of {total}"
+    out["ablation_measured"] = f"{total - len(not_told) or 'none'} of {total}"
     return out

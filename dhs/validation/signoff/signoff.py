@@ -92,7 +92,7 @@ class SignOff:
     plan_lines : tuple of dict
         The training plan line by line, with the verdict of the run's own ablation.
     publish : {"GO", "CONDITIONAL-GO", "NO-GO", "NOT MEASURED"}
-        May its numbers be published? From all rules, once there is an evaluation; whether one may train is ``data_set``.
+        May its numbers be published? From all rules, once there is an evaluation.
     """
 
     decision: str
