@@ -23,18 +23,16 @@ seed: int = 20260  # of the whole run
 epochs: int = 0  # 0: as in the profile
 
 # %%
-import yaml
-
 import dhs
 import dhs.figures as figures
-from dhs import storage
+from dhs.artefacts.training import read_settings
 from dhs.models.attribution import attribute
 from dhs.validation.ablation.ablate import Ablation
 
 run = dhs.Run(run_dir, profile, seed)
 result = run.train(epochs=epochs or None)
-config = yaml.safe_load(storage.read_bytes(run.path / "train" / "config.yaml"))
-ablation = Ablation.find(run.path / "ablation", config["resolved"]["content_hash"])
+config = read_settings(run.path / "train")
+ablation = Ablation.find(run.path / "ablation", config.resolved["content_hash"])
 result
 
 # %% [markdown]

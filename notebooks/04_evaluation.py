@@ -30,10 +30,11 @@ seed: int = 20260  # of the whole run
 import dhs
 import dhs.figures as figures
 from dhs import storage
+from dhs.artefacts.report import read
 
 run = dhs.Run(run_dir, profile, seed)
 pairs, result = run.inject(), run.evaluate()
-evaluation = storage.read_json(run.path / "evaluation.json")
+evaluation = read(run.path / "evaluation.json")
 scores = storage.read_table(run.path / "scores.parquet")
 
 # %% [markdown]

@@ -26,12 +26,13 @@ n_failures: int = 12  # stamps in each failure gallery
 import dhs
 import dhs.figures as figures
 from dhs import storage
+from dhs.artefacts.report import read
 from dhs.book import stamps
 from dhs.stats.coverage import table as simulated
 
 run = dhs.Run(run_dir, profile, seed)
 pairs, result = run.inject(), run.evaluate()
-evaluation = storage.read_json(run.path / "evaluation.json")
+evaluation = read(run.path / "evaluation.json")
 scores = storage.read_table(run.path / "scores.parquet")
 
 # %% [markdown]

@@ -244,7 +244,9 @@ def _write_sources(root: Path, run: Run, source: Path, known: prose.Values) -> N
         path.write_text(prose.fill(path.read_text(), known, absent, whole=True))
     for name, notebook in notebooks.items():
         page = nbformat.from_dict(prose.page(notebook, known, absent))
-        page.cells.append(nbformat.v4.new_markdown_cell(REPRODUCE.format(name=name, owner=REPOSITORY.split(".com/")[1])))
+        page.cells.append(
+            nbformat.v4.new_markdown_cell(REPRODUCE.format(name=name, owner=REPOSITORY.split(".com/")[1]))
+        )
         for number, cell in enumerate(page.cells):
             cell["id"] = f"cell-{number:03d}"
         storage.write_bytes(source / "notebooks" / f"{name}.ipynb", nbformat.writes(page).encode())

@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
-import yaml
 
 import dhs
 from dhs import storage
+from dhs.artefacts.report import read
+from dhs.artefacts.training import HISTORY, SETTINGS, read_history, read_settings
 from dhs.book.results import operating_study, stored_benchmark
 from dhs.figures.numbers.glue import glued
 from dhs.validation.ablation.ablate import Ablation
@@ -19,7 +19,7 @@ STORED = ("audit_power", "transfer", "recipe", "host_realism", "plan_on_gpu", "l
 
 
 def _json(path: Path) -> dict:
-    return storage.read_json(path) if path.is_file() else {}
+    return read(path) if path.is_file() else {}
 
 
 def artefacts(run: Path) -> dict[str, dict]:
@@ -63,11 +63,12 @@ FEWEST, HIGHEST = 8, 10
 
 
 def _training(run: Path, manifest: Mapping) -> dict:
-    history, config = run / "train" / "history.csv", run / "train" / "config.yaml"
+    folder = run / "train"
+    trained = all((folder / name).is_file() for name in (HISTORY, SETTINGS))
     ablation = Ablation.find(run / "ablation", str(manifest.get("content_hash")))
     return {
-        "history": pd.read_csv(history) if history.is_file() else None,
-        "config": yaml.safe_load(storage.read_bytes(config)) if config.is_file() else None,
+        "history": read_history(folder) if trained else None,
+        "config": read_settings(folder) if trained else None,
         "ablation": ablation and ablation.table,
         "benchmark": stored_benchmark("training"),
     }

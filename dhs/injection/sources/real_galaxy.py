@@ -23,6 +23,7 @@ from dhs.injection.sources.cleaning import central_source, scale_sigmas
 from dhs.injection.sources.galsim_catalogue import CatalogueTable, is_catalogue, local_catalogue, no_catalogue
 from dhs.injection.sources.source import Source
 from dhs.random import stable_key
+from dhs.stats.pixels import MAD_TO_SIGMA, mad
 from dhs.survey.colours import Z_MAX, drawn_fluxes
 from dhs.survey.facts import flux_from_mag, known_redshift
 
@@ -83,7 +84,7 @@ def _read(table: CatalogueTable, row: int, denoise_it: bool) -> tuple[np.ndarray
         raise Unusable("bad_noise", f"the catalogue's noise variance is {variance}")
     sigma = np.sqrt(variance)
     edge = np.concatenate([image[:2].ravel(), image[-2:].ravel(), image[:, :2].ravel(), image[:, -2:].ravel()])
-    spread = 1.4826 * float(np.median(np.abs(edge - np.median(edge))))
+    spread = MAD_TO_SIGMA * float(mad(edge))
     if 0 < spread < 0.6 * sigma:  # galaxy light only widens the edge, so the catalogue's variance is too large
         sigma = spread
     return central_source(image, sigma, _unit_sigmas(noise_file, 3 if min(image.shape) < 64 else 4), denoise_it)

@@ -7,7 +7,6 @@ import gzip
 import importlib.metadata
 import importlib.util
 import io
-import os
 import re
 import zlib
 from dataclasses import dataclass
@@ -235,9 +234,8 @@ def lenscat_file() -> tuple[Path | None, str]:
         path = Path(folder) / "data" / "catalog.csv"
         if path.is_file():
             return path, f"lenscat {importlib.metadata.version('lenscat')}"
-    data = os.environ.get("DHS_DATA_DIR")
-    path = Path(data) / "catalogues" / "lenscat" / "catalog.csv" if data else None
-    return (path, "lenscat of the data folder") if path is not None and path.is_file() else (None, "")
+    found = storage.data_file("catalogues", "lenscat", "catalog.csv")
+    return (Path(found), "lenscat of the data folder") if found else (None, "")
 
 
 def known_lenses(spec: str | None) -> Catalogue | None:
