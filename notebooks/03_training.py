@@ -55,7 +55,7 @@ for key, value in figures.glued(record, "training").items():
 # AUROC {glue:text}`best_val_auroc`. That epoch was chosen by this very number, so it flatters a little; the test split
 # of the next chapter had no part in the choice.
 
-# %% tags=["hide-input"] mystnb={"figure": {"caption": "Every monitor by epoch. Core-masked and core-swapped AUROC are measured at some epochs only.", "name": "fig-training"}, "image": {"alt": "Panels of loss, AUROC overall and by Einstein radius, recall, core-masked and core-swapped AUROC, hard-negative accuracy by kind, gradient norm, learning rate, throughput and pairs met against epoch"}}
+# %% tags=["hide-input"] mystnb={"figure": {"caption": "Loss, AUROC and how look-alikes fare, by epoch. Core-masked and core-swapped AUROC are measured at some epochs only.", "name": "fig-training"}, "image": {"alt": "Loss, AUROC and the share of look-alikes called no lens, by epoch"}}
 figures.training_curves(result.history)
 
 # %% [markdown]
@@ -79,11 +79,14 @@ figures.attribution_profile(seen)
 # test stamps. A bar is the interval of the paired difference over hosts and sources of the test split; the ticks are
 # single seeds. Where the ticks lie as far apart as the difference is large, the training's own chance explains it.
 
-# %% tags=["hide-input"] mystnb={"figure": {"caption": "Each variant of the training against the one it is compared with: differences of AUROC, of the core-swap effect (what AUROC loses when positives are given the core of their control), and of recall. To the right is more. Intervals hold for each difference by itself.", "name": "fig-ablation"}, "image": {"alt": "Points with intervals and seed ticks for each training variant in panels of AUROC, core-swap effect and recall differences, or the command that measures them"}}
+# %% tags=["hide-input"] mystnb={"figure": {"caption": "Each variant of the training against the one it is compared with: differences of AUROC, of the core-swap effect (what AUROC loses when positives are given the core of their control), and of recall. To the right is more. Intervals hold for each difference by itself.", "name": "fig-ablation"}, "image": {"alt": "Points with intervals and seed ticks for each training variant in panels of AUROC, core-swap effect and recall differences"}}
 figures.ablation(ablation and ablation.table, run=str(run_dir))
 
 # %% tags=["hide-input"]
 figures.ablation_table(ablation and ablation.table)
+
+# %% tags=["hide-input"] mystnb={"figure": {"caption": "Would more pairs help? AUROC and recall on the same test stamps against the number of training pairs, with 95 % intervals. From a stored run of benchmarks/learning_curve.py.", "name": "fig-learning-curve"}, "image": {"alt": "AUROC and recall against the number of training pairs"}}
+figures.learning_curve(stored_benchmark("learning_curve"))
 
 # %% [markdown]
 # ## What it costs

@@ -20,7 +20,7 @@
 run_dir: str = "runs/demo"  # folder of the run; missing steps before this one are made first
 profile: str = "demo"  # smoke, demo, paper, or a YAML file
 seed: int = 20260  # of the whole run
-n_failures: int = 12  # stamps in each failure gallery
+n_failures: int = 6  # stamps in each failure gallery
 
 # %%
 from myst_nb import glue
@@ -30,6 +30,7 @@ import dhs.figures as figures
 from dhs import storage
 from dhs.book import stamps
 from dhs.book.results import stored_benchmark
+from dhs.models.score import Scorer
 from dhs.stats.coverage import table as simulated
 
 run = dhs.Run(run_dir, profile, seed)
@@ -57,8 +58,8 @@ for key, value in figures.glued({**evaluation, "benchmark": benchmark}, "evaluat
 # %% tags=["hide-input"] mystnb={"figure": {"caption": "True-positive rate against false-positive rate for each kind of negative. Points: the tabled rates with 95 % intervals on threshold and recall. No rate is reported at which fewer than ten false positives are expected; curves are dotted there and end at one. Open symbols: published values on other data.", "name": "fig-rates"}, "image": {"alt": "Curves of true-positive rate against false-positive rate on a logarithmic axis, one per kind of negative"}}
 figures.rates(scores, evaluation)
 
-# %% tags=["hide-input"] mystnb={"figure": {"caption": "Logits by kind of stamp.", "name": "fig-scores"}, "image": {"alt": "Histograms of the network's logit for positives, controls, hard negatives and survey negatives"}}
-figures.score_distributions(scores)
+# %% tags=["hide-input"] mystnb={"figure": {"caption": "Logits by kind of stamp: all, the middle half and the median. Dashed: the threshold at the smallest false-positive rate that the sample supports. Dotted: the logit at which a network ends that sees added light but no arcs.", "name": "fig-scores"}, "image": {"alt": "Histograms of the network's logit for positives, controls, hard negatives and survey negatives"}}
+figures.score_distributions(scores, evaluation, run.profile.train.hard_negative_ratio)
 
 # %% [markdown]
 # ## By Einstein radius, SNR, seeing, depth and host
@@ -68,7 +69,7 @@ figures.score_distributions(scores)
 # {glue:text}`population_auroc`. Effective positives: {glue:text}`population_n_effective`. Every number weighted to the
 # population is one of the arcs within the SNR that was drawn: {glue:text}`population_above_floor` of the population.
 
-# %% tags=["hide-input"] mystnb={"figure": {"caption": "By stratum, with 95 % intervals by host and source: AUROC against controls, and recall at the smallest supported false-positive rate, its threshold held fixed. Orange: all positives.", "name": "fig-strata"}, "image": {"alt": "Forest plots of AUROC and of recall by Einstein radius, two signal-to-noise ratios, PSF width, depth and host magnitude"}}
+# %% tags=["hide-input"] mystnb={"figure": {"caption": "By signal-to-noise, Einstein radius and host magnitude, with 95 % intervals by host and source: AUROC against twins, and recall at the smallest supported false-positive rate, its threshold held fixed. Orange: all positives.", "name": "fig-strata"}, "image": {"alt": "Forest plots of AUROC and of recall by Einstein radius, two signal-to-noise ratios, PSF width, depth and host magnitude"}}
 figures.strata(evaluation)
 
 # %% [markdown]
@@ -77,8 +78,8 @@ figures.strata(evaluation)
 # AUROC with the core masked: {glue:text}`core_masked`. Each pair is its own experiment: the same galaxy, the same
 # arc, with and without the light at the centre.
 
-# %% tags=["hide-input"] mystnb={"figure": {"caption": "Left: the logit of each positive with the core masked against that of the whole stamp; on the dotted line masking changes nothing. Right: AUROC of the whole stamp and under each counterfactual.", "name": "fig-core"}, "image": {"alt": "Scatter of core-masked against whole-stamp logit coloured by Einstein radius, and AUROC with intervals"}}
-figures.core_effect(scores, evaluation)
+# %% tags=["hide-input"] mystnb={"figure": {"caption": "AUROC of the whole stamp and under each counterfactual of its core, with 95 % intervals.", "name": "fig-core"}, "image": {"alt": "AUROC with intervals of the whole stamp and under counterfactuals of the core"}}
+figures.core_effect(evaluation)
 
 # %% [markdown]
 # ## Interventions
@@ -96,10 +97,18 @@ figures.core_effect(scores, evaluation)
 # carries {glue:text}`share_colour`: an arc painted in the galaxy's colours loses that. The light in the core carries
 # {glue:text}`share_core` of the effect and is {glue:text}`core_light` of the light.
 
-# %% tags=["hide-input"] mystnb={"figure": {"caption": "Left: change of the logit per pair under each intervention; orange are the placebos. Middle: by Einstein radius, the core's light removed and the whole arc removed. Right: by the radius inside which the light is removed.", "name": "fig-interventions"}, "image": {"alt": "Change of logit with intervals for each intervention, by Einstein radius, and by radius of removal"}}
+# %% tags=["hide-input"] mystnb={"figure": {"caption": "One galaxy, asked about its arc: what the network says when one thing is changed and the rest is held.", "name": "fig-one-galaxy"}, "image": {"alt": "One galaxy with its arc as it is, removed, turned, recoloured, replaced by a ring, and the logit under each"}}
+from dhs.book import one_galaxy
+
+asked = one_galaxy.under_interventions(
+    pairs, Scorer(run.checkpoint), one_galaxy.chosen(pairs, scores), run.profile.evaluate.core_radius_px
+)
+figures.one_galaxy(asked[0]["tiles"] if asked else [])
+
+# %% tags=["hide-input"] mystnb={"figure": {"caption": "Change of the logit per pair under each intervention; orange are the placebos. Below: by Einstein radius, the core's light removed and the whole arc removed; then by the radius inside which the light is removed.", "name": "fig-interventions"}, "image": {"alt": "Change of logit with intervals for each intervention, by Einstein radius, and by radius of removal"}}
 figures.interventions(evaluation.get("interventions") or {})
 
-# %% tags=["hide-input"] mystnb={"figure": {"caption": "Shares of the arc's effect on the logit. Left: over all pairs. Middle: what a plain ring in the arc's place has, by Einstein radius; 1 is the arc itself. Right: the core's share of the score's change and of the arc's light.", "name": "fig-shares"}, "image": {"alt": "Five shares with intervals, the ring's share by Einstein radius, and the core's share of score and light by Einstein radius"}}
+# %% tags=["hide-input"] mystnb={"figure": {"caption": "Shares of the arc's effect on the logit: over all pairs; what a plain ring in the arc's place has, by Einstein radius, where 1 is the arc itself; the core's share of the score's change and of the arc's light.", "name": "fig-shares"}, "image": {"alt": "Five shares with intervals, the ring's share by Einstein radius, and the core's share of score and light by Einstein radius"}}
 figures.effect_shares(evaluation.get("interventions") or {})
 
 # %% tags=["hide-input"]
@@ -126,7 +135,7 @@ figures.reliability(evaluation.get("calibration") or {})
 # %% [markdown]
 # ## Purity at the prevalence of the sky
 
-# %% tags=["hide-input"] mystnb={"figure": {"caption": "Purity against completeness at the stated prevalence, threshold by threshold, as far as ten negatives lie above. Band: Wilson bounds of both rates. The lenses have the injected distribution, the negatives the mock proportions.", "name": "fig-purity"}, "image": {"alt": "Curve of purity against completeness on a logarithmic purity axis"}}
+# %% tags=["hide-input"] mystnb={"figure": {"caption": "How many candidates a person would look at for one lens, threshold by threshold, as far as ten negatives lie above. Band: Wilson bounds of both rates. The lenses have the injected distribution, the negatives the mock proportions.", "name": "fig-purity"}, "image": {"alt": "Curve of purity against completeness on a logarithmic purity axis"}}
 figures.purity_curve(evaluation.get("purity") or {})
 
 # %% [markdown]
@@ -144,11 +153,8 @@ figures.purity_curve(evaluation.get("purity") or {})
 # %% tags=["hide-input"] mystnb={"figure": {"caption": "Completeness over Einstein radius and matched SNR. Each cell: value and number of pairs.", "name": "fig-completeness"}, "image": {"alt": "Heat map of completeness over Einstein radius and signal-to-noise ratio"}}
 figures.completeness_map(evaluation.get("completeness") or {})
 
-# %% tags=["hide-input"] mystnb={"figure": {"caption": "Left: completeness over Einstein radius for bins of equal numbers in host magnitude. Middle and right: along Einstein radius and along host magnitude, as drawn and weighted to the population, of which only arcs above the drawn SNR count.", "name": "fig-completeness-host"}, "image": {"alt": "Completeness with intervals by Einstein radius for bright, middle and faint hosts, and under two priors along Einstein radius and host magnitude"}}
+# %% tags=["hide-input"] mystnb={"figure": {"caption": "Completeness over Einstein radius for bins of equal numbers in host magnitude; then along Einstein radius and along host magnitude, as drawn and weighted to the population, of which only arcs above the drawn SNR count.", "name": "fig-completeness-host"}, "image": {"alt": "Completeness with intervals by Einstein radius for bright, middle and faint hosts, and under two priors along Einstein radius and host magnitude"}}
 figures.completeness_by_host(evaluation.get("completeness") or {})
-
-# %% tags=["hide-input"] mystnb={"figure": {"caption": "The smooth completeness, to read values from. Left: contours at typical seeing and depth. Right: along the Einstein radius at one SNR, for good, typical and poor seeing, with pointwise 95 % bands; a published marginal for comparison where the file is at hand.", "name": "fig-completeness-smooth"}, "image": {"alt": "Labelled contours of completeness over Einstein radius and SNR, and curves of completeness against Einstein radius for three seeings"}}
-figures.completeness_contours(run.completeness(), run.published_grid())
 
 # %% [markdown]
 # ## Are injections like real lenses to the network?
@@ -168,7 +174,7 @@ figures.realism_gap((evaluation.get("realism") or {}).get("display") or evaluati
 # Arcs missed at the threshold of the smallest supported rate: {glue:text}`n_missed`, of which {glue:text}`n_unexplained`
 # have none of the causes below. The cause with the largest effect: {glue:text}`first_miss_cause`.
 
-# %% tags=["hide-input"] mystnb={"figure": {"caption": "Left: share of arcs missed with and without each cause, number of misses in brackets. Right: share of each kind of negative above the threshold. Intervals by host and source.", "name": "fig-causes"}, "image": {"alt": "Two forest plots: miss rates with and without five causes, and false-alarm rates by kind of negative"}}
+# %% tags=["hide-input"] mystnb={"figure": {"caption": "Above: share of arcs missed with and without each cause, number of misses in brackets. Below: share of each kind of negative above the threshold. Intervals by host and source.", "name": "fig-causes"}, "image": {"alt": "Two forest plots: miss rates with and without five causes, and false-alarm rates by kind of negative"}}
 figures.failure_causes(evaluation.get("failures") or {})
 
 # %% [markdown]
@@ -186,34 +192,8 @@ stamps.cause_galleries(evaluation.get("failures") or {}, pairs, run.profile.seed
 # %% [markdown]
 # The positives with the lowest score, and the negatives with the highest.
 
-# %% tags=["hide-input"] mystnb={"figure": {"caption": "False negatives: the lowest-scored positives, with logit, Einstein radius and matched SNR.", "name": "fig-false-negatives"}, "image": {"alt": "Gallery of stamps with injected arcs that the network scored lowest"}}
-missed = stamps.worst(scores, "positive", n_failures)
-titles = [f'{r.logit:.1f}; {r.theta_e_arcsec:.1f}", {r.arc_snr_matched:.0f}' for r in missed.itertuples()]
-figures.gallery(stamps.by_pair(pairs, missed["pair_id"])[0], titles, "lowest-scored positives")
-
-# %% tags=["hide-input"] mystnb={"figure": {"caption": "False positives among the paired controls, with logit.", "name": "fig-false-positives"}, "image": {"alt": "Gallery of galaxies without arcs that the network scored highest"}}
-wrong = stamps.worst(scores, "control", n_failures)
-figures.gallery(
-    stamps.by_pair(pairs, wrong["pair_id"], "control")[0],
-    [f"{x:.1f}" for x in wrong["logit"]],
-    "highest-scored controls",
-)
-
-# %% tags=["hide-input"] mystnb={"figure": {"caption": "False positives among the hard negatives, with logit.", "name": "fig-false-hard"}, "image": {"alt": "Gallery of shuffled-arc stamps that the network scored highest"}}
-wrong = stamps.worst(scores, "hard_negative", n_failures)
-figures.gallery(
-    stamps.by_pair(pairs, wrong["pair_id"], "hard_negative")[0],
-    [f"{x:.1f}" for x in wrong["logit"]],
-    "highest-scored hard negatives",
-)
-
-# %% tags=["hide-input"] mystnb={"figure": {"caption": "False positives among the survey negatives (mock), with kind and logit.", "name": "fig-false-survey"}, "image": {"alt": "Gallery of mock survey galaxies without arcs that the network scored highest"}}
-wrong = stamps.worst(scores, "survey_negative", n_failures)
-figures.gallery(
-    stamps.of_survey_negatives(pairs, run.profile.seed, wrong["host_id"], run.profile.evaluate.survey_negatives),
-    [f"{r.subkind}, {r.logit:.1f}" for r in wrong.itertuples()],
-    "highest-scored survey negatives",
-)
+# %% tags=["hide-input"]
+stamps.worst_galleries(scores, pairs, run.profile.seed, run.profile.evaluate.survey_negatives, n_failures)
 
 # %% [markdown]
 # ## How far the intervals can be trusted

@@ -36,7 +36,7 @@ signoff = storage.read_json(run.path / "signoff.json")
 for key, value in figures.glued(signoff, "signoff").items():
     glue(key, value, display=False)
 
-# %% tags=["hide-input"] mystnb={"figure": {"caption": "The decision of this run.", "name": "fig-decision"}, "image": {"alt": "A coloured strip with the decision and the number of blockers, conditions and recommended changes"}}
+# %% tags=["hide-input"]
 figures.decision_banner(signoff)
 
 # %% tags=["hide-input"]
