@@ -13,8 +13,8 @@ import numpy as np
 from scipy.ndimage import gaussian_filter, shift
 
 from dhs.datasets.reader import stamp
-from dhs.injection.expected_arc import radius_map
 from dhs.stats.duplicates import turned
+from dhs.stats.pixels import radius_map
 
 RADIUS = radius_map()
 BANDS = "grz"

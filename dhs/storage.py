@@ -181,6 +181,13 @@ def write_bytes(path: str | Path, data: bytes | pa.Buffer) -> None:
             raise
 
 
+def data_file(*parts: str) -> str | None:
+    """What lies under ``DHS_DATA_DIR``, itself without parts; None where that is not set or holds no such thing."""
+    root = os.environ.get("DHS_DATA_DIR")
+    path = join(os.path.expanduser(root), *parts) if root else None
+    return path if path and exists(path) else None
+
+
 def cache_folder(name: str) -> Path:
     """A folder of ``DHS_CACHE_DIR``, else of ``dhs`` in the user's cache directory."""
     own, user = os.environ.get("DHS_CACHE_DIR"), os.environ.get("XDG_CACHE_HOME") or "~/.cache"

@@ -28,7 +28,7 @@ from myst_nb import glue
 
 import dhs
 import dhs.figures as figures
-from dhs import storage
+from dhs.artefacts.report import read
 from dhs.book.results import operating_study
 from dhs.book.stamps import by_pair, radial_profiles
 from dhs.book.studies import hsc_injections, leakage_toys
@@ -36,7 +36,7 @@ from dhs.datasets.reader import per_band
 
 run = dhs.Run(run_dir, profile, seed)
 pairs, preflight = run.inject(), run.preflight()
-report = storage.read_json(run.path / "preflight.json")
+report = read(run.path / "preflight.json")
 
 # %% tags=["remove-input"]
 for key, value in figures.glued(report, "preflight").items():

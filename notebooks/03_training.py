@@ -23,12 +23,10 @@ seed: int = 20260  # of the whole run
 epochs: int = 0  # 0: as in the profile
 
 # %%
-import yaml
 from myst_nb import glue
 
 import dhs
 import dhs.figures as figures
-from dhs import storage
 from dhs.models.attribution import attribute
 from dhs.validation.ablation.ablate import Ablation
 
@@ -37,10 +35,11 @@ result = run.train(epochs=epochs or None)
 result
 
 # %% tags=["remove-input"]
+from dhs.artefacts.training import read_settings
 from dhs.book.results import stored_benchmark
 
-config = yaml.safe_load(storage.read_bytes(run.path / "train" / "config.yaml"))
-ablation = Ablation.find(run.path / "ablation", config["resolved"]["content_hash"])
+config = read_settings(run.path / "train")
+ablation = Ablation.find(run.path / "ablation", config.resolved["content_hash"])
 record = {"history": result.history, "config": config, "ablation": ablation and ablation.table}
 record["benchmark"] = stored_benchmark("training")
 for key, value in figures.glued(record, "training").items():

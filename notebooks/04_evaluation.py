@@ -28,6 +28,7 @@ from myst_nb import glue
 import dhs
 import dhs.figures as figures
 from dhs import storage
+from dhs.artefacts.report import read
 from dhs.book import stamps
 from dhs.book.results import stored_benchmark
 from dhs.models.score import Scorer
@@ -35,7 +36,7 @@ from dhs.stats.coverage import table as simulated
 
 run = dhs.Run(run_dir, profile, seed)
 pairs, result = run.inject(), run.evaluate()
-evaluation = storage.read_json(run.path / "evaluation.json")
+evaluation = read(run.path / "evaluation.json")
 scores = storage.read_table(run.path / "scores.parquet")
 
 # %% tags=["remove-input"]

@@ -27,12 +27,13 @@ from myst_nb import glue
 import dhs
 import dhs.figures as figures
 from dhs import storage
+from dhs.artefacts.report import read
 from dhs.book.results import lens_list_counts
 from dhs.book.stamps import of_cutouts
 
 run = dhs.Run(run_dir, profile, seed)
 result = run.real_lenses()
-real = storage.read_json(run.path / "real_lenses.json")
+real = read(run.path / "real_lenses.json")
 scores = storage.read_table(run.path / "scores.parquet").to_pandas()
 real_scores = storage.read_table(run.path / "real_scores.parquet").to_pandas()
 

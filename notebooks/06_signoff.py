@@ -26,11 +26,11 @@ from myst_nb import glue
 
 import dhs
 import dhs.figures as figures
-from dhs import storage
+from dhs.artefacts.report import read
 
 run = dhs.Run(run_dir, profile, seed)
 result = run.signoff()
-signoff = storage.read_json(run.path / "signoff.json")
+signoff = read(run.path / "signoff.json")
 
 # %% tags=["remove-input"]
 for key, value in figures.glued(signoff, "signoff").items():

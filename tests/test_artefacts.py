@@ -14,6 +14,7 @@ from dhs.artefacts.preflight import Preflight
 from dhs.artefacts.real_lenses import RealLenses
 from dhs.artefacts.report import VERSION, Report, checked, jsonable
 from dhs.artefacts.signoff import SignOffContent
+from dhs.artefacts.training import read_history, read_settings, write_history, write_settings
 from dhs.errors import DhsError
 from dhs.stats.clusters import Metric as Measured
 from dhs.validation.preflight.gate import PreflightReport
@@ -103,3 +104,38 @@ def test_a_page_escapes_what_files_are_called():
 
     assert "&lt;b&gt;" in Named({})._repr_html_() and "a &amp; b" in Named({})._repr_html_()
     assert "&lt;i&gt;" in Report.table([{"host_id": "<i>"}], {"host_id": "stamp"})
+
+
+def test_a_training_is_written_and_read_by_its_models(tmp_path):
+    history, settings = read_history(SMOKE), read_settings(SMOKE)
+    write_history(tmp_path / "history.csv", history.to_dict("records"))
+    assert read_history(tmp_path).equals(history)
+    write_settings(tmp_path, settings.model_dump())
+    assert read_settings(tmp_path).profile == settings.profile and settings.resolved["parameters"] > 0
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("artefact_version: 2\nprofile: {}\n", r"config.yaml: artefact_version 2, this dhs reads 1"),
+        ("weights: random\n", r"config.yaml: profile: field required, so it was written by another version"),
+        ("[1", r"config.yaml: not valid YAML"),
+    ],
+)
+def test_settings_of_another_version_are_refused(text, said, tmp_path):
+    (tmp_path / "config.yaml").write_text(text)
+    with pytest.raises(DhsError, match=said):
+        read_settings(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("epoch,loss\n1,0.5\n", r"history.csv: loss_train: field required, so it was written by another version"),
+        ("", r"history.csv: not a table of epochs"),
+    ],
+)
+def test_a_history_of_another_version_is_refused(text, said, tmp_path):
+    (tmp_path / "history.csv").write_text(text)
+    with pytest.raises(DhsError, match=said):
+        read_history(tmp_path)

@@ -116,3 +116,15 @@ def test_keys_in_an_address_are_refused_and_not_echoed():
 def test_what_a_store_answers_is_one_line(said, message):
     with pytest.raises(DhsError, match=message), storage.explained("s3://bucket/hosts"):
         raise OSError(said)
+
+
+def test_data_files_are_those_of_the_data_folder(tmp_path, monkeypatch):
+    monkeypatch.delenv("DHS_DATA_DIR", raising=False)
+    assert storage.data_file() is None and storage.data_file("hosts") is None
+    (tmp_path / "hosts").mkdir()
+    monkeypatch.setenv("DHS_DATA_DIR", str(tmp_path))
+    assert storage.data_file("hosts") == str(tmp_path / "hosts")
+    assert storage.data_file("hosts", "none.fits") is None
+    monkeypatch.setenv("HOME", str(tmp_path.parent))
+    monkeypatch.setenv("DHS_DATA_DIR", f"~/{tmp_path.name}")
+    assert storage.data_file("hosts") == str(tmp_path / "hosts")

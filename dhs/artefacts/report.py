@@ -70,9 +70,7 @@ class Report(Mapping):
         """
         text = str(path)
         file = text if text.endswith(".json") else storage.join(text, cls.file)
-        data = storage.read_json(file)
-        refuse_other_version(data, cls.version, file)
-        return cls(data)
+        return cls(read(file, cls.version))
 
     @classmethod
     def made(cls, data: Mapping) -> Self:
@@ -115,6 +113,19 @@ def checked(model: type[BaseModel], data: Mapping, where: str) -> BaseModel:
             f"{where}: {key}: {first['msg'].lower()}, so it was written by another version of dhs. "
             "Run the step that writes it again."
         ) from None
+
+
+def read(path: str | Path, version: int = 1) -> dict:
+    """The JSON of an artefact as it stands, which is of this version.
+
+    Raises
+    ------
+    DhsError
+        No such file, no JSON, or another version.
+    """
+    data = storage.read_json(path)
+    refuse_other_version(data, version, str(path))
+    return data
 
 
 def refuse_other_version(data: Mapping, version: int, where: str) -> None:

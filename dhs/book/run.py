@@ -8,9 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import yaml
-
 from dhs import fingerprint, storage
+from dhs.artefacts.training import read_settings
 from dhs.config import Profile, digest, load_profile
 from dhs.errors import DhsError
 
@@ -158,7 +157,7 @@ class Run:
             "code": fingerprint.code(step.module),
             "config": digest({k: data[k] for k in step.sections}),
             "upstream": {up: fingerprint.files(*(self.path / f for f in STEPS[up].makes)) for up in step.upstream},
-            "data": fingerprint.data(os.environ.get("DHS_DATA_DIR") or "", step.data),
+            "data": fingerprint.data(storage.data_file() or "", step.data),
         }
 
     def current(self, name: str) -> bool:
@@ -285,7 +284,7 @@ class Run:
 
         def differs() -> str:
             """Which settings of a training by another hand are not those asked for."""
-            theirs = yaml.safe_load(storage.read_bytes(out / "config.yaml")).get("profile", {})
+            theirs = read_settings(out).profile
             mine = run.profile.model_dump(mode="json")
             keys = [k for k, v in mine["train"].items() if theirs.get("train", {}).get(k) != v]
             keys = [k for k in keys if not k.startswith("wandb_")] + ["seed"] * (theirs.get("seed") != mine["seed"])
@@ -325,9 +324,8 @@ class Run:
         """The published completeness grid under ``DHS_DATA_DIR``, through our functions; None where it is not."""
         from dhs.book.studies.published_grid import published_grid
 
-        root = os.environ.get("DHS_DATA_DIR")
-        path = storage.join(root, "published/completeness_grid.csv") if root else None
-        return published_grid(path) if path and storage.exists(path) else None
+        path = storage.data_file("published", "completeness_grid.csv")
+        return published_grid(path) if path else None
 
     def real_lenses(self):
         """Scores of real lenses; see `dhs.real_lenses`."""

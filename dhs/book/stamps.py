@@ -6,14 +6,13 @@ import sys
 from collections.abc import Iterable, Mapping
 
 import numpy as np
-from scipy.stats import median_abs_deviation
 
 from dhs.artefacts.parts import absent
 from dhs.datasets import survey_negatives
 from dhs.datasets.reader import Pairs, stamp
 from dhs.datasets.stamp_sets import by_pair
 from dhs.figures.zoom import Galleries, zoom_gallery
-from dhs.injection.expected_arc import radius_map
+from dhs.stats.pixels import MAD_TO_SIGMA, mad, radius_map
 from dhs.survey.facts import PIXEL_SCALE
 from dhs.survey.hosts.open import open_cutouts
 
@@ -135,7 +134,7 @@ def radial_profiles(
         "annulus": np.array(annulus) * PIXEL_SCALE,
         "stamps": profile(stamps),
         "controls": profile(controls),
-        "noise_ratio": median_abs_deviation(sky, axis=2, scale="normal") / sky_sigma,
+        "noise_ratio": MAD_TO_SIGMA * mad(sky, axis=2) / sky_sigma,
     }
 
 

@@ -16,7 +16,7 @@ from dhs import storage
 from dhs.datasets.reader import Pairs, rows, stamp
 from dhs.datasets.schema import BANDS
 from dhs.errors import DhsError, InputRefused, Refusal
-from dhs.injection.expected_arc import radius_map
+from dhs.stats.pixels import radius_map
 from dhs.survey.facts import STAMP
 
 DISPLAY_NATIVE, DISPLAY_DRAWN, WHITE = 101, 154, 250  # pixels of the cutout, of its drawing, and the border's level

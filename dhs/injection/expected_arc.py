@@ -15,6 +15,7 @@ from lenstronomy.LensModel.lens_model import LensModel
 from lenstronomy.Util.param_util import phi_q2_ellipticity
 from scipy.signal import fftconvolve
 
+from dhs.stats.pixels import radius_map
 from dhs.survey.facts import BAND_NAMES, PIXEL_SCALE, STAMP
 from dhs.survey.psf import MOFFAT_BETA
 
@@ -22,13 +23,6 @@ SUPERSAMPLING = 2
 SOURCE_SIGMAS_ARCSEC = (0.05, 0.12, 0.25, 0.45)
 KERNEL_HALF_PX = 20
 LENS = LensModel(["SIE", "SHEAR"])
-
-
-@cache
-def radius_map() -> np.ndarray:
-    """(64, 64) distance of each pixel from the stamp's centre, pixels."""
-    offset = np.arange(STAMP) - (STAMP - 1) / 2
-    return np.hypot(offset[:, None], offset[None, :])
 
 
 @cache

@@ -14,8 +14,8 @@ import torch
 from captum.attr import IntegratedGradients
 
 from dhs.models.decode import SCALARS, PairSource, read_parts
-from dhs.models.residuals import radius_map
 from dhs.models.score import Scorer
+from dhs.stats.pixels import radius_map
 from dhs.survey.facts import PIXEL_SCALE
 
 N_STEPS = 24
@@ -58,7 +58,7 @@ class Attribution:
         attribution, light : ndarray, (n, k)
             Share of each pair's sum of absolute attributions, and of its r-band arc light, within each ring.
         """
-        radius = radius_map(self.maps.shape[-1]).numpy() * PIXEL_SCALE
+        radius = radius_map(self.maps.shape[-1]) * PIXEL_SCALE
         size = np.abs(self.maps).sum(1)
         out = []
         for weight in (size, np.clip(self.light[:, 1], 0, None)):

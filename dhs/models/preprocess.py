@@ -16,9 +16,9 @@ from dhs.config import TrainConfig
 from dhs.errors import UsageError
 from dhs.models.cpu_inference import asinh, median
 from dhs.models.residuals import azimuthal_residual, elliptical_residual, radius_map
+from dhs.stats.pixels import MAD_TO_SIGMA
 from dhs.survey.facts import PIXEL_SCALE
 
-MAD_TO_SIGMA = 1.4826
 CLIP_SIGMAS = (-10.0, 100.0)
 
 

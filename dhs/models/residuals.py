@@ -10,6 +10,7 @@ from __future__ import annotations
 import torch
 
 from dhs.models.cpu_inference import median, sorted_in_groups
+from dhs.stats import pixels
 
 WEIGHT_SIGMA_PX = 4.0
 MIN_AXIS_RATIO = 0.25
@@ -18,8 +19,7 @@ MOMENT_STEPS = 12
 
 def radius_map(side: int, device: torch.device | str = "cpu") -> torch.Tensor:
     """(side, side) distance of every pixel from the stamp's centre, pixels."""
-    offset = torch.arange(side, dtype=torch.float32, device=device) - (side - 1) / 2
-    return torch.hypot(offset[:, None], offset[None, :])
+    return torch.tensor(pixels.radius_map(side), dtype=torch.float32, device=device)
 
 
 def azimuthal_residual(images: torch.Tensor) -> torch.Tensor:

@@ -17,7 +17,8 @@ from dhs.models import checkpoints
 from dhs.models.cpu_inference import Fused
 from dhs.models.decode import PairSource, Part, read_parts
 from dhs.models.networks import registry
-from dhs.models.preprocess import Preprocess, radius_map
+from dhs.models.preprocess import Preprocess
+from dhs.stats.pixels import radius_map
 from dhs.survey.facts import mag_from_flux
 
 APERTURE_PX = 12.0  # 3.1 arcsec
@@ -234,7 +235,7 @@ def refuse_other_network(scorer, evaluated: dict, where) -> None:
 
 def host_mag_r(stamps: np.ndarray) -> np.ndarray:
     """(n,) float32 r magnitude within `APERTURE_PX` of the centre; NaN where the flux is not positive."""
-    inside = radius_map(stamps.shape[-1]).numpy() < APERTURE_PX
+    inside = radius_map(stamps.shape[-1]) < APERTURE_PX
     return mag_from_flux(stamps[:, 1, inside].sum(axis=1, dtype=np.float64)).astype(np.float32)
 
 

@@ -17,6 +17,8 @@ import numpy as np
 from scipy import fft
 from scipy.spatial import cKDTree
 
+from dhs.stats.pixels import radius_map
+
 RINGS_PX = (0.0, 1.5, 3.0, 4.5, 6.5, 9.0, 12.0, 15.5, 19.5, 24.0)
 MODES = 4  # angular modes 0 to 4
 FLUX_PX = 6.0  # the flux that normalises: within this radius
@@ -80,12 +82,6 @@ def _rings(side: int) -> tuple[np.ndarray, np.ndarray, int]:
     return matrix.real.astype(np.float32), matrix.imag.astype(np.float32), len(RINGS_PX) - 1
 
 
-@cache
-def _disc(side: int, radius: float) -> np.ndarray:
-    offset = np.arange(side) - (side - 1) / 2
-    return np.hypot(offset[:, None], offset[None, :]) < radius
-
-
 def _centroid(light: np.ndarray, steps: int = 10, sigma: float = 3.0) -> np.ndarray:
     """(n, 2) x, y from the middle under a Gaussian weight that follows it; light (n, side, side)."""
     n, side, _ = light.shape
@@ -132,7 +128,7 @@ def embed(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """
     n, bands, side, _ = images.shape
     there = centred(np.asarray(images, np.float32))
-    flux = np.maximum((there.sum(axis=1) * _disc(side, FLUX_PX)).sum(axis=(1, 2)), 1e-6)
+    flux = np.maximum((there.sum(axis=1) * (radius_map(side) < FLUX_PX)).sum(axis=(1, 2)), 1e-6)
     real, imaginary, rings = _rings(side)
     flat = there.reshape(n * bands, -1)
     modes = np.hypot(flat @ real, flat @ imaginary).reshape(n, bands, rings, MODES + 1)
@@ -215,7 +211,7 @@ def compare(first: np.ndarray, second: np.ndarray) -> Likeness:
     """
     pair = np.stack([first, second])
     (sharp_a, sharp_b), (a, whole) = centred(pair), centred(pair, SMOOTH_PX)
-    disc = _disc(a.shape[-1], COMPARED_PX)
+    disc = radius_map(a.shape[-1]) < COMPARED_PX
     level = 2.0 * CORRELATED / (4 * np.pi * SMOOTH_PX**2)
     limit, found = LIT * np.sqrt(level), []
     lopsided = int((disc & (a - turned(a, 2) > limit)).sum())

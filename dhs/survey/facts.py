@@ -21,6 +21,16 @@ LAG1_CORRELATION = LEGACY_SURVEYS.lag1_correlation
 NORTH_DEC = LEGACY_SURVEYS.north_dec
 
 
+Z_KNOWN = (0.0, 9.0)
+"""Redshifts between which one is taken for known: tables write 0, -1, -99, 99, 999 or 9.99 where there is none."""
+
+
+def known_redshift(z) -> np.ndarray:
+    """Redshifts as float64, NaN where a value stands for "unknown" (`Z_KNOWN`)."""
+    z = np.asarray(z, dtype=float)
+    return np.where((z > Z_KNOWN[0]) & (z < Z_KNOWN[1]), z, np.nan)
+
+
 def flux_from_mag(mag):
     """Nanomaggies of an AB magnitude."""
     return 10.0 ** (0.4 * (ZERO_POINT - np.asarray(mag, dtype=float)))

@@ -13,6 +13,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
+from dhs.stats.pixels import MAD_TO_SIGMA, radius_map
 from dhs.survey.facts import PIXEL_SCALE, STAMP
 from dhs.survey.psf import MOFFAT_BETA, moffat_alpha
 
@@ -27,8 +28,7 @@ NEIGHBOUR_SIGMAS, NEIGHBOUR_SHARE = 3.0, 0.25
 MAX_LAG = 3  # Lanczos-3 correlations are over after three pixels
 MAX_SUM = 1.83  # of two Lanczos-3 resamplings, each at half a pixel in both axes
 
-_OFFSET = np.arange(STAMP) - (STAMP - 1) / 2
-_RADIUS = np.hypot(*np.meshgrid(_OFFSET, _OFFSET))
+_RADIUS = radius_map(STAMP)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -60,7 +60,7 @@ def _median(values):
 def _mad(values):
     """Median, and 1.4826 x the median absolute deviation; ``values`` is reordered."""
     centre = _median(values)
-    return centre, 1.4826 * _median(np.abs(values - centre))
+    return centre, MAD_TO_SIGMA * _median(np.abs(values - centre))
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -341,7 +341,7 @@ def _without_neighbours(band, x, y):
             high = (1.0 - u) * band[b1, a] + u * band[b1, a1]
             other[j, i] = (1.0 - v) * low + v * high
     difference = (band - other).ravel()
-    scale = 1.4826 * np.median(np.abs(difference[np.isfinite(difference)]))
+    scale = MAD_TO_SIGMA * np.median(np.abs(difference[np.isfinite(difference)]))
     out = band.copy()
     for j in range(ny):
         for i in range(nx):

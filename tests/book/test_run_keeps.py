@@ -118,7 +118,7 @@ def checkpoints(folder: Path, profile, **changed):
     data = profile.model_dump(mode="json")
     data["train"] |= changed
     (folder / "config.yaml").write_text(yaml.safe_dump({"profile": data}))
-    (folder / "history.csv").write_text("epoch,auroc_val,auroc_val_low,auroc_val_high\n1,0.7,0.6,0.8\n")
+    (folder / "history.csv").write_text("epoch,loss_train,loss_val,auroc_val\n1,0.6,0.6,0.7\n")
 
 
 def test_checkpoints_by_another_hand_are_used_if_asked_for_so_and_never_replaced(mine, profile, caplog):

@@ -4,11 +4,11 @@ import json
 from pathlib import Path
 
 import matplotlib
-import pandas as pd
 import pyarrow.parquet as pq
 import pytest
-import yaml
 from drawn_pairs import write_pairs
+
+from dhs.artefacts.training import read_history, read_settings
 
 matplotlib.use("Agg")
 SMOKE = Path(__file__).parent / "smoke_run"
@@ -42,9 +42,9 @@ def scores():
 
 @pytest.fixture
 def history():
-    return pd.read_csv(SMOKE / "history.csv")
+    return read_history(SMOKE)
 
 
 @pytest.fixture
 def config():
-    return yaml.safe_load((SMOKE / "config.yaml").read_text())
+    return read_settings(SMOKE)

@@ -114,7 +114,8 @@ def test_training_reads_the_best_epoch(history, config):
 
 
 def test_the_best_epoch_is_that_of_the_runs_own_monitor(history, config):
-    config = config | {"profile": config["profile"] | {"train": config["profile"]["train"] | {"monitor": "loss_val"}}}
+    profile = config.profile | {"train": config.profile["train"] | {"monitor": "loss_val"}}
+    config = config.model_copy(update={"profile": profile})
     shown = glued({"history": history, "config": config}, "training")
     assert shown["best_epoch"] == str(int(history.loc[history["loss_val"].idxmin(), "epoch"]))
 

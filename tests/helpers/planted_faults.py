@@ -4,9 +4,9 @@ import numpy as np
 from planted_pairs import KERNELS, SIGMA, SS, sources
 
 from dhs.datasets.rerender import light_of
-from dhs.injection.expected_arc import radius_map
 from dhs.injection.hard_negatives.azimuthal import azimuthal_blocks
 from dhs.injection.render.reference import convolve_and_bin
+from dhs.stats.pixels import radius_map
 from dhs.survey.facts import PIXEL_SCALE
 
 N_PAIRS = 240

@@ -6,19 +6,20 @@ the label, over all stamps and within pairs, and how both react to arcs that wer
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import numpy as np
 from astropy.io import fits
 from scipy.ndimage import shift
 
+from dhs import storage
 from dhs.errors import DhsError
 from dhs.stats.crossfit import auc
 from dhs.stats.metrics import concordance
+from dhs.stats.pixels import radius_map
 from dhs.validation.preflight.features import centroid_px
 
-FOLDER = Path("hosts") / "hsc_injected_triples"
+FOLDER = ("hosts", "hsc_injected_triples")
 IMAGES, ARCS = (1, 3, 7), (2, 4, 8)  # HDUs of g, r, z
 RADII_PX = (2.0, 3.0, 5.0, 8.0, 12.0, 16.0, 24.0, 32.0)
 SHIFTS_PX = (1.0, 23.0)
@@ -37,9 +38,8 @@ def read(folder: str | Path | None = None) -> tuple[np.ndarray, np.ndarray]:
     DhsError
         A file with fewer HDUs or another shape.
     """
-    root = os.environ.get("DHS_DATA_DIR")
-    folder = Path(folder) if folder is not None else Path(root) / FOLDER if root else None
-    files = sorted(folder.glob("*.fits*")) if folder is not None and folder.is_dir() else []
+    folder = folder or storage.data_file(*FOLDER)
+    files = sorted(Path(folder).glob("*.fits*")) if folder else []
     images, arcs = [], []
     for file in files:
         with fits.open(file) as hdus:
@@ -56,9 +56,7 @@ def read(folder: str | Path | None = None) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _apertures(side: int) -> list[np.ndarray]:
-    offset = np.arange(side) - (side - 1) / 2
-    radius = np.hypot(offset[:, None], offset[None, :])
-    return [radius < r for r in RADII_PX]
+    return [radius_map(side) < r for r in RADII_PX]
 
 
 def moved(arcs: np.ndarray, pixels: float) -> np.ndarray:

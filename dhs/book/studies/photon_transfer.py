@@ -6,15 +6,15 @@ measures the gain without knowing the sky's brightness, and so checks `dhs.surve
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import numpy as np
 from scipy.ndimage import gaussian_filter
 
+from dhs import storage
 from dhs.survey.facts import gain_from_sky_noise
 
-FIELDS = Path("hosts") / "decam_image_invvar_psf"  # in DHS_DATA_DIR: .npz with image_nmgy and invvar, (3, n, n)
+FIELDS = ("hosts", "decam_image_invvar_psf")  # in DHS_DATA_DIR: .npz with image_nmgy and invvar, (3, n, n)
 EDGES = np.array([-1.0, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 256.0])  # of brightness, in sky sigmas
 MIN_PIXELS = 30
 
@@ -66,9 +66,8 @@ def field_curves(band: int = 1) -> dict[str, dict]:
     band : int
         0, 1, 2 for g, r, z.
     """
-    root = os.environ.get("DHS_DATA_DIR")
-    curves = {}
-    for path in sorted((Path(root) / FIELDS).glob("*.npz")) if root else []:
+    folder, curves = storage.data_file(*FIELDS), {}
+    for path in sorted(Path(folder).glob("*.npz")) if folder else []:
         with np.load(path, allow_pickle=False) as field:
             curve = photon_transfer(field["image_nmgy"][band], field["invvar"][band])
         derived = gain_from_sky_noise(np.full(3, curve["sky_sigma"]))[band]

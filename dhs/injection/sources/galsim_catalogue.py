@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import galsim
@@ -133,9 +132,8 @@ def find_cosmos() -> Path | None:
     Looked for under ``$DHS_DATA_DIR/sources/cosmos*``, then in the folder of an earlier ``dhs fetch cosmos``
     (`FETCH_FOLDER` of the working directory, at any depth); the first by name of the first place that has one.
     """
-    folders = []
-    if root := os.environ.get("DHS_DATA_DIR"):
-        folders += sorted(Path(root, "sources").glob("cosmos*"))
+    sources = storage.data_file("sources")
+    folders = sorted(Path(sources).glob("cosmos*")) if sources else []
     for folder in [*folders, FETCH_FOLDER]:
         for path in sorted(folder.rglob("*catalog*.fits")):
             if is_catalogue(path):

@@ -23,8 +23,9 @@ from dhs.injection.sources.cleaning import central_source, scale_sigmas
 from dhs.injection.sources.galsim_catalogue import CatalogueTable, is_catalogue, local_catalogue, no_catalogue
 from dhs.injection.sources.source import Source
 from dhs.random import stable_key
+from dhs.stats.pixels import MAD_TO_SIGMA, mad
 from dhs.survey.colours import Z_MAX, drawn_fluxes
-from dhs.survey.facts import flux_from_mag
+from dhs.survey.facts import flux_from_mag, known_redshift
 
 LIMITS = (
     "One band gives the morphology (HST F814W), so a source has the same shape in g, r and z.",
@@ -38,7 +39,6 @@ LIMITS = (
 GRZ_COLUMNS = (("hsc_g", "hsc_r", "hsc_z"), ("mag_g", "mag_r", "mag_z"), ("g_mag", "r_mag", "z_mag"))
 Z_COLUMNS = ("zphot", "z_phot", "photoz", "photo_z", "zphot_best")
 MAG_COLUMNS = ("mag", "mag_auto")
-Z_UNKNOWN = 15.0  # catalogues write 99 or more where they know no redshift
 
 
 def _correlation(noise_file: str) -> np.ndarray:
@@ -84,7 +84,7 @@ def _read(table: CatalogueTable, row: int, denoise_it: bool) -> tuple[np.ndarray
         raise Unusable("bad_noise", f"the catalogue's noise variance is {variance}")
     sigma = np.sqrt(variance)
     edge = np.concatenate([image[:2].ravel(), image[-2:].ravel(), image[:, :2].ravel(), image[:, -2:].ravel()])
-    spread = 1.4826 * float(np.median(np.abs(edge - np.median(edge))))
+    spread = MAD_TO_SIGMA * float(mad(edge))
     if 0 < spread < 0.6 * sigma:  # galaxy light only widens the edge, so the catalogue's variance is too large
         sigma = spread
     return central_source(image, sigma, _unit_sigmas(noise_file, 3 if min(image.shape) < 64 else 4), denoise_it)
@@ -132,7 +132,7 @@ def load(path: Path, config: SourcesConfig, seed: int) -> Loaded:
     keep, cuts = np.ones(len(z), dtype=bool), Counter(catalogue=len(z))
     for name, good in (
         ("duplicate_ident", ~duplicate),
-        ("z_unknown", np.isfinite(z) & (z > 0) & (z < Z_UNKNOWN)),
+        ("z_unknown", np.isfinite(known_redshift(z))),
         ("z_min", z >= config.z_min),
         ("mag_max", magnitude <= config.mag_max),
     ):

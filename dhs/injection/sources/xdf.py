@@ -24,6 +24,7 @@ from dhs.injection.sources.base import Loaded, Unusable, source_catalogue
 from dhs.injection.sources.cleaning import cut_out, denoise, split_neighbours, starlet
 from dhs.injection.sources.source import Source
 from dhs.random import of_text
+from dhs.stats.pixels import MAD_TO_SIGMA, mad
 from dhs.survey.colours import drawn_fluxes, redshift_quantiles
 
 PICTURE = "skimage.data.hubble_deep_field"
@@ -68,8 +69,8 @@ def _detect() -> tuple[np.ndarray, ...]:
     sky = ndimage.median_filter(light[::8, ::8], size=15, mode="nearest")  # halos of bright neighbours
     light = light - ndimage.zoom(sky, [n / m for n, m in zip(light.shape, sky.shape)], order=1)
     details = starlet(light, N_SCALES)[:-1]
-    clean = denoise(light, 1.4826 * np.median(np.abs(details), axis=(1, 2)))
-    sigma = 1.4826 * float(np.median(np.abs(light)))
+    clean = denoise(light, MAD_TO_SIGMA * mad(details, axis=(1, 2), centre=0.0))
+    sigma = MAD_TO_SIGMA * float(mad(light, centre=0.0))
     parents = detect_sources(clean, THRESHOLD * sigma, n_pixels=MIN_AREA // 2)
     parts = split_neighbours(clean, parents.data, BLEND_SADDLE)
     return light, clean, picture.max(axis=-1), sigma, parents.data, parts

@@ -12,8 +12,8 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from dhs.errors import DhsError
-from dhs.injection.expected_arc import radius_map
 from dhs.models.foreign.expects import Expects
+from dhs.stats.pixels import radius_map
 from dhs.survey.facts import STAMP
 
 BATCH = 64

@@ -8,14 +8,13 @@ from dataclasses import asdict, dataclass, field
 
 import numpy as np
 import torch
-from scipy import stats
 
 from dhs.config import EvaluateConfig
 from dhs.models.training.distributed import Group
 from dhs.stats import bins
+from dhs.stats.clusters import Metric
+from dhs.stats.metrics import auroc
 from dhs.stats.proportions import supported_fprs
-
-MIN_CLUSTERS = 8
 
 
 @dataclass
@@ -40,57 +39,15 @@ class Progress:
         return asdict(self) | whole | {"logits": [torch.cat(logits)], "labels": [torch.cat(labels)]}
 
 
-@dataclass(frozen=True)
-class Auroc:
-    """An AUROC with its 95 % interval; NaN where it can't be given."""
-
-    value: float
-    ci_low: float
-    ci_high: float
+def two_sets(positive: np.ndarray, negative: np.ndarray, positive_host, negative_host) -> Metric:
+    """`dhs.stats.metrics.auroc` of two sets of scores, (n,) and (m,), each score with its host."""
+    labels = np.repeat([True, False], [len(positive), len(negative)])
+    return auroc(np.concatenate([positive, negative]), labels, np.concatenate([positive_host, negative_host]))
 
 
-def clustered_auroc(positive: np.ndarray, negative: np.ndarray, positive_host, negative_host) -> Auroc:
-    """AUROC and its interval where stamps come in clusters that share a host.
-
-    The value is the Mann-Whitney statistic, ties counted half. The variance is Obuchowski's (1997, Biometrics 53,
-    567, eq. 3-6), which sums the structural components of DeLong et al. (1988) over each cluster, so a pair's
-    positive and control, and several pairs on one host, are not taken for independent. The interval is symmetric
-    on the logit scale with Student quantiles for (clusters - 1) degrees of freedom.
-
-    Parameters
-    ----------
-    positive, negative : ndarray, (n,) and (m,)
-        Scores.
-    positive_host, negative_host : array_like, (n,) and (m,)
-        Host of each score.
-
-    Returns
-    -------
-    Auroc
-        Value NaN for an empty class; interval NaN below 8 hosts, or where every score separates (variance 0).
-    """
-    n, m = len(positive), len(negative)
-    if n == 0 or m == 0:
-        return Auroc(np.nan, np.nan, np.nan)
-    ranks = stats.rankdata(np.concatenate([positive, negative]))
-    v10 = (ranks[:n] - stats.rankdata(positive)) / m
-    v01 = 1 - (ranks[n:] - stats.rankdata(negative)) / n
-    value = float(v10.mean())
-    _, host = np.unique(np.concatenate([positive_host, negative_host]).astype(str), return_inverse=True)
-    clusters = int(host.max()) + 1
-    if clusters < MIN_CLUSTERS or value in (0.0, 1.0):
-        return Auroc(value, np.nan, np.nan)
-    sum10 = np.bincount(host[:n], v10 - value, clusters)
-    sum01 = np.bincount(host[n:], v01 - value, clusters)
-    n10, n01 = len(np.unique(host[:n])), len(np.unique(host[n:]))
-    variance = (
-        n10 / max(n10 - 1, 1) * (sum10**2).sum() / n**2
-        + n01 / max(n01 - 1, 1) * (sum01**2).sum() / m**2
-        + 2 * clusters / (clusters - 1) * (sum10 * sum01).sum() / (n * m)
-    )
-    width = stats.t.ppf(0.975, clusters - 1) * np.sqrt(max(variance, 0.0)) / (value * (1 - value))
-    low, high = 1 / (1 + np.exp(-(np.log(value / (1 - value)) + np.array([-width, width]))))
-    return Auroc(value, float(low), float(high))
+def number(value: float | None) -> float:
+    """A value for a row of the history: NaN where there is none."""
+    return float("nan") if value is None else value
 
 
 def recall_at(positive: np.ndarray, negative: np.ndarray, fpr: float) -> float:
@@ -120,25 +77,25 @@ def validation_monitors(scores: Mapping[str, np.ndarray], config: EvaluateConfig
         ``auroc_core_swap``, NaN in epochs without them.
     """
     positive, control, host = scores["positive"], scores["control"], scores["host"]
-    overall = clustered_auroc(positive, control, host, host)
+    overall = two_sets(positive, control, host, host)
     row = {
         # softplus(-x) and softplus(x) are the cross-entropies of a positive and of a negative
         "loss_val": float(0.5 * (np.logaddexp(0, -positive).mean() + np.logaddexp(0, control).mean())),
-        "auroc_val": overall.value,
-        "auroc_val_low": overall.ci_low,
-        "auroc_val_high": overall.ci_high,
+        "auroc_val": number(overall.value),
+        "auroc_val_low": number(overall.ci_low),
+        "auroc_val_high": number(overall.ci_high),
     }
     for low, high, chosen in bins.members(scores["theta_e"], config.theta_e_edges):
-        found = clustered_auroc(positive[chosen], control[chosen], host[chosen], host[chosen])
-        row[f"auroc_theta_e_{low:g}_{high:g}"] = found.value
+        found = two_sets(positive[chosen], control[chosen], host[chosen], host[chosen])
+        row[f"auroc_theta_e_{low:g}_{high:g}"] = number(found.value)
     for fpr in supported_fprs(len(control), config.min_expected_fp):
         row[f"tpr_fpr_{fpr:.3g}"] = recall_at(positive, control, fpr)
     hard, kinds = scores["hard"], scores["kind"]
     row["hard_negative_accuracy"] = float((hard < 0).mean()) if len(hard) else float("nan")
     for kind in np.unique(kinds):
         row[f"hard_negative_accuracy_{kind}"] = float((hard[kinds == kind] < 0).mean())
-    masked = clustered_auroc(scores["positive_masked"], scores["control_masked"], host, host)
-    swapped = scores["positive_swapped"]
-    row["auroc_core_masked"] = masked.value
-    row["auroc_core_swap"] = clustered_auroc(swapped, control[: len(swapped)], host, host).value
+    masked, swapped = scores["positive_masked"], scores["positive_swapped"]
+    own = host[: len(masked)], host[: len(swapped)]
+    row["auroc_core_masked"] = number(two_sets(masked, scores["control_masked"], own[0], own[0]).value)
+    row["auroc_core_swap"] = number(two_sets(swapped, control[: len(swapped)], own[1], own[1]).value)
     return row

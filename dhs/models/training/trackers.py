@@ -6,10 +6,10 @@ import os
 from collections.abc import Sequence
 from typing import Protocol
 
-import pandas as pd
 from pyarrow.fs import LocalFileSystem
 
 from dhs import storage
+from dhs.artefacts.training import write_history
 from dhs.errors import DhsError, UsageError
 
 
@@ -41,7 +41,7 @@ class CsvTracker:
         self._write()
 
     def _write(self) -> None:
-        storage.write_bytes(self.path, pd.DataFrame(self.rows).to_csv(index=False).encode())
+        write_history(self.path, self.rows)
 
     def finish(self) -> None:
         """Nothing is left open between epochs."""

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import io
 import logging
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import yaml
 
 from dhs import storage
+from dhs.artefacts.training import HISTORY, SETTINGS, read_history, read_settings, write_settings
 from dhs.config import Profile, load_profile
 from dhs.datasets.fresh import FreshPairs
 from dhs.datasets.reader import open_pairs
@@ -50,10 +49,9 @@ class TrainResult:
     def read(cls, output_dir: str | Path) -> TrainResult:
         """What a finished run left in its folder."""
         folder = str(output_dir).rstrip("/")
-        history = pd.read_csv(io.BytesIO(storage.read_bytes(storage.join(folder, "history.csv"))))
         best, last = (storage.join(folder, "checkpoints", f"{name}.pt") for name in ("best", "last"))
-        config = yaml.safe_load(storage.read_bytes(storage.join(folder, "config.yaml")))
-        return cls(history, best, last, folder, config["profile"]["train"]["monitor"])
+        monitor = read_settings(folder).profile["train"]["monitor"]
+        return cls(read_history(folder), best, last, folder, monitor)
 
     @property
     def best_row(self) -> pd.Series:
@@ -143,13 +141,11 @@ def train(
                 *(pairs.path, asked, share, trainer.samples.n_hard, len(trainer.samples.pair_id)),
             )
         if group.main:
-            trackers.append(CsvTracker(storage.join(folder, "history.csv"), trainer.history))
+            trackers.append(CsvTracker(storage.join(folder, HISTORY), trainer.history))
             if config.wandb_project:
                 about = trainer.resolved()
                 trackers.append(WandbTracker(config.wandb_project, config.wandb_run, about, folder, config.wandb_mode))
-            storage.write_bytes(
-                storage.join(folder, "config.yaml"), yaml.safe_dump(trainer.resolved(), sort_keys=False).encode()
-            )
+            write_settings(folder, trainer.resolved())
         try:
             trainer.run(trackers)
         finally:
@@ -161,7 +157,7 @@ def train(
 
 def refuse_earlier(folder: str, profile: Profile, resume: bool, overwrite: bool) -> None:
     """Refuse to write over what another run left, whole or in part."""
-    names = ("checkpoints/last.pt", "checkpoints/best.pt", "history.csv", "config.yaml")
+    names = ("checkpoints/last.pt", "checkpoints/best.pt", HISTORY, SETTINGS)
     there = [name for name in names if storage.exists(storage.join(folder, name))]
     if not there or overwrite or (resume and (names[0] in there or _begun_by(folder, profile))):
         return
@@ -178,6 +174,9 @@ def refuse_earlier(folder: str, profile: Profile, resume: bool, overwrite: bool)
 
 def _begun_by(folder: str, profile: Profile) -> bool:
     """Whether a run of this very profile was begun in a folder: ``config.yaml`` is written before the first step."""
-    path = storage.join(folder, "config.yaml")
-    data = yaml.safe_load(storage.read_bytes(path)) if storage.exists(path) else None
-    return isinstance(data, dict) and data.get("profile") == profile.model_dump(mode="json")
+    if not storage.exists(storage.join(folder, SETTINGS)):
+        return False
+    try:
+        return read_settings(folder).profile == profile.model_dump(mode="json")
+    except DhsError:  # of another version, or none of ours
+        return False

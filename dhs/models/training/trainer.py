@@ -35,7 +35,7 @@ from dhs.models.training.data import ORDER, Batch, Samples
 from dhs.models.training.distributed import Group
 from dhs.models.training.lanes import Lanes, one_thread_each
 from dhs.models.training.loader import Stalled, prefetch
-from dhs.models.training.monitors import Progress, clustered_auroc
+from dhs.models.training.monitors import Progress, number, two_sets
 from dhs.models.training.negatives import Pool, merged
 from dhs.models.training.schedule import averaged, lr_factor
 from dhs.models.training.trackers import Tracker
@@ -311,7 +311,7 @@ class Trainer:
         return {
             "epoch": epoch,
             "loss_train": whole["loss"] / whole["n"],
-            "auroc_train": clustered_auroc(ones, zeros, np.arange(len(ones)), np.arange(len(zeros))).value,
+            "auroc_train": number(two_sets(ones, zeros, np.arange(len(ones)), np.arange(len(zeros))).value),
             "grad_norm": float(np.mean(progress.norms)),
             "grad_norm_max": float(np.max(progress.norms)),
             "lr": float(self.optimizer.param_groups[0]["lr"]),

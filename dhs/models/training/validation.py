@@ -7,7 +7,7 @@ import torch
 
 from dhs.models.preprocess import core_swap
 from dhs.models.training.loader import prefetch
-from dhs.models.training.monitors import clustered_auroc, recall_at, validation_monitors
+from dhs.models.training.monitors import number, recall_at, two_sets, validation_monitors
 from dhs.stats.proportions import supported_fprs
 
 COLUMNS = ("positive", "control", "hard", "kind", "host", "theta_e")
@@ -61,8 +61,8 @@ def survey_monitors(scores: dict, found: dict, config) -> dict[str, float]:
     positive, host, survey, hard = scores["positive"], scores["host"], found["survey"], scores["hard"]
     galaxy = np.char.add("survey-", np.arange(len(survey)).astype(str))
     row = {
-        "auroc_survey": clustered_auroc(positive, survey, host, galaxy).value,
-        "auroc_lookalikes": clustered_auroc(positive, hard, host, np.arange(len(hard))).value,
+        "auroc_survey": number(two_sets(positive, survey, host, galaxy).value),
+        "auroc_lookalikes": number(two_sets(positive, hard, host, np.arange(len(hard))).value),
     }
     values = [v for v in row.values() if np.isfinite(v)]
     row["auroc_finder"] = float(np.mean(values)) if values else float("nan")

@@ -16,27 +16,15 @@ import numpy as np
 from dhs import storage
 from dhs.errors import InputRefused, Refusal
 from dhs.survey import facts
+from dhs.survey.hosts import masks
 from dhs.survey.hosts.cutouts import MAX_MASKED_FRACTION, stamp_of
+from dhs.survey.hosts.fits_cutouts import unit_problem
 from dhs.survey.hosts.record import HostRef
 from dhs.survey.hosts.stamp import HostStamp
 
 SUFFIXES = (".fits.fz", ".fits")
 KINDS = ("image", "invvar", "psfsize", "copsf")
 HALF = facts.STAMP // 2
-# Bits of MASKBITS (legacysurvey.org/dr10/bitmasks) that spoil a stamp.
-MASKBITS = {
-    "BRIGHT": 1,
-    "SATUR_G": 2,
-    "SATUR_R": 3,
-    "SATUR_Z": 4,
-    "ALLMASK_G": 5,
-    "ALLMASK_R": 6,
-    "ALLMASK_Z": 7,
-    "BAILOUT": 10,
-    "MEDIUM": 11,
-    "GALAXY": 12,
-    "CLUSTER": 13,
-}
 
 
 class BrickRefused(Exception):
@@ -86,6 +74,9 @@ class Coadds:
         if len(shapes) != 1:
             raise BrickRefused("wrong_shape", f"planes of one brick have shapes {sorted(shapes)}", "Fetch it again.")
         self.shape = shapes.pop()
+        for band in facts.BAND_NAMES:
+            if wrong := unit_problem(self._planes["image", band].header):
+                raise BrickRefused("wrong_units", f"brick {brick}, {band}: {wrong}", "Give coadds in nanomaggies.")
         self._wcs, self.pixel_scale = self._celestial(self._planes["image", "r"].header)
 
     def _find(self, kind: str, band: str = "") -> str | None:
@@ -157,10 +148,10 @@ class Coadds:
         # An odd-sized cutout has its target on the centre pixel (dhs.survey.hosts.cutouts).
         window = (slice(y - HALF, y + HALF + 1), slice(x - HALF, x + HALF + 1))
         image, invvar = (self._cut(kind, window) for kind in ("image", "invvar"))
-        masked = self._mask.section[window].astype(np.int64)
-        bad = (masked & sum(1 << bit for bit in MASKBITS.values())) != 0
+        masked = self._mask.section[window]
+        bad = masks.bits_set(masked)
         if bad.mean() > MAX_MASKED_FRACTION:
-            names = [name for name, bit in MASKBITS.items() if (masked & (1 << bit)).any()]
+            names = masks.names_set(masked)
             raise refuse(
                 "masked",
                 f"{bad.mean():.0%} of the stamp is masked ({', '.join(names)}), limit {MAX_MASKED_FRACTION:.0%}",

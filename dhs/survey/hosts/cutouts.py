@@ -8,7 +8,8 @@ npz, channel last
 npz, channel first
     ``image_nmgy`` (3, y, x), ``bands, pixscale``; optional ``ra, dec`` degrees, ``invvar`` (3, y, x), ``psf``
     (3, k, k), ``psf_fwhm`` (3,) arcsec, ``exptime`` (3,) seconds, ``z_phot, host_id, brickname, flags``. Without a
-    position a stamp is flagged ``position_unknown``, split by its id, and not matched with known lenses.
+    position a stamp is flagged ``position_unknown``, split by its id, and not matched with known lenses. ``mask``
+    (anything but 0 is bad) and ``maskbits`` (the survey's) are (y, x) or (3, y, x) whole numbers.
 FITS
     Of the Legacy Surveys cutout service: see `dhs.survey.hosts.fits_cutouts`.
 
@@ -34,9 +35,10 @@ from dhs import storage
 from dhs.errors import InputRefused, Refusal
 from dhs.survey import facts, sky
 from dhs.survey.bricks import brick
-from dhs.survey.hosts import psf_image
+from dhs.survey.hosts import masks, psf_image
 from dhs.survey.hosts.fits_cutouts import FITS_SUFFIXES, FitsRefused, open_fits
 from dhs.survey.hosts.holes import problem
+from dhs.survey.hosts.npz_keys import KEYS, OPTIONAL, misnamed
 from dhs.survey.hosts.stamp import HostStamp
 from dhs.survey.survey import Survey, surveys
 
@@ -45,7 +47,8 @@ PIXEL_SCALE_TOLERANCE = 0.01  # relative
 MAX_UNPACKED = 1 << 29  # bytes of a gzipped or zipped cutout
 MAX_MASKED_FRACTION = 0.05  # pixels of a band with zero inverse variance
 PLAUSIBLE_SIGMA = (1e-4, 0.1)  # sky noise in nanomaggies; single exposures reach 0.03 in z
-PLAUSIBLE_FWHM = (0.4, 4.0)  # arcsec
+PLAUSIBLE_FWHM = (0.6, 4.0)  # arcsec; a standard deviation given as FWHM lies below in at least one band
+UNKNOWN_VALUES = (-99.0, -999.0, -9999.0)  # what tables write where they know no position
 
 
 class _Door:
@@ -126,15 +129,16 @@ def read_npz(data: bytes, name: str) -> HostStamp:
     door = _Door(name)
     try:
         with ZipFile(io.BytesIO(data)) as packed:
-            size = sum(i.file_size for i in packed.infolist() if i.filename.removesuffix(".npy") in _KEYS)
+            size = sum(i.file_size for i in packed.infolist() if i.filename.removesuffix(".npy") in KEYS)
         if size > MAX_UNPACKED:
             raise door.refuse("too_large", f"more than {MAX_UNPACKED >> 20} MB unpacked", "Give single cutouts.")
         with np.load(io.BytesIO(data), allow_pickle=False) as archive:
-            raw = {key: _member(door, archive, key) for key in archive.files if key in _KEYS}
+            raw = {key: _member(door, archive, key) for key in archive.files if key in KEYS}
+            _refuse_misnamed(door, archive.files)
     except (BadZipFile, ValueError, EOFError, OSError, AttributeError, NotImplementedError, zlib.error) as error:
         raise door.refuse("unreadable", f"not a readable npz ({error})", "Fetch or write the file again.") from None
     if "image_nmgy" in raw:
-        content = {key: raw.get(key) for key in _OPTIONAL}
+        content = {key: raw.get(key) for key in OPTIONAL}
         content |= {
             "image": raw["image_nmgy"],
             "bands": _band_names(raw["bands"]) if "bands" in raw else ["g", "r", "z"],
@@ -152,15 +156,19 @@ def read_npz(data: bytes, name: str) -> HostStamp:
                 f"`cutout` has shape {image.shape}, expected (y, x, {len(bands)}): channel last",
                 "Transpose it, or store a channel-first image under the key image_nmgy.",
             )
-        content = dict.fromkeys(_OPTIONAL) | {
-            "image": np.ascontiguousarray(image.transpose(2, 0, 1)),
-            "bands": ["" if b in absent else b for b in bands],
-            "ra": _angle(door, raw, "meta_ra"),
-            "dec": _angle(door, raw, "meta_dec"),
-            "pixel_scale": _scalar(door, raw, "meta_pixel_scale"),
-            "host_id": raw.get("meta_galaxy_id"),
-            "brickname": raw.get("meta_brickname"),
-        }
+        content = (
+            dict.fromkeys(OPTIONAL)
+            | {key: raw.get(key) for key in ("mask", "maskbits")}
+            | {
+                "image": np.ascontiguousarray(image.transpose(2, 0, 1)),
+                "bands": ["" if b in absent else b for b in bands],
+                "ra": _angle(door, raw, "meta_ra"),
+                "dec": _angle(door, raw, "meta_dec"),
+                "pixel_scale": _scalar(door, raw, "meta_pixel_scale"),
+                "host_id": raw.get("meta_galaxy_id"),
+                "brickname": raw.get("meta_brickname"),
+            }
+        )
     else:
         raise door.refuse(
             "unknown_layout",
@@ -170,9 +178,10 @@ def read_npz(data: bytes, name: str) -> HostStamp:
     return _stamp(door, content)
 
 
-_OPTIONAL = ("invvar", "psf", "psf_fwhm", "exptime", "z_phot", "host_id", "brickname", "flags", "survey")
-_META = ("ra", "dec", "pixel_scale", "bands_requested", "has_g", "has_r", "has_z", "galaxy_id", "brickname")
-_KEYS = {"image_nmgy", "bands", "ra", "dec", "pixscale", "cutout", *_OPTIONAL, *(f"meta_{k}" for k in _META)}
+def _refuse_misnamed(door: _Door, keys: list[str]) -> None:
+    """What was stored to be used and would not be: a mask, an inverse variance or a position under another name."""
+    for key, meant in misnamed(keys).items():
+        raise door.refuse("misnamed_key", f"`{key}` is not read", f"Name it `{meant}`, or leave it out.")
 
 
 def stamp_of(content: dict, name: str, row: int = -1, shape: bool = True, whole: bool = False) -> HostStamp:
@@ -196,24 +205,28 @@ def stamp_of(content: dict, name: str, row: int = -1, shape: bool = True, whole:
     InputRefused
         See `read_cutout`.
     """
-    return _stamp(_Door(name, row), dict.fromkeys(_OPTIONAL) | content, shape, whole)
+    return _stamp(_Door(name, row), dict.fromkeys(OPTIONAL) | content, shape, whole)
 
 
 def _scalar(door: _Door, raw: dict, key: str) -> float:
     """One finite number, or a refusal that names the key."""
-    what = "missing_pixel_scale" if "pix" in key else "missing_position"
+    pixels = "pix" in key
     try:
-        value = float(raw[key])
+        value = float(np.asarray(raw[key]).reshape(()))
     except (KeyError, TypeError, ValueError):
         value = np.nan
     if not np.isfinite(value):
-        raise door.refuse(what, f"no usable number under `{key}`", f"Store `{key}` (degrees, or arcsec a pixel).")
+        what = "missing_pixel_scale" if pixels else "missing_position"
+        remedy = "arcsec a pixel" if pixels else "decimal degrees, or leave ra and dec out where nobody knows them"
+        raise door.refuse(what, f"no usable number under `{key}`", f"Store `{key}`: {remedy}.")
     return value
 
 
 def _angle(door: _Door, raw: dict, key: str) -> float:
-    """One finite number, NaN where the key is not there: a position that nobody knows is not made up."""
-    return _scalar(door, raw, key) if key in raw else float("nan")
+    """One finite number, NaN where there is none or no key: a position that nobody knows is not made up."""
+    value = raw.get(key)
+    unknown = value is None or (value.dtype.kind == "f" and np.isnan(value).all())
+    return float("nan") if unknown else _scalar(door, raw, key)
 
 
 def _member(door: _Door, archive, key: str) -> np.ndarray:
@@ -244,6 +257,17 @@ def _number(door: _Door, value, key: str) -> float:
     raise door.refuse("bad_value", f"`{key}` is {said}, not one number", f"Give one number, or leave `{key}` out.")
 
 
+def _text(door: _Door, value, key: str) -> str | None:
+    """One word, None where a value stands for nothing, or a refusal that names the key."""
+    array = np.asarray("" if value is None else value)
+    if array.size != 1:
+        message = f"`{key}` is {str(array.tolist())[:60]}, not one word"
+        raise door.refuse("bad_value", message, f"Give one, or leave `{key}` out.")
+    word = array.reshape(()).item()
+    word = word.decode("utf-8", "replace") if isinstance(word, bytes) else str(word)
+    return None if word.strip().lower() in ("", "nan", "none", "null") else word
+
+
 def _survey(door: _Door, content: dict) -> Survey:
     """The survey a cutout says it is of; the Legacy Surveys where it does not say."""
     name = "legacy" if content.get("survey") is None else str(content["survey"])
@@ -256,13 +280,13 @@ def _survey(door: _Door, content: dict) -> Survey:
 def _centre_crop(cube: np.ndarray) -> np.ndarray:
     """(3, 64, 64) with pixel n // 2 of each side on pixel 32."""
     y, x = (n // 2 - facts.STAMP // 2 for n in cube.shape[1:])
-    return np.ascontiguousarray(cube[:, y : y + facts.STAMP, x : x + facts.STAMP], dtype=np.float32)
+    with np.errstate(over="ignore"):  # an overflow is infinite, and refused as such
+        return np.ascontiguousarray(cube[:, y : y + facts.STAMP, x : x + facts.STAMP], dtype=np.float32)
 
 
 def _stamp(door: _Door, content: dict, shape: bool = True, whole: bool = False) -> HostStamp:
     """Check a cutout's content and derive what a `HostStamp` holds."""
-    if content.get("host_id") is not None:
-        door.host_id = str(content["host_id"])
+    door.host_id = _text(door, content.get("host_id"), "host_id") or door.host_id
     image = _select(door, content["image"], content["bands"], "image")
     crop = _centre_crop(image)
     invvar = None
@@ -275,10 +299,15 @@ def _stamp(door: _Door, content: dict, shape: bool = True, whole: bool = False) 
             )
         invvar = _centre_crop(_select(door, content["invvar"], content["bands"], "invvar"))
         _check_invvar(door, invvar)
+    seen = invvar
+    if (bad := _spoilt(door, content)) is not None:
+        invvar = None if invvar is None else np.where(bad, np.float32(0), invvar)
+        seen = invvar if invvar is not None else (~bad).astype(np.float32)
+        _check_masked(door, seen)
     if not whole:
-        _check_pixels(door, crop, invvar)
+        _check_pixels(door, crop, seen)
     place = _place(door, content)
-    mask = sky.sky_mask(crop, invvar)
+    mask = sky.sky_mask(crop, seen)
     lag1, correlation_sum = sky.noise_correlation(crop, mask)
     if invvar is not None:
         nominal = sky.sky_sigma_invvar(invvar, mask)
@@ -295,7 +324,8 @@ def _stamp(door: _Door, content: dict, shape: bool = True, whole: bool = False) 
         gain = survey.gain_from_sky_noise(nominal)
         flags += ["gain_assumed"] if invvar is None else []
     flags += ["sigma_from_mad"] if invvar is None else []
-    flags += [str(f) for f in np.atleast_1d(content["flags"])] if content["flags"] is not None else []
+    given = np.atleast_1d(content["flags"] if content["flags"] is not None else [])
+    flags += [f for f in (_text(door, value, "flags") for value in given) if f]
     flags += [] if np.isfinite(place["ra"]) else ["position_unknown"]
     # An odd-sized cutout has its target on a pixel, an even-sized one between two (module docstring).
     first_guess = tuple(facts.STAMP / 2 - 0.5 * (n % 2 == 0) for n in image.shape[:0:-1])
@@ -317,7 +347,7 @@ def _stamp(door: _Door, content: dict, shape: bool = True, whole: bool = False) 
         x_arcsec=(x - middle) * facts.PIXEL_SCALE,
         y_arcsec=(y - middle) * facts.PIXEL_SCALE,
         lag1=lag1,
-        z_phot=_number(door, content["z_phot"], "z_phot"),
+        z_phot=float(facts.known_redshift(_number(door, content["z_phot"], "z_phot"))),
         flags=tuple(sorted(flags)),
         file=door.name,
         row=door.row,
@@ -332,8 +362,10 @@ def _select(door: _Door, cube: np.ndarray, bands: list[str], what: str) -> np.nd
         raise door.refuse(
             "missing_band",
             f"no {', '.join(missing)} band; it holds {[b for b in bands if b]}",
-            "Fetch the cutout with bands=grz where the survey has all three.",
+            "Fetch the cutout with bands=grz where the survey has all three; bands are named g, r, z in small letters.",
         )
+    if len(set(bands)) != len(bands):
+        raise door.refuse("repeated_band", f"bands {list(bands)}: one stands there twice", "Store each band once.")
     cube = np.asarray(cube)
     if cube.ndim == 3 and cube.shape[0] != len(bands) and cube.shape[2] == len(bands):
         raise door.refuse(
@@ -365,10 +397,11 @@ def _place(door: _Door, content: dict) -> dict:
     if np.isnan(ra):
         unknown = dict.fromkeys(("ra", "dec", "brick_ra", "brick_dec"), float("nan"))
         return unknown | {"brickname": f"unknown:{door.host_id}"}
-    if not (-360.0 <= ra <= 720.0 and abs(dec) <= 90.0):
-        raise door.refuse("bad_position", f"ra {ra}, dec {dec} is not on the sky", "Give degrees.")
+    if not (-360.0 <= ra <= 720.0 and abs(dec) <= 90.0) or ra in UNKNOWN_VALUES:
+        remedy = "Give decimal degrees, or leave ra and dec out where nobody knows them."
+        raise door.refuse("bad_position", f"ra {ra}, dec {dec} is not on the sky", remedy)
     name, brick_ra, brick_dec = brick(ra, dec)
-    name = str(content["brickname"]) if content["brickname"] is not None else name
+    name = _text(door, content["brickname"], "brickname") or name
     return {"brickname": name, "ra": ra % 360.0, "dec": dec, "brick_ra": brick_ra, "brick_dec": brick_dec}
 
 
@@ -394,8 +427,12 @@ def _check_pixels(door: _Door, crop: np.ndarray, invvar: np.ndarray | None) -> N
             )
         wrong = problem(band, None if invvar is None else invvar[b] > 0)
         if wrong:
-            remedy = "Choose a position with full coverage, or give an invvar that is 0 there."
+            remedy = (
+                "Choose a position with full coverage, or an invvar that is 0 there; a model without noise is no host."
+            )
             code = "implausible_value" if wrong.startswith("a pixel of") else "missing_data"
+            if wrong.startswith("no pixel differs"):
+                code, remedy = "no_noise", "Give the survey's image with its noise, not a model of it."
             raise door.refuse(code, f"{name}: {wrong}", remedy)
 
 
@@ -405,13 +442,30 @@ def _check_invvar(door: _Door, invvar: np.ndarray) -> None:
             raise door.refuse(
                 "bad_invvar", f"negative or non-finite inverse variance in {name}", "Set masked pixels to 0."
             )
+    _check_masked(door, invvar)
+
+
+def _check_masked(door: _Door, seen: np.ndarray) -> None:
+    """Refuse where too many pixels are 0 in inverse variance, or in what masks leave of it."""
+    for name, band in zip(facts.BAND_NAMES, seen):
         masked = float((band == 0).mean())
         if masked > MAX_MASKED_FRACTION:
             raise door.refuse(
                 "masked",
-                f"{masked:.0%} of {name} are masked (invvar 0), limit {MAX_MASKED_FRACTION:.0%}",
+                f"{masked:.0%} of {name} are masked, limit {MAX_MASKED_FRACTION:.0%}",
                 "Choose a position away from bright stars and edges.",
             )
+
+
+def _spoilt(door: _Door, content: dict) -> np.ndarray | None:
+    """(3, 64, 64) bool of what the cutout's masks call bad; None where it has none."""
+    shape = np.shape(content["image"])
+    try:
+        bad = masks.spoilt(content["mask"], content["maskbits"], shape)
+    except ValueError as error:
+        remedy = "Store (y, x) or (bands, y, x) whole numbers, 0 where a pixel is good."
+        raise door.refuse("bad_mask", str(error), remedy) from None
+    return None if bad is None else _centre_crop(_select(door, bad.astype(np.uint8), content["bands"], "mask")) > 0
 
 
 def _check_units(door: _Door, sigma: np.ndarray) -> None:
@@ -430,9 +484,12 @@ def _per_band(door: _Door, value, key: str, low: float, high: float) -> np.ndarr
         array = np.asarray(value, dtype=np.float64)
     except (TypeError, ValueError):
         array = np.asarray(str(value))
+    more = ", the FWHM in arcsec, not the standard deviation or pixels" if key == "psf_fwhm" else ""
     if array.shape != (3,) or not ((array >= low) & (array <= high)).all():
         raise door.refuse(
-            f"bad_{key}", f"`{key}` is {array.tolist()}", f"Give three numbers (g, r, z) from {low:g} to {high:g}."
+            f"bad_{key}",
+            f"`{key}` is {array.tolist()}",
+            f"Give three numbers (g, r, z) from {low:g} to {high:g}{more}.",
         )
     return array
 
@@ -452,6 +509,8 @@ def _psf(door: _Door, content: dict, survey: Survey) -> tuple[np.ndarray | None,
             raise ValueError(f"FWHM of {np.round(fwhm, 2).tolist()} arcsec")
     except (ValueError, TypeError) as error:
         raise door.refuse(
-            "bad_psf", f"the PSF image can't be used: {error}", "Give one odd-sized image per band at 0.262 arcsec."
+            "bad_psf",
+            f"the PSF image can't be used: {error}",
+            "Give one image per band at 0.262 arcsec a pixel: odd side, sky subtracted, its peak on the middle pixel.",
         ) from None
     return images, fwhm, flags

@@ -4,7 +4,8 @@ Two layouts are understood:
 
 resampled (``fits-cutout?ra=..&dec=..&pixscale=0.262&bands=grz[&invvar]``)
     PRIMARY holds a (bands, y, x) cube, its bands in ``BANDS`` and ``BAND0, BAND1, ..``; with invvar a second HDU of the
-    same shape has ``IMAGETYP = 'INVVAR'``; a third may hold ``MASKBITS``. The WCS is TAN, the target at the centre.
+    same shape has ``IMAGETYP = 'INVVAR'``; a third may hold ``MASKBITS``, whose spoilt pixels are masked
+    (`dhs.survey.hosts.masks`). The WCS is TAN, the target at the centre.
 subimage (``..&subimage``)
     PRIMARY is empty; one HDU per brick, band and kind, with ``BRICK``, ``BAND`` and ``IMAGETYP`` (image or invvar), on
     the brick's own pixels. Where several bricks overlap, the one that covers the most pixels is taken. A piece that its
@@ -26,12 +27,12 @@ class FitsRefused(Exception):
     """A FITS file that is no usable cutout: ``code``, message, ``remedy``."""
 
     def __init__(self, code: str, message: str, remedy: str):
-        super().__init__(message)
+        super().__init__(" ".join(message.split()))  # wcslib's messages have many lines
         self.code, self.remedy = code, remedy
 
 
 def open_fits(data: bytes) -> dict:
-    """Content of a cutout: image, invvar, bands, ra, dec, pixel_scale, brickname; other optional keys None.
+    """Content of a cutout: image, invvar, mask, maskbits, bands, ra, dec, pixel_scale, brickname; other keys None.
 
     Parameters
     ----------
@@ -53,17 +54,42 @@ def open_fits(data: bytes) -> dict:
         raise FitsRefused("unreadable", f"not a readable FITS file ({error})", "Fetch the file again.") from None
     if not planes:
         raise FitsRefused("unreadable", "no image in any HDU", "Fetch the file again, inside the coverage.")
-    header, image = planes[0]
+    beside = {kind: data for header, data in reversed(planes) if (kind := _kind(header)) in OTHER_KINDS}
+    header, image = next(((h, d) for h, d in planes if _kind(h) not in OTHER_KINDS), planes[0])
     if image.ndim == 3:
-        bands = _bands(header, image.shape[0])
-        invvar = [d for h, d in planes[1:] if str(h.get("IMAGETYP", "")).strip().upper() == "INVVAR"]
-        content = {"image": image, "bands": bands, "invvar": invvar[0] if invvar else None, "brickname": None}
+        content = {"image": image, "bands": _bands(header, image.shape), "brickname": None}
+        content |= {kind: beside.get(kind) for kind in OTHER_KINDS}
     else:
         header, content = _subimage(planes)
+    if wrong := unit_problem(header):
+        raise FitsRefused("wrong_units", wrong, "Give the image in nanomaggies (AB zero-point 22.5).")
     ra, dec, scale = _where(header, content["image"].shape)
     native = {k: _native(content[k]) for k in ("image", "invvar")}
     optional = dict.fromkeys(("psf", "psf_fwhm", "exptime", "z_phot", "host_id", "flags"))
     return optional | content | native | {"ra": ra, "dec": dec, "pixel_scale": scale}
+
+
+OTHER_KINDS = ("invvar", "mask", "maskbits")
+_KINDS = {"ivar": "invvar", "inverse_variance": "invvar", "weight": "invvar", "wht": "invvar", "wtmap": "invvar"}
+
+
+def _kind(header) -> str:
+    """What an HDU holds, by IMAGETYP or EXTNAME: ``image`` unless it says ``invvar``, ``mask`` or ``maskbits``."""
+    said = str(header.get("IMAGETYP", header.get("EXTNAME", "image"))).strip().lower()
+    said = _KINDS.get(said, said)
+    return said if said in OTHER_KINDS else "image"
+
+
+def unit_problem(header) -> str | None:
+    """What a header says against nanomaggies, or None."""
+    unit = str(header.get("BUNIT", "")).strip().lower()
+    if unit and not unit.startswith(("nanomagg", "nmgy")):
+        return f"BUNIT is {header['BUNIT']!r}, not nanomaggies"
+    for key in ("MAGZERO", "MAGZPT"):
+        zero = header.get(key, 22.5)
+        if not isinstance(zero, int | float) or abs(zero - 22.5) > 0.01:
+            return f"{key} is {zero}, not the 22.5 of nanomaggies"
+    return None
 
 
 def _native(array):
@@ -71,10 +97,17 @@ def _native(array):
     return None if array is None else np.asarray(array).astype(np.float32)
 
 
-def _bands(header, n: int) -> list[str]:
+def _bands(header, shape: tuple[int, int, int]) -> list[str]:
+    n, named = shape[0], str(header.get("BANDS", "")).strip()
+    if 1 < len(named) == shape[2] != n:
+        message = f"the cube has shape {shape}: channel last"
+        raise FitsRefused("channel_order", message, "Write it as (bands, y, x), so that NAXIS3 counts the bands.")
     bands = [str(header.get(f"BAND{i}", "")).strip() for i in range(n)]
     if not all(bands):
-        bands = list(str(header.get("BANDS", "")).strip())
+        bands = list(named)
+    elif named and "".join(bands) != named and len(named) == n:
+        message = f"BANDS is {named!r}, BAND0.. say {bands}"
+        raise FitsRefused("contradiction", message, "Write the order of the planes, once.")
     if len(bands) != n:
         raise FitsRefused(
             "unknown_layout",
@@ -88,15 +121,16 @@ def _subimage(planes) -> tuple[object, dict]:
     """Header of the chosen brick's first image, and its content."""
     found: dict[str, dict[tuple[str, str], tuple]] = {}
     for header, data in planes:
-        if data.ndim == 2 and "BAND" in header:
-            kind = str(header.get("IMAGETYP", "image")).strip().lower()
-            key = (kind, str(header["BAND"]).strip())
+        kind = _kind(header)
+        if data.ndim == 2 and ("BAND" in header or kind in ("mask", "maskbits")):
+            key = (kind, str(header.get("BAND", "")).strip())
             found.setdefault(str(header.get("BRICK", "")).strip(), {})[key] = (header, data)
-    if not found:
+    if not any(kind == "image" for planes_ in found.values() for kind, _ in planes_):
         raise FitsRefused(
             "unknown_layout",
             "neither a (bands, y, x) cube with BANDS nor HDUs with BAND and IMAGETYP",
-            "Fetch it from the survey's cutout service (fits-cutout, bands=grz).",
+            "One image holds one band: put g, r, z into one cube with BANDS = 'grz', or fetch it from the survey's "
+            "cutout service (fits-cutout, bands=grz).",
         )
     whole = {name: planes for name, planes in found.items() if not any(_cut_off(h, d) for h, d in planes.values())}
     if not whole:
@@ -117,6 +151,9 @@ def _subimage(planes) -> tuple[object, dict]:
         "invvar": np.stack([best["invvar", band][1] for band in bands]) if has_invvar else None,
         "brickname": name or None,
     }
+    for kind in ("mask", "maskbits"):
+        own = [best.get((kind, band), best.get((kind, ""))) for band in bands]
+        content[kind] = None if any(o is None for o in own) else np.stack([d for _, d in own])
     return best["image", bands[0]][0], content
 
 
@@ -140,9 +177,14 @@ def _where(header, shape: tuple[int, ...]) -> tuple[float, float, float]:
             wcs = WCS(header, naxis=2)
             if not wcs.has_celestial:
                 raise ValueError("no celestial axes")
+            if missing := [k for k in ("CRVAL1", "CRVAL2", "CRPIX1", "CRPIX2") if k not in header]:
+                raise ValueError(f"no {', '.join(missing)}")
             centre = [n // 2 - 0.5 * (n % 2 == 0) for n in (shape[2], shape[1])]
-            ra, dec = (float(v) for v in wcs.wcs_pix2world([centre], 0)[0])
-            scale = float(np.sqrt(np.prod(proj_plane_pixel_scales(wcs))) * 3600.0)
+            ra, dec = icrs(wcs, centre)
+            sides = proj_plane_pixel_scales(wcs) * 3600.0
+            scale = float(np.sqrt(np.prod(sides)))
+            if sides.max() > 1.01 * sides.min():
+                raise ValueError(f"pixels of {sides[0]:.4f} x {sides[1]:.4f} arcsec are not square")
     except Exception as error:  # wcslib raises its own kinds
         raise FitsRefused(
             "missing_position", f"no usable WCS ({error})", "Write CTYPE, CRVAL, CRPIX and CD into the header."
@@ -150,3 +192,14 @@ def _where(header, shape: tuple[int, ...]) -> tuple[float, float, float]:
     if not (np.isfinite(ra) and np.isfinite(dec)):
         raise FitsRefused("missing_position", "the WCS gives no position at the centre", "Check CRVAL and CD.")
     return ra, dec, scale
+
+
+def icrs(wcs, pixel) -> tuple[float, float]:
+    """RA and Dec in degrees of a pixel (x, y), counted from 0, whatever system and order of axes the WCS has."""
+    told = wcs.wcs
+    j2000 = told.radesys in ("", "ICRS", "FK5") and (np.isnan(told.equinox) or told.equinox == 2000.0)
+    if told.lngtyp == "RA" and j2000:  # FK5 and ICRS differ by 0.03 arcsec
+        world = wcs.wcs_pix2world([pixel], 0)[0]
+        return float(world[told.lng]), float(world[told.lat])
+    place = wcs.pixel_to_world(*pixel).icrs
+    return float(place.ra.deg), float(place.dec.deg)

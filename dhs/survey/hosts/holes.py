@@ -10,6 +10,8 @@ from __future__ import annotations
 import numpy as np
 from scipy import ndimage
 
+from dhs.stats.pixels import MAD_TO_SIGMA, mad
+
 WINDOWS = ((5, 5), (1, 12), (12, 1))  # a patch, a row, a column of pixels
 QUIET = 0.15  # of the sky noise: a window that scatters by less holds none
 MAX_QUIET_FRACTION = 0.01  # of the pixels of a band, at the level of the sky or below
@@ -24,7 +26,7 @@ def pixel_noise(band: np.ndarray) -> float:
     """Robust scatter of a band from differences of neighbouring pixels, which a smooth galaxy leaves alone."""
     differences = np.concatenate([np.diff(band, axis=0).ravel(), np.diff(band, axis=1).ravel()])
     differences = differences[differences != 0]
-    return 0.0 if differences.size == 0 else float(1.4826 * np.median(np.abs(differences)) / np.sqrt(2.0))
+    return 0.0 if differences.size == 0 else float(MAD_TO_SIGMA * mad(differences, centre=0.0) / np.sqrt(2.0))
 
 
 def quiet(band: np.ndarray, noise: float) -> np.ndarray:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections import Counter
 from dataclasses import asdict, fields, replace
 
@@ -166,9 +165,7 @@ def resolved(spec: str) -> str:
     """
     if spec != "auto":
         return spec
-    root = os.environ.get("DHS_DATA_DIR")
-    found = storage.join(root, *REAL_HOSTS) if root else ""
-    return found if found and storage.exists(found) else "mock"
+    return storage.data_file(*REAL_HOSTS) or "mock"
 
 
 def open_hosts(config: HostsConfig, seed: int, index: str | None = None) -> HostSet:

@@ -15,7 +15,7 @@ from scipy.stats import ks_1samp
 
 from dhs.errors import DhsError
 from dhs.survey.facts import mag_from_flux
-from dhs.survey.hosts.coadds import MASKBITS
+from dhs.survey.hosts import masks
 from dhs.survey.lenses.catalogues import Catalogue, unit_vectors
 from dhs.survey.mock.deflectors import deflectors
 
@@ -118,12 +118,11 @@ def select_lrgs(targets: dict[str, np.ndarray], where: str) -> tuple[np.ndarray,
     good_flux = np.logical_and.reduce(
         [(targets[f"flux_{b}"] > 0) & (targets[f"flux_ivar_{b}"] > 0) for b in ("r", "z", "w1")]
     )
-    mask = sum(1 << bit for bit in MASKBITS.values())
     cuts = {
-        "not_primary": targets["brick_primary"].astype(bool) if "brick_primary" in targets else np.ones(n, bool),
+        "not_primary": (targets["brick_primary"] == 1) if "brick_primary" in targets else np.ones(n, bool),
         "no_flux": good_flux & (targets["fiberflux_z"] > 0),
         "not_observed_in_grz": np.logical_and.reduce([targets[name] > 0 for name in NOBS]),
-        "masked": (targets["maskbits"].astype(np.int64) & mask) == 0,
+        "masked": ~masks.bits_set(np.where(np.isfinite(targets["maskbits"]), targets["maskbits"], masks.SPOILT)),
         "point_source": ~np.isin(np.char.strip(targets["type"].astype(str)), ("PSF", "DUP")),
         "bright_star": ~star,
         "not_lrg": lrg,

@@ -6,8 +6,9 @@ import csv
 import gzip
 import importlib.metadata
 import importlib.util
-import os
+import io
 import re
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from scipy.spatial import cKDTree
 from dhs import storage
 from dhs.errors import DhsError
 
+MAX_UNPACKED = 1 << 30  # bytes of a gzipped table
 RA_NAMES = ("ra", "raj2000", "rajj2000", "radeg", "radegrees", "rightascension", "raicrs", "targetra", "metara")
 DEC_NAMES = ("dec", "decj2000", "dej2000", "de", "decdeg", "decdegrees", "dedeg", "declination", "deicrs", "decicrs")
 DEC_NAMES += ("targetdec", "metadec")
@@ -116,7 +118,7 @@ def _lines(path) -> list[tuple[int, str]]:
     """
     data = storage.read_bytes(path)
     if data.startswith(b"\x1f\x8b"):
-        data = gzip.decompress(data)
+        data = _unpacked(path, data)
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -126,11 +128,22 @@ def _lines(path) -> list[tuple[int, str]]:
         ) from None
     if text.startswith("PK") or "\0" in text[:1000]:
         raise DhsError(f"{path}: not a text table. Give a CSV or TSV with a header line.")
-    numbered = [(i, line) for i, line in enumerate(text.splitlines(), 1) if line.strip()]
+    numbered = [(i, line) for i, line in enumerate(re.split(r"\r\n|\r|\n", text), 1) if line.strip()]
     start = next((k for k, (_, line) in enumerate(numbered) if not line.startswith("#")), len(numbered))
     if start and _is_header(numbered[start - 1][1]) and not (start < len(numbered) and _is_header(numbered[start][1])):
         start -= 1
     return numbered[start:]
+
+
+def _unpacked(path, data: bytes) -> bytes:
+    try:
+        with gzip.open(io.BytesIO(data)) as stream:
+            text = stream.read(MAX_UNPACKED + 1)
+    except (OSError, EOFError, zlib.error) as error:
+        raise DhsError(f"{path}: not a whole gzip file ({error}). Fetch it again.") from None
+    if len(text) > MAX_UNPACKED:
+        raise DhsError(f"{path}: more than {MAX_UNPACKED >> 20} MB unpacked. Give a smaller table, or parquet.")
+    return text
 
 
 def _is_header(line: str) -> bool:
@@ -170,19 +183,33 @@ def read_catalogue(path: str | Path, label: str | None = None) -> Catalogue:
     return Catalogue(label or Path(str(path)).name, ra, dec, tuple(table[column]) if column else ())
 
 
+def position_column(column: str) -> str | None:
+    """``ra`` or ``dec`` where a column's name says so in one of the usual ways, else None."""
+    plain = _plain(column)
+    return "ra" if plain in RA_NAMES else "dec" if plain in DEC_NAMES else None
+
+
+def _plain(column: str) -> str:
+    return re.sub(r"[\[(].*?[\])]|[^a-z0-9]", "", column.lower())
+
+
 def _degrees(path, table: dict, what: str, names: tuple[str, ...], low: float, high: float) -> np.ndarray:
-    column = next((c for c in table if re.sub(r"[\[(].*?[\])]|[^a-z0-9]", "", c.lower()) in names), None)
+    column = next((c for c in table if _plain(c) in names), None)
     hours = next((c for c in table if c.lower().lstrip().startswith(what.lower()) and _HOURS.search(c)), None)
     if hours is not None and column in (None, hours):
         raise DhsError(f"{path}: column {hours!r} is in hours or sexagesimal. Convert {what} to decimal degrees.")
     if column is None:
         raise DhsError(
-            f"{path}: no {what} column; it has {list(table)[:12]}. Name it {names[0]!r}, in decimal degrees."
+            f"{path}: no {what} column; it has {[c[:40] for c in table][:12]}. Name it {names[0]!r}, in decimal "
+            "degrees."
         )
+    twice = [c for c in table if c.lower() == column.lower()]
+    if len(twice) > 1:
+        raise DhsError(f"{path}: columns {twice}: which one is {what}? Leave one out.")
     values = np.empty(len(table[column]))
     for row, text in enumerate(table[column]):
         try:
-            values[row] = float(text)
+            values[row] = float(text.replace("_", "?"))  # Python reads 1_0 as ten
         except ValueError:
             kind = "sexagesimal" if re.search(r"\d[:h ]\s*\d", text) else "not a number"
             raise DhsError(
@@ -207,9 +234,8 @@ def lenscat_file() -> tuple[Path | None, str]:
         path = Path(folder) / "data" / "catalog.csv"
         if path.is_file():
             return path, f"lenscat {importlib.metadata.version('lenscat')}"
-    data = os.environ.get("DHS_DATA_DIR")
-    path = Path(data) / "catalogues" / "lenscat" / "catalog.csv" if data else None
-    return (path, "lenscat of the data folder") if path is not None and path.is_file() else (None, "")
+    found = storage.data_file("catalogues", "lenscat", "catalog.csv")
+    return (Path(found), "lenscat of the data folder") if found else (None, "")
 
 
 def known_lenses(spec: str | None) -> Catalogue | None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import csv
 import io
-import os
 import re
 from collections import Counter
 from dataclasses import dataclass
@@ -258,6 +257,4 @@ def _second(path) -> tuple[Catalogue, np.ndarray | None]:
 
 def second_catalogues() -> list[str]:
     """The tables of `SECOND_CATALOGUES` that are at hand."""
-    root = os.environ.get("DHS_DATA_DIR")
-    paths = [storage.join(root, name) for name in SECOND_CATALOGUES] if root else []
-    return [p for p in paths if storage.exists(p)]
+    return [path for name in SECOND_CATALOGUES if (path := storage.data_file(name))]

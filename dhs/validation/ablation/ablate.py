@@ -24,6 +24,7 @@ from pydantic import Field, ValidationError, model_validator
 from tqdm.auto import tqdm
 
 from dhs import storage
+from dhs.artefacts.training import read_history
 from dhs.config import Profile, Section, TrainConfig, digest, load_profile
 from dhs.datasets import preregistration, survey_negatives
 from dhs.datasets.reader import Pairs, configuration, open_pairs
@@ -199,8 +200,7 @@ def _run(data: Pairs, test: Pairs, profile: Profile, folder: str, negatives: dic
         for path in (result.last, result.best):  # a finished run needs no optimiser state
             fs, inner = storage.resolve(path)
             fs.delete_file(inner)
-    history = pd.read_csv(pa.BufferReader(storage.read_bytes(storage.join(folder, "history.csv"))))
-    return table.to_pandas(), float(history["seconds"].sum() / 60)
+    return table.to_pandas(), float(read_history(folder)["seconds"].sum() / 60)
 
 
 def ablate(

@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 
 from dhs import storage
+from dhs.artefacts.report import read
 from dhs.config import Profile, load_profile
 from dhs.datasets import preregistration, reader
 from dhs.datasets.stamp_sets import by_pair
@@ -175,7 +176,7 @@ def _calibrator(evaluation, prevalence, network) -> tuple[Calibrator | None, flo
         if prevalence is not None:
             raise UsageError("a prevalence needs --evaluation: probabilities come from its calibration.")
         return None, None
-    data = storage.read_json(evaluation)
+    data = read(evaluation)
     refuse_other_network(network, data.get("checkpoint") or {}, evaluation)
     part = data.get("calibration", {}).get("survey", {})
     if "calibrator" not in part:

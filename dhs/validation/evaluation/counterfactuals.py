@@ -17,13 +17,13 @@ import numpy as np
 
 from dhs.datasets.reader import per_band
 from dhs.datasets.rerender import flux_of, lens_of
-from dhs.injection.expected_arc import radius_map
 from dhs.injection.noise import shot_noise
 from dhs.injection.render.reference import subgrid
 from dhs.injection.render.render import METHODS
 from dhs.injection.snr import snr_matched
 from dhs.injection.sources.source import Source
 from dhs.random import Stream, generator
+from dhs.stats.pixels import radius_map
 from dhs.survey.facts import PIXEL_SCALE
 from dhs.survey.photometry import galaxy_flux
 

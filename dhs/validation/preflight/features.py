@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from dhs.injection.expected_arc import radius_map
+from dhs.stats.pixels import radius_map
 
 CORE_RINGS = (0.0, 0.3, 0.6, 0.8, 1.0)  # edges over the core radius
 SECTORS = (1, 8, 8, 8)

@@ -26,7 +26,7 @@ import numpy as np
 
 from dhs import storage
 from dhs.artefacts.preflight import Preflight
-from dhs.artefacts.report import VERSION, checked, html_table, jsonable, refuse_other_version
+from dhs.artefacts.report import VERSION, checked, html_table, jsonable, read
 from dhs.errors import EXIT_CONDITIONAL, EXIT_NO_GO, EXIT_OK, DhsError, UsageError
 from dhs.registry import Registry
 from dhs.stats.metrics import Metric
@@ -298,8 +298,7 @@ class PreflightReport:
         """Read ``preflight.json``, or the one in a folder."""
         text = str(path)
         file = text if text.endswith(".json") else storage.join(text, "preflight.json")
-        data = storage.read_json(file)
-        refuse_other_version(data, 1, file)
+        data = read(file)
         names = {f.name for f in fields(Gate)}
         gates = tuple(Gate(**{k: v for k, v in g.items() if k in names}) for g in data["gates"])
         return cls(data["decision"], gates, tuple(data["reasons"]), data["data"])

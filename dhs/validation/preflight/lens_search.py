@@ -14,6 +14,7 @@ from functools import cache
 import numpy as np
 from scipy.ndimage import gaussian_filter
 
+from dhs.stats.pixels import MAD_TO_SIGMA, mad
 from dhs.survey.facts import PIXEL_SCALE, STAMP
 
 RADII_PX = np.arange(2.5, 13.0, 1.0)  # 0.65 to 3.3 arcsec
@@ -91,7 +92,7 @@ def colour_excess(of: np.ndarray, by: np.ndarray, widths: tuple[float, float], g
     left = a - ratio * b
     sky = left[_far()]
     centre = np.median(sky)
-    noise = 1.4826 * np.median(np.abs(sky - centre))
+    noise = MAD_TO_SIGMA * mad(sky)
     light = np.maximum(b, 0)
     shot = (np.maximum(a, 0) / gains[0] + ratio**2 * light / gains[1]) / (4 * np.pi * SMOOTH_PX**2)
     return Excess(left - centre, np.sqrt(noise**2 + shot + (COLOUR_ERROR * ratio * light) ** 2), ratio)

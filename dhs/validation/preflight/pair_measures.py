@@ -10,10 +10,11 @@ from dhs.config import Profile
 from dhs.datasets.reader import per_band, stamp
 from dhs.datasets.rerender import Rerendered, SourceLookup, rerender
 from dhs.datasets.schema import BANDS
-from dhs.injection.expected_arc import expected_arc, radius_map
+from dhs.injection.expected_arc import expected_arc
 from dhs.injection.hard_negatives.azimuthal import contrast
 from dhs.injection.noise import shot_noise
 from dhs.random import Stream, generator
+from dhs.stats.pixels import radius_map
 from dhs.survey.photometry import galaxy_flux
 from dhs.validation.preflight import features, host_light, lens_search, pixel_noise
 from dhs.validation.preflight.gates import hard_negatives, normalisation, residual_image

@@ -15,6 +15,7 @@ import numpy as np
 from numba import njit
 from scipy.ndimage import gaussian_filter, maximum_filter
 
+from dhs.stats.pixels import radius_map
 from dhs.survey.facts import PIXEL_SCALE, STAMP
 from dhs.survey.psf import MOFFAT_BETA, moffat_alpha
 
@@ -31,12 +32,7 @@ def _differences(band: np.ndarray) -> np.ndarray:
     return sum(w * rows[k : k + STAMP - 4] for k, w in enumerate(DIFFERENCE))
 
 
-def _radius() -> np.ndarray:
-    offset = np.arange(STAMP) - (STAMP - 1) / 2
-    return np.hypot(offset[:, None], offset[None, :])
-
-
-RADIUS = _radius()
+RADIUS = radius_map(STAMP)
 INNER = (slice(2, STAMP - 2), slice(2, STAMP - 2))
 
 

@@ -6,7 +6,6 @@ are those of the last evaluation, set on survey negatives; nothing is tuned on r
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import numpy as np
@@ -14,12 +13,13 @@ import pyarrow as pa
 
 from dhs import storage
 from dhs.artefacts.real_lenses import RealLenses
+from dhs.artefacts.report import read
 from dhs.config import Profile, load_profile
 from dhs.datasets.schema import SCORE_SCHEMA
 from dhs.datasets.stamp_sets import describe
 from dhs.errors import DhsError
-from dhs.injection.expected_arc import radius_map
 from dhs.stats.metrics import Metric, clopper_pearson
+from dhs.stats.pixels import radius_map
 from dhs.survey.facts import PIXEL_SCALE
 from dhs.survey.hosts.open import open_cutouts
 from dhs.survey.hosts.stamp import HostStamp
@@ -86,7 +86,7 @@ def real_lenses(
         ``evaluation.json`` is of another checkpoint; the network gives NaN.
     """
     profile = load_profile(profile)
-    spec = cutouts or _default_cutouts()
+    spec = cutouts or storage.data_file(DEFAULT_FOLDER)
     if spec is None:
         reason = f"no real cutout was given and DHS_DATA_DIR holds none. {HOW_TO_GET}"
         return _write(out, {"status": "skip", "reason": reason, "n_lenses": 0}, SCORE_SCHEMA.empty_table())
@@ -130,12 +130,6 @@ def real_lenses(
         tables.append(others)
         data["real_negatives"] = _negatives(out, others, refused) | _alike(out, hosts, table, other_hosts, others)
     return _write(out, data, pa.concat_tables(tables))
-
-
-def _default_cutouts() -> str | None:
-    root = os.environ.get("DHS_DATA_DIR")
-    folder = storage.join(root, DEFAULT_FOLDER) if root else None
-    return folder if folder and storage.exists(folder) else None
 
 
 def _write(out, data: dict, table: pa.Table) -> RealLenses:
@@ -256,7 +250,7 @@ def _names(catalogue: str | None):
 def _evaluation(out) -> dict:
     """The last evaluation; empty where there is none."""
     path = storage.join(out, "evaluation.json")
-    data = storage.read_json(path) if storage.exists(path) else {"tpr_at_fpr": []}
+    data = read(path) if storage.exists(path) else {"tpr_at_fpr": []}
     if "tpr_at_fpr" not in data:
         raise DhsError(f"{path}: holds no false-positive rates. Write it with dhs evaluate, or give another --out.")
     return data

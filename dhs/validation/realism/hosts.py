@@ -14,6 +14,7 @@ from scipy.ndimage import gaussian_filter, maximum_filter
 from dhs.config import HostsConfig
 from dhs.errors import DhsError, UsageError
 from dhs.random import Stream, keyed
+from dhs.stats.pixels import MAD_TO_SIGMA, mad
 from dhs.survey import facts
 from dhs.survey.hosts.open import open_hosts
 from dhs.survey.mock.hosts import Skies, mock_host, mock_ref
@@ -109,7 +110,7 @@ def _companions(band: np.ndarray, r: np.ndarray) -> list[float]:
     ring = r.astype(int)
     middle = np.array([np.median(band[ring == k]) if (ring == k).any() else 0.0 for k in range(ring.max() + 1)])
     smooth = gaussian_filter(band - middle[ring], 1.2)
-    sigma = 1.4826 * np.median(np.abs(smooth[r > 12] - np.median(smooth[r > 12])))
+    sigma = MAD_TO_SIGMA * mad(smooth[r > 12])
     peaks = (smooth == maximum_filter(smooth, 7)) & (smooth > 5.0 * sigma)
     zones = [peaks & (r >= low) & (r < high) for low, high in ((3, 8), (8, 16), (16, 30))]
     return [float(zone.sum()) for zone in zones] + [float(np.log(0.02 + smooth[zone].sum())) for zone in zones]

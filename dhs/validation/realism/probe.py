@@ -7,7 +7,6 @@ control: no pair of samples is alike, so the injections must be compared with th
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import numpy as np
@@ -196,9 +195,8 @@ def section(
         which carry no photometry and so never stand for it.
     """
     network = scorer if hasattr(scorer, "features") else None
-    root = os.environ.get("DHS_DATA_DIR")
-    folders = [real] if real else [storage.join(root, f) for f in DEFAULT_FOLDERS] if root else []
-    sets = [of_folder(f) for f in folders if storage.exists(f)]
+    folders = [real if storage.exists(real) else None] if real else map(storage.data_file, DEFAULT_FOLDERS)
+    sets = [of_folder(f) for f in folders if f]
     injections = of_pairs(pairs) if sets else None
     reports = {s.display: compare(s, injections, network, seed=seed, n_permutations=n_permutations) for s in sets}
     reason = "no folder of real lenses was given, and DHS_DATA_DIR holds none"

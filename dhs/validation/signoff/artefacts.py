@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import csv
-import io
+import math
 from pathlib import Path
 
 from dhs import storage
-from dhs.artefacts.report import refuse_other_version
+from dhs.artefacts.report import read
+from dhs.artefacts.training import HISTORY, Epoch, read_history
 from dhs.config import digest, load_profile
 from dhs.datasets.preregistration import READS, Log
 from dhs.errors import DhsError
+from dhs.stats.clusters import plain
 from dhs.validation.signoff.plan_lines import of_table, summary, verdicts
 
 FILES = {
@@ -46,8 +47,7 @@ def read_documents(run: str | Path, plan_lines=()) -> dict:
     documents = {}
     for name in ("preflight", "evaluation", "real_lenses", "manifest"):
         path = storage.join(run, FILES[name])
-        documents[name] = storage.read_json(path) if storage.exists(path) else {}
-        refuse_other_version(documents[name], 1, path)
+        documents[name] = read(path) if storage.exists(path) else {}
     if not documents["preflight"]:
         raise DhsError(f"{run}: no preflight.json. Run `dhs preflight --data-path PAIRS --out {run}` first.")
     documents["preflight"]["gates"] = {g["name"]: g for g in documents["preflight"]["gates"]}
@@ -141,30 +141,21 @@ def _lost(run, record: dict, log: Log) -> str:
 
 def _training(run, manifest: dict) -> dict:
     """The last and the best epoch of ``train/history.csv``."""
-    path = storage.join(run, FILES["training"])
-    if not storage.exists(path):
+    folder = storage.join(run, FILES["training"]).rpartition("/")[0]
+    if not storage.exists(storage.join(folder, HISTORY)):
         return {}
-    epochs = list(csv.DictReader(io.StringIO(storage.read_bytes(path).decode())))
+    epochs = [Epoch.model_validate(row) for row in read_history(folder).to_dict("records")]
     if not epochs:
         return {}
-    last = {k: _number(v) for k, v in epochs[-1].items()}
-    seconds = [s for e in epochs if (s := _number(e.get("seconds"))) is not None]
-    out = {"epochs": len(epochs), "seconds_per_epoch": sum(seconds) / len(seconds) if seconds else None}
-    areas = [a for e in epochs if (a := _number(e.get("auroc_val"))) is not None]
-    out["best_auroc_val"] = max(areas, default=None)
-    losses = last.get("loss_val"), last.get("loss_train")
-    out["loss_gap"] = None if None in losses else losses[0] - losses[1]
-    seen, n = last.get("seen_ids"), manifest.get("counts", {}).get("train")
-    out["seen_fraction"] = seen / n if seen is not None and n else None
-    return out
-
-
-def _number(text: str | None) -> float | None:
-    try:
-        value = float(text)
-    except (TypeError, ValueError):
-        return None
-    return value if value == value else None
+    seconds, areas = ([v for e in epochs if not math.isnan(v := e[k])] for k in ("seconds", "auroc_val"))
+    n = manifest.get("counts", {}).get("train")
+    return {
+        "epochs": len(epochs),
+        "seconds_per_epoch": sum(seconds) / len(seconds) if seconds else None,
+        "best_auroc_val": max(areas, default=None),
+        "loss_gap": plain(epochs[-1].loss_val - epochs[-1].loss_train),
+        "seen_fraction": plain(epochs[-1].seen_ids / n) if n else None,
+    }
 
 
 def projected(run: str | Path) -> str:

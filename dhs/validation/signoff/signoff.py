@@ -16,7 +16,7 @@ from pathlib import Path
 import yaml
 
 from dhs import storage
-from dhs.artefacts.report import VERSION, checked, jsonable, refuse_other_version
+from dhs.artefacts.report import VERSION, checked, jsonable, read
 from dhs.artefacts.signoff import SignOffContent
 from dhs.errors import DhsError
 from dhs.validation.preflight.gate import CONDITIONAL, EXIT_CODES, GO, NO_GO
@@ -112,8 +112,7 @@ class SignOff:
     @classmethod
     def read(cls, path: str | Path) -> SignOff:
         """Read ``signoff.json``."""
-        data = storage.read_json(path)
-        refuse_other_version(data, 1, str(path))
+        data = read(path)
         return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in data.items() if k != VERSION})
 
     def as_dict(self) -> dict:

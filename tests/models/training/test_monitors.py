@@ -4,7 +4,7 @@ import torch
 from sklearn.metrics import roc_auc_score
 
 from dhs.config import EvaluateConfig
-from dhs.models.training.monitors import clustered_auroc, recall_at, validation_monitors
+from dhs.models.training.monitors import recall_at, two_sets, validation_monitors
 from dhs.stats import metrics
 
 
@@ -13,7 +13,7 @@ def test_value_agrees_with_scikit_learn_ties_included(decimals):
     rng = np.random.default_rng(0)
     positive, negative = rng.normal(0.7, 1, 83).round(decimals), rng.normal(0, 1, 131).round(decimals)
     labels = np.repeat([1, 0], [83, 131])
-    ours = clustered_auroc(positive, negative, np.arange(83), np.arange(83, 214))
+    ours = two_sets(positive, negative, np.arange(83), np.arange(83, 214))
     assert ours.value == pytest.approx(roc_auc_score(labels, np.concatenate([positive, negative])), abs=1e-12)
     assert ours.ci_low < ours.value < ours.ci_high
 
@@ -28,7 +28,7 @@ def test_interval_has_the_width_of_a_host_bootstrap(per_host, paired):
     other = effect if paired else rng.normal(0, 1.5, n_hosts)
     negative = other[host] + rng.normal(0, 1, len(host))
     negative_host = host if paired else host + n_hosts
-    ours = clustered_auroc(positive, negative, host, negative_host)
+    ours = two_sets(positive, negative, host, negative_host)
     rows = np.arange(len(host)).reshape(n_hosts, per_host)
     labels = np.repeat([1, 0], len(host))
     draws = []
@@ -40,12 +40,12 @@ def test_interval_has_the_width_of_a_host_bootstrap(per_host, paired):
     assert ours.ci_high - ours.ci_low == pytest.approx(high - low, rel=0.15)
 
 
-def test_no_interval_below_eight_hosts_or_without_spread():
-    few = clustered_auroc(np.arange(7.0), np.arange(7.0) - 0.5, np.arange(7), np.arange(7))
-    assert few.value > 0.5 and np.isnan(few.ci_low) and np.isnan(few.ci_high)
-    perfect = clustered_auroc(np.arange(10.0) + 20, np.arange(10.0), np.arange(10), np.arange(10))
-    assert perfect.value == 1.0 and np.isnan(perfect.ci_low)
-    assert np.isnan(clustered_auroc(np.empty(0), np.ones(3), np.empty(0), np.arange(3)).value)
+def test_no_interval_below_eight_hosts_and_a_one_sided_one_without_spread():
+    few = two_sets(np.arange(7.0), np.arange(7.0) - 0.5, np.arange(7), np.arange(7))
+    assert few.value > 0.5 and few.ci_low is None and few.ci_high is None
+    perfect = two_sets(np.arange(10.0) + 20, np.arange(10.0), np.arange(10), np.arange(10))
+    assert perfect.value == perfect.ci_high == 1.0 and 0.6 < perfect.ci_low < 0.8  # 0.025 ** (1 / 10)
+    assert two_sets(np.empty(0), np.ones(3), np.empty(0), np.arange(3)).value is None
 
 
 def test_recall_is_that_of_the_evaluation():

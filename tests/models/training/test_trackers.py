@@ -3,25 +3,30 @@ import os
 import sys
 from types import SimpleNamespace
 
-import pandas as pd
 import pytest
 
+from dhs.artefacts.training import read_history
 from dhs.errors import DhsError, UsageError
 from dhs.models.training.trackers import CsvTracker, WandbTracker
 from dhs.models.training.train import train
 
 
+def epoch(number, loss):
+    return {"epoch": number, "loss_train": loss, "loss_val": loss, "auroc_val": 0.5}
+
+
 def test_csv_tracker_keeps_earlier_rows(tmp_path):
     path = tmp_path / "new" / "history.csv"
-    tracker = CsvTracker(str(path), [{"epoch": 1, "loss": 0.5}])
-    tracker.log({"epoch": 2, "loss": 0.25})
-    assert pd.read_csv(path).to_dict("list") == {"epoch": [1, 2], "loss": [0.5, 0.25]}
+    tracker = CsvTracker(str(path), [epoch(1, 0.5)])
+    tracker.log(epoch(2, 0.25))
+    history = read_history(path.parent)
+    assert history["epoch"].tolist() == [1, 2] and history["loss_val"].tolist() == [0.5, 0.25]
 
 
 def test_rows_of_a_resumed_run_are_written_at_once(tmp_path):
     path = tmp_path / "history.csv"
-    CsvTracker(str(path), [{"epoch": 1}, {"epoch": 2}])
-    assert pd.read_csv(path)["epoch"].tolist() == [1, 2]
+    CsvTracker(str(path), [epoch(1, 0.5), epoch(2, 0.4)])
+    assert read_history(tmp_path)["epoch"].tolist() == [1, 2]
 
 
 def test_wandb_asked_for_but_not_installed_says_how_to_install(tmp_path, monkeypatch):

@@ -207,7 +207,7 @@ def test_fits_tables_with_other_units_or_no_table_are_refused(tmp_path, catalogu
     with pytest.raises(DhsError, match=r"row 1, column 'ra': -50 is outside 0 to 360"):
         read_targets(str(tmp_path / "range.fits"))
     pq.write_table(pa.table({"ra": ["10h", "11h"], "dec": [1.0, 2.0]}), tmp_path / "text.parquet")
-    with pytest.raises(DhsError, match="text, not numbers"):
+    with pytest.raises(DhsError, match="'10h' is no number. Give decimal degrees"):
         read_targets(str(tmp_path / "text.parquet"))
 
 

@@ -13,8 +13,8 @@ from dhs import storage
 from dhs.datasets.reader import rows as rows_of
 from dhs.datasets.reader import stamp
 from dhs.errors import DhsError
-from dhs.injection.expected_arc import radius_map
 from dhs.stats import calibration
+from dhs.stats.pixels import radius_map
 from dhs.survey.hosts.stamp import HostStamp
 from dhs.survey.mock.negatives import SurveyNegatives
 from dhs.validation.evaluation.evaluate import Evaluation

@@ -6,8 +6,8 @@ from planted_pairs import SIGMA, SS, sources, write
 
 from dhs.datasets.reader import stamp
 from dhs.datasets.rerender import SourceLookup
-from dhs.injection.expected_arc import radius_map
 from dhs.stats.metrics import mean
+from dhs.stats.pixels import radius_map
 from dhs.validation.evaluation import counterfactuals, interventions
 from dhs.validation.evaluation.counterfactuals import INTERVENTIONS, Injected
 from dhs.validation.evaluation.interventions import section, share

@@ -10,8 +10,9 @@ from sklearn.metrics import roc_auc_score
 from dhs import storage
 from dhs.datasets.reader import open_pairs
 from dhs.errors import DhsError
-from dhs.injection.expected_arc import expected_arc, radius_map
+from dhs.injection.expected_arc import expected_arc
 from dhs.stats.crossfit import cross_fit
+from dhs.stats.pixels import radius_map
 from dhs.validation.preflight.gate import REGISTRY, decide, registered, run_gates
 from dhs.validation.preflight.gates import leakage
 from dhs.validation.preflight.preflight import check as check_data

@@ -13,8 +13,8 @@ from scipy.stats import binom
 from dhs import storage
 from dhs.datasets.stamp_sets import StampSet, as_display, describe, of_folder, read_display
 from dhs.errors import DhsError, InputRefused
-from dhs.injection.expected_arc import radius_map
 from dhs.stats.frechet import frechet
+from dhs.stats.pixels import radius_map
 from dhs.stats.probe import excess
 from dhs.survey.mock.hosts import write_mock_hosts
 from dhs.validation.realism import probe

@@ -345,7 +345,9 @@ def test_projection_is_linear_in_the_run_s_own_timings(tmp_path):
     storage.write_json(tmp_path / "pairs/manifest.json", {"counts": {"train": 70, "val": 15, "test": 15}})
     storage.write_json(tmp_path / "pairs/run.json", {"pairs_per_s": 50.0})
     storage.write_bytes(tmp_path / "pairs/split=train/part-0.parquet", b"x" * 1000)
-    storage.write_bytes(tmp_path / "train/history.csv", b"epoch,seconds,loss_train,loss_val\n1,7.0,0.5,0.6\n")
+    storage.write_bytes(
+        tmp_path / "train/history.csv", b"epoch,seconds,loss_train,loss_val,auroc_val\n1,7.0,0.5,0.6,0.7\n"
+    )
     said = projected(tmp_path)
     # 300,000 pairs at 50 a second; 210,000 x 50 epochs at 0.1 s a pair; 10 bytes a pair
     assert "1.7 h to inject 300,000 pairs" in said and "292 h to train 50 epochs" in said and "0 GB" in said

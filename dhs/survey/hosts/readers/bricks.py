@@ -8,6 +8,7 @@ from dhs import storage
 from dhs.config import HostsConfig
 from dhs.errors import DhsError, InputRefused, Refusal
 from dhs.survey.bricks import bricks
+from dhs.survey.facts import known_redshift
 from dhs.survey.hosts import selection, targets
 from dhs.survey.hosts.coadds import BrickRefused, Coadds
 from dhs.survey.hosts.cutouts import SUFFIXES
@@ -119,7 +120,7 @@ def _place(file: str, rows, table: dict, there: set[str], refs: list, refusals: 
     names, brick_ra, brick_dec = bricks(table["ra"], table["dec"])
     stated = np.char.strip(table["brickname"].astype(str)) if "brickname" in table else names
     ids = _ids(table, names)
-    z_phot = table.get("z_phot", np.full(len(rows), np.nan)).astype(float)
+    z_phot = known_redshift(table.get("z_phot", np.full(len(rows), np.nan)))
     for i, row in enumerate(rows.tolist()):
         where = (float(table["ra"][i]), float(table["dec"][i]))
         if stated[i] != names[i]:
@@ -130,8 +131,8 @@ def _place(file: str, rows, table: dict, there: set[str], refs: list, refusals: 
                 f"({where[0]:.5f}, {where[1]:.5f}) lies in {names[i]}, not among the coadds",
             )
         else:
-            z = float(z_phot[i]) if z_phot[i] > 0 else float("nan")
-            refs.append(HostRef(ids[i], *where, str(names[i]), float(brick_ra[i]), float(brick_dec[i]), file, row, z))
+            here = (str(names[i]), float(brick_ra[i]), float(brick_dec[i]), file, row, float(z_phot[i]))
+            refs.append(HostRef(ids[i], *where, *here))
             continue
         refusals.append(
             Refusal(
@@ -142,8 +143,11 @@ def _place(file: str, rows, table: dict, there: set[str], refs: list, refusals: 
 
 def _ids(table: dict, names) -> list[str]:
     """``release-brickid-objid``, unique over the survey; else the table's own id; else the position."""
+    ids = [f"{name}-{ra:.6f}{dec:+.6f}" for name, ra, dec in zip(names, table["ra"], table["dec"])]
     if "host_id" in table:
-        return [str(v).strip() for v in table["host_id"]]
+        return [str(own).strip() or place for own, place in zip(table["host_id"], ids)]
     if {"release", "brickid", "objid"} <= set(table):
-        return [f"{r}-{b}-{o}" for r, b, o in zip(*(table[c].astype(int) for c in ("release", "brickid", "objid")))]
-    return [f"{name}-{ra:.6f}{dec:+.6f}" for name, ra, dec in zip(names, table["ra"], table["dec"])]
+        numbers = np.stack([table[c].astype(float) for c in ("release", "brickid", "objid")], axis=1)
+        known = np.isfinite(numbers).all(axis=1)
+        return ["-".join(f"{v:.0f}" for v in row) if k else i for row, k, i in zip(numbers, known, ids)]
+    return ids

@@ -7,8 +7,8 @@ the stamp or taken from the whole set, and each stamp says so in its flags.
 
 from __future__ import annotations
 
-import csv
 import io
+import zlib
 from functools import cached_property
 from zipfile import BadZipFile, ZipFile
 
@@ -19,9 +19,12 @@ from dhs.config import HostsConfig
 from dhs.errors import DhsError, InputRefused, Refusal
 from dhs.survey import facts
 from dhs.survey.hosts.cutouts import PLAUSIBLE_FWHM, SUFFIXES, stamp_of
+from dhs.survey.hosts.npz_keys import misnamed
 from dhs.survey.hosts.record import Found, HostRef, host_reader
 from dhs.survey.hosts.stamp import HostStamp
+from dhs.survey.lenses.catalogues import read_table
 
+PER_STAMP = ("ra", "dec", "psf_fwhm", "z_phot", "host_id", "invvar", "exptime")
 MIN_STAR_SNR = 12.0  # r band
 OUTLIER = 1.3  # a star's FWHM over the set's median in any band, or under it: a galaxy, a blend, or noise
 ACKNOWLEDGED = {
@@ -35,7 +38,7 @@ def _cube_file(folder: str) -> str | None:
         return None
     try:
         files = storage.list_files(folder, SUFFIXES)
-        if len(files) != 1 or not files[0].endswith(".npz"):
+        if len(files) != 1 or not files[0].lower().endswith(".npz"):
             return None
         with ZipFile(io.BytesIO(storage.read_bytes(files[0]))) as archive, archive.open("image_nmgy.npy") as member:
             version = np.lib.format.read_magic(member)
@@ -45,12 +48,22 @@ def _cube_file(folder: str) -> str | None:
         return None
 
 
+def _number(value) -> float:
+    """A number, NaN where a table writes none."""
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        return float("nan")
+
+
 @host_reader("cubes")
 class CubeReader:
     """``spec`` is a folder that holds one npz with a cube of stamps, and perhaps a CSV with a row for each.
 
     Keys of the npz: ``image_nmgy`` (n, bands, y, x), ``bands``, ``pixscale``; where known ``ra``, ``dec``, ``psf_fwhm``
-    (n, bands) arcsec, ``z_phot``, ``host_id``. Columns of the CSV that are used: ``star_fwhm_{band}``, ``star_snr_r``.
+    (n, bands) arcsec, ``z_phot``, ``host_id``, and what else a cutout may hold (`dhs.survey.hosts.cutouts`), n of each;
+    one ``mask`` or ``psf`` may stand for all stamps. Columns of the CSV that are used: ``star_fwhm_{band}``,
+    ``star_snr_r``.
     """
 
     def __init__(self, spec: str, seed: int):
@@ -79,12 +92,24 @@ class CubeReader:
         file = _cube_file(self.spec)
         if file is None:
             raise DhsError(f"{self.spec}: no longer holds one npz with image_nmgy (n, bands, y, x). Copy it again.")
-        with np.load(io.BytesIO(storage.read_bytes(file)), allow_pickle=False) as archive:
-            cube = {name: archive[name] for name in archive.files}
+        try:
+            with np.load(io.BytesIO(storage.read_bytes(file)), allow_pickle=False) as archive:
+                cube = {name: archive[name] for name in archive.files}
+        except (ValueError, BadZipFile, OSError, EOFError, zlib.error) as error:
+            raise DhsError(f"{file}: not a readable npz ({error}). Write numbers and text alone.") from None
         missing = [name for name in ("bands", "pixscale") if name not in cube]
         if missing:
             raise DhsError(f"{file}: no {', '.join(missing)} beside image_nmgy. Store what the stamps were made with.")
-        return cube | {"file": file, "bands": [str(b) for b in cube["bands"]]}
+        for key, meant in misnamed(cube).items():
+            raise DhsError(f"{file}: `{key}` is not read. Name it `{meant}`, or leave it out.")
+        n = len(cube["image_nmgy"])
+        for key in PER_STAMP:
+            if key in cube and (cube[key].ndim == 0 or len(cube[key]) != n):
+                size = cube[key].shape[0] if cube[key].ndim else "one value"
+                raise DhsError(f"{file}: `{key}` is for {size}, image_nmgy for {n} stamps. Store one for each.")
+        if cube["pixscale"].size != 1 or cube["pixscale"].dtype.kind not in "fiu":
+            raise DhsError(f"{file}: `pixscale` is {cube['pixscale'].tolist()}, not one number. Store arcsec a pixel.")
+        return cube | {"file": file, "bands": [str(b) for b in np.atleast_1d(cube["bands"])]}
 
     @property
     def _n(self) -> int:
@@ -93,7 +118,10 @@ class CubeReader:
     @cached_property
     def _table(self) -> list[dict]:
         tables = storage.list_files(self.spec, (".csv",))
-        rows = list(csv.DictReader(io.StringIO(storage.read_bytes(tables[0]).decode()))) if len(tables) == 1 else []
+        if len(tables) != 1:
+            return []
+        columns = read_table(tables[0])
+        rows = [dict(zip(columns, row)) for row in zip(*columns.values())]
         if rows and len(rows) != self._n:
             file = self._cube["file"]
             raise DhsError(
@@ -107,9 +135,9 @@ class CubeReader:
         out = np.full((self._n, 3), np.nan)
         low, high = PLAUSIBLE_FWHM
         for i, row in enumerate(self._table):
-            if float(row.get("star_snr_r") or 0.0) < MIN_STAR_SNR:
+            if not _number(row.get("star_snr_r")) >= MIN_STAR_SNR:
                 continue
-            fwhm = np.array([float(row.get(f"star_fwhm_{b}") or "nan") for b in facts.BAND_NAMES])
+            fwhm = np.array([_number(row.get(f"star_fwhm_{b}")) for b in facts.BAND_NAMES])
             if ((fwhm > low) & (fwhm < high)).all():
                 out[i] = fwhm
         if np.isfinite(out).any():
@@ -144,13 +172,19 @@ class CubeReader:
             message = f"image_nmgy has {cube['image_nmgy'].ndim} dimensions"
             raise InputRefused(Refusal(host_id, name, i, "host", "wrong_shape", message, "Store (n, bands, y, x)."))
         content = {"image": cube["image_nmgy"][i], "bands": cube["bands"], "pixel_scale": float(cube["pixscale"])}
-        content |= {axis: float(cube[axis][i]) if axis in cube else float("nan") for axis in ("ra", "dec")}
-        content |= {"host_id": host_id, "z_phot": cube["z_phot"][i] if "z_phot" in cube else None}
+        content |= {axis: _number(cube[axis][i]) if axis in cube else float("nan") for axis in ("ra", "dec")}
+        content |= {name: cube[name][i] for name in ("z_phot", "invvar", "exptime") if name in cube}
+        each = cube["image_nmgy"].shape
+        for name in ("mask", "maskbits", "psf"):
+            if name in cube:
+                of_one = cube[name].ndim == 4 or (name != "psf" and cube[name].shape == (each[0], *each[2:]))
+                content[name] = cube[name][i] if of_one else cube[name]
+        content["host_id"] = host_id
         flags = ["des_coadd"] if self._des else []
         if "psf_fwhm" in cube:
             order = [cube["bands"].index(b) for b in facts.BAND_NAMES if b in cube["bands"]]
             content["psf_fwhm"] = cube["psf_fwhm"][i][order]
-        else:
+        elif "psf" not in cube:
             content["psf_fwhm"], found = self._psf(i)
             flags += found
         return stamp_of(content | {"flags": flags}, name, i)

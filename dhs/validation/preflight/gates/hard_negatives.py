@@ -12,10 +12,10 @@ from functools import cache
 import numpy as np
 
 from dhs.datasets.schema import BANDS
-from dhs.injection.expected_arc import radius_map
 from dhs.injection.hard_negatives.base import kind_of
 from dhs.stats import metrics
 from dhs.stats.crossfit import against_chance
+from dhs.stats.pixels import radius_map
 from dhs.validation.preflight.gate import Gate, Skip, gate, verdict
 
 PATCH = 48  # pixels; the arcs' zone and a rim for the window

@@ -7,12 +7,11 @@ from functools import cache
 import numpy as np
 
 from dhs.datasets.schema import BANDS, SPLITS
-from dhs.injection.expected_arc import radius_map
 from dhs.stats import bins, metrics
 from dhs.stats.metrics import Metric
+from dhs.stats.pixels import MAD_TO_SIGMA, mad, radius_map
 from dhs.validation.preflight.gate import Gate, Skip, gate, verdict
 
-MAD_TO_SIGMA = 1.4826
 SKY_MEAN_LIMIT = 0.25  # sky sigmas
 SKY_SIGMA_LIMIT = 0.15
 ARC_BEYOND_LIMIT = 0.05
@@ -38,7 +37,7 @@ def sky_numbers(image: np.ndarray, annulus: tuple[float, float], arc: np.ndarray
     ring, corner = _sky_masks(tuple(annulus))
     sky = image[:, ring]
     level = np.median(sky, axis=1)
-    sigma = MAD_TO_SIGMA * np.median(np.abs(sky - level[:, None]), axis=1)
+    sigma = MAD_TO_SIGMA * mad(sky, axis=1)
     mean, spread = np.full(3, np.nan), np.full(3, np.nan)
     for b in range(3):
         if sigma[b] > 0:
@@ -46,7 +45,7 @@ def sky_numbers(image: np.ndarray, annulus: tuple[float, float], arc: np.ndarray
             if len(values) > 20:
                 z = (values - level[b]) / sigma[b]
                 mean[b] = np.median(z)
-                spread[b] = MAD_TO_SIGMA * np.median(np.abs(z - mean[b]))
+                spread[b] = MAD_TO_SIGMA * mad(z)
     return {"sky_sigma": sigma, "corner_mean": mean, "corner_sigma": spread}
 
 

@@ -13,7 +13,7 @@ from scipy.special import gammainc, gammaincc
 from scipy.stats import norm
 
 from dhs.datasets.schema import BANDS
-from dhs.injection.expected_arc import radius_map
+from dhs.stats.pixels import radius_map
 from dhs.validation.preflight.gate import Gate, Skip, gate, verdict
 
 MIN_PAIRS = 20

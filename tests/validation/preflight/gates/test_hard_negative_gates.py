@@ -7,13 +7,13 @@ import pytest
 from planted_pairs import KERNELS, SIGMA, SS, sources, write
 
 from dhs.datasets.rerender import lens_of, light_of
-from dhs.injection.expected_arc import radius_map
 from dhs.injection.hard_negatives.azimuthal import MIN_CONTRAST, azimuthal_blocks, contrast
 from dhs.injection.hard_negatives.base import ArcScene
 from dhs.injection.hard_negatives.companions import companions
 from dhs.injection.hard_negatives.lookalikes import LOOKALIKES
 from dhs.injection.hard_negatives.scrambled_geometry import scrambled_geometry
 from dhs.injection.render.reference import convolve_and_bin, lensed_light
+from dhs.stats.pixels import radius_map
 from dhs.survey.facts import PIXEL_SCALE
 from dhs.validation.preflight.gate import run_gates
 from dhs.validation.preflight.gates.hard_negatives import NAMES, overlap_coefficient, texture_features
