@@ -72,3 +72,36 @@ def _linked(output: Mapping, static: Path) -> dict:
 
     html = "".join(data["text/html"])
     return dict(output) | {"data": data | {"text/html": DATA_URI.sub(to_file, html)}}
+
+
+FRONT = re.compile(r"```\{figure\} _static/front\.png\n(.*?)\n\n(.*?)\n```\n", re.S)
+
+
+def front_page(page: str, words: Mapping[str, str]) -> str:
+    """The first page with its figure's caption and alternative text, or without the figure where there is none.
+
+    Parameters
+    ----------
+    page : str
+    words : mapping
+        ``caption`` and ``alt`` of `dhs.figures.front.words`.
+    """
+    if not words["alt"]:
+        return FRONT.sub("", page)
+
+    def told(found: re.Match) -> str:
+        options = re.sub(r"^:alt:.*$", lambda _: f":alt: {words['alt']}", found[1], flags=re.M)
+        return f"```{{figure}} _static/front.png\n{options}\n\n{words['caption']}\n```\n"
+
+    return FRONT.sub(told, page)
+
+
+def front_pictures(evaluation: Mapping, static: Path) -> dict[str, str]:
+    """Draw the first figure, wide and for a phone, into a folder; its caption and alternative text."""
+    from dhs.figures.front import front, words
+
+    for name, wide in (("front", True), ("front_phone", False)):
+        figure = front(evaluation, wide=wide)
+        if hasattr(figure, "savefig"):
+            figure.savefig(static / f"{name}.png", dpi=200)
+    return words(evaluation)

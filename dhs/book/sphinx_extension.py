@@ -8,6 +8,8 @@ from html import escape
 
 from docutils import nodes
 
+FRONT = re.compile(r'<img[^>]*src="([^"]*_images/)front\.png"[^>]*>')
+NARROW = '<picture><source media="(max-width: 700px)" srcset="{folder}front_phone.png">{picture}</picture>'
 MATHML_STYLE = re.compile(r' xmlns="[^"]*"')
 
 
@@ -51,10 +53,11 @@ def _foreign(script) -> bool:
     return "thebe" in where.lower() or "THEBE" in body or where.startswith(("http:", "https:", "//"))
 
 
-def alternative_text_of_tables(app, pagename, templatename, context, doctree) -> None:
-    """Tables of pandas name their empty corner, and a page's description is its first paragraph."""
+def settled(app, pagename, templatename, context, doctree) -> None:
+    """No empty heads in tables of pandas, a narrow first figure on a phone, and a description from the first lines."""
     body = context.get("body")
     if body:
+        body = FRONT.sub(lambda m: NARROW.format(folder=m[1].replace("_images", "_static"), picture=m[0]), body)
         context["body"] = body.replace("<th></th>", "<td></td>").replace(
             '<th class="blank level0" >&nbsp;</th>', "<td></td>"
         )
@@ -76,5 +79,5 @@ def setup(app) -> dict:
     app.add_html_math_renderer("mathml", (visit_math, None), (visit_math_block, None))
     app.add_role("made-by", made_by)
     app.connect("html-page-context", without_foreign_scripts, priority=900)
-    app.connect("html-page-context", alternative_text_of_tables, priority=901)
+    app.connect("html-page-context", settled, priority=901)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

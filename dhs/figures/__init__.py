@@ -31,7 +31,6 @@ from dhs.figures.gates import (
 from dhs.figures.host_completeness import completeness_by_host
 from dhs.figures.injection import closure, convergence, gain, photon_transfer, priors, renderer_agreement
 from dhs.figures.learning import learning_curve, training_curves
-from dhs.figures.numbers.glue import glued
 from dhs.figures.pairs import (
     host_conditions,
     pair_build_up,
@@ -91,7 +90,6 @@ __all__ = [
     "gate_of",
     "gate_sheet",
     "gate_table",
-    "glued",
     "host_conditions",
     "interventions",
     "interventions_table",

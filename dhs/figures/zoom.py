@@ -15,13 +15,13 @@ COLUMNS = 24  # stamps side by side in the one picture
 
 _STYLE = """<style>
 .dhs-zoom{display:flex;flex-wrap:wrap;gap:8px;margin:.5em 0}
-.dhs-zoom figure{margin:0;width:104px;font-size:13px;line-height:1.25}
+.dhs-zoom .c{width:104px;font-size:13px;line-height:1.25}
 .dhs-zoom .s{width:104px;height:104px;image-rendering:pixelated;background-color:#000;transition:transform .15s;
 background-image:var(--sprite);background-size:calc(var(--n)*104px) auto;
 background-position:calc(var(--i)*-104px) calc(var(--j)*-104px)}
-.dhs-zoom figure:hover .s,.dhs-zoom figure:focus .s{transform:scale(2.4);transform-origin:top left;
+.dhs-zoom .c:hover .s,.dhs-zoom .c:focus .s{transform:scale(2.4);transform-origin:top left;
 position:relative;z-index:9;outline:1px solid #fff}
-.dhs-zoom figure:nth-child(n+3):hover .s,.dhs-zoom figure:nth-child(n+3):focus .s{transform-origin:top right}
+.dhs-zoom .c:nth-child(n+3):hover .s,.dhs-zoom .c:nth-child(n+3):focus .s{transform-origin:top right}
 </style>"""
 
 
@@ -42,12 +42,13 @@ class ZoomGallery:
         return Galleries([self], f"{self.label}: none to show.")._repr_html_()
 
     def cards(self, start: int) -> Iterator[str]:
-        """A figure a stamp; ``start`` is the place of the first in the sprite."""
+        """A card a stamp; ``start`` is the place of the first in the sprite."""
         for k, title in enumerate(self.titles[: len(self.stamps)], start=start):
             row, column = divmod(k, COLUMNS)
             alt = html.escape(f"{self.label}: {title}")
-            picture = f'<div class="s" role="img" aria-label="{alt}" style="--i:{column};--j:{row}"></div>'
-            yield f'<figure tabindex="0">{picture}<figcaption>{html.escape(title)}</figcaption></figure>'
+            picture = f'<div class="s" style="--i:{column};--j:{row}"></div>'
+            text = f"<div>{html.escape(title)}</div>"
+            yield f'<div class="c" tabindex="0" role="img" aria-label="{alt}">{picture}{text}</div>'
 
 
 def zoom_gallery(stamps: np.ndarray, titles: Sequence[str], label: str) -> ZoomGallery:
