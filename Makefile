@@ -28,7 +28,7 @@ test-library:
 
 # side by side with peers, on an idle machine; peers that are not installed are left out (pip install caustics)
 bench: $(READY)
-	for name in $(filter-out plan_on_gpu,$(basename $(notdir $(wildcard benchmarks/*.py)))); do \
+	for name in $(filter-out plan_on_gpu leak%,$(basename $(notdir $(wildcard benchmarks/*.py)))); do \
 	  $(BIN)/python benchmarks/$$name.py --json benchmarks/results/$$name.json || exit 1; done
 
 lint: $(READY)

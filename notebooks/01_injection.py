@@ -43,7 +43,7 @@ pairs
 #
 # ## One pair, built up
 
-# %% tags=["hide-input"] mystnb={"figure": {"caption": "One pair. Top: the control, the source before lensing, the noiseless arc in colour, the stamp. Bottom: the arc in g, r and z, each through its own PSF, on one square-root scale; and what remains after control and arc are taken from the stamp: the arc's shot noise.", "name": "fig-build-up"}, "image": {"alt": "Eight panels: host galaxy, unlensed source, colour arc, the finished stamp, the arc in three bands, and a noise residual"}}
+# %% tags=["hide-input"] mystnb={"figure": {"caption": "One pair: the twin, the source before lensing, the noiseless arc in colour, the stamp; then the arc in g, r and z, each through its own PSF, on one square-root scale; and what remains when twin and arc are taken from the stamp: the arc's shot noise.", "name": "fig-build-up"}, "image": {"alt": "Eight panels: host galaxy, unlensed source, colour arc, the finished stamp, the arc in three bands, and a noise residual"}}
 candidates = [pairs[i] for i in range(min(64, len(pairs)))]
 row = max(
     candidates, key=lambda r: min(r["magnification"], 6) * min(r["theta_e_arcsec"], 1.8) * min(r["arc_snr_maxpix"], 40)
@@ -59,7 +59,7 @@ figures.pair_build_up(stamps.with_stamp(row), source.image, source.pixel_scale)
 # lenstronomy is the reference: `render_arc(..., method="lenstronomy")` makes the same arc with its ray shooting and
 # interpolation and a convolution on the sub-pixel grid.
 
-# %% tags=["hide-input"] mystnb={"figure": {"caption": "Fast renderer against lenstronomy, on the sources of this run. Left and middle: the draw with the greatest error and the difference. Right: greatest pixel error over the peak, flux error and centroid shift of every draw; dashed, the bound of 1e-3.", "name": "fig-agreement"}, "image": {"alt": "A lensed arc, a difference map of noise-like structure far below one thousandth, and three columns of points below a dashed line"}}
+# %% tags=["hide-input"] mystnb={"figure": {"caption": "Fast renderer against lenstronomy, on the sources of this run. Above: the draw with the greatest error, and the difference. Below: greatest pixel error over the peak, flux error and centroid shift of every draw; dashed, the bound of 1e-3.", "name": "fig-agreement"}, "image": {"alt": "A lensed arc, a difference map of noise-like structure far below one thousandth, and three columns of points below a dashed line"}}
 from dhs.book.studies import renderer_checks
 
 agreement = renderer_checks.agreement(sources, n_checked, seed, run.profile.injection.supersampling)
@@ -89,10 +89,13 @@ figures.closure(renderer_checks.closure())
 # electrons per nanomaggy {cite:p}`Balaji2026`. With that the arc's own noise exceeds the sky's several times over; with
 # the derived gain it stays below it. So that experiment tested the assumed gain, not the arcs.
 
-# %% tags=["hide-input"] mystnb={"figure": {"caption": "Left: derived gains of this set, and the value assumed before. Middle: the arc's shot noise over the sky noise in its brightest r pixel, for both. Right, where real DECam fields are at hand: their photon-transfer curves in r, with the slope measured (solid) and the one derived from the sky noise for a dark sky (dotted); a brighter night lies below its dotted line.", "name": "fig-gain"}, "image": {"alt": "Histogram of gains near ten to the four and above with a dashed line at 150, a scatter of noise ratios, and variance against brightness of real fields with lines"}}
+# %% tags=["hide-input"] mystnb={"figure": {"caption": "Above: gains of this set, and the value assumed before. Below: the arc's shot noise over the sky noise in its brightest r pixel, for both.", "name": "fig-gain"}, "image": {"alt": "Histogram of gains near ten to the four and above with a dashed line at 150, and a scatter of noise ratios"}}
+figures.gain(table)
+
+# %% tags=["hide-input"] mystnb={"figure": {"caption": "Photon-transfer curves of real DECam fields in r, with the slope measured (solid) and the one derived from the sky noise for a dark sky (dotted); a brighter night lies below its dotted line.", "name": "fig-photon-transfer"}, "image": {"alt": "Variance against brightness of real fields, with lines"}}
 from dhs.book.studies.photon_transfer import field_curves
 
-figures.gain(table, field_curves())
+figures.photon_transfer(field_curves())
 
 # %% [markdown]
 # ## Three priors
@@ -130,8 +133,13 @@ figures.prior_table(study)
 # %% [markdown]
 # ## Pairs across the set
 
-# %% tags=["hide-input"] mystnb={"figure": {"caption": "Controls, noiseless arcs and stamps of pairs spread over the whole set. Titles: Einstein radius and matched SNR. The bar is 3 arcsec.", "name": "fig-pairs"}, "image": {"alt": "Three rows of small colour pictures: galaxies without arcs, arcs alone, galaxies with arcs"}}
-figures.pair_grid(stamps.spread(pairs, n_shown))
+# %% tags=["hide-input"] mystnb={"figure": {"caption": "One column is one galaxy: its twin without an arc, with the arc, and with a look-alike in the arc's place. Above each column: the Einstein radius. The bar is 3 arcsec.", "name": "fig-pairs"}, "image": {"alt": "Three rows of small colour pictures: galaxies without arcs, with arcs, and with look-alikes"}}
+from dhs.book import one_galaxy
+
+figures.pair_columns(one_galaxy.columns(pairs, n_shown))
+
+# %% tags=["hide-input"] mystnb={"figure": {"caption": "The kinds of look-alike, a row each. None is the image of a source behind a lens.", "name": "fig-look-alikes"}, "image": {"alt": "Rows of stamps, one kind of look-alike a row"}}
+figures.look_alikes(one_galaxy.decoys(pairs))
 
 # %% [markdown]
 # ## What the set covers
@@ -139,17 +147,14 @@ figures.pair_grid(stamps.spread(pairs, n_shown))
 # The two measures of an arc's SNR are different quantities: that of its brightest pixel in r, in which arcs are drawn, and
 # that of a matched filter over all bands, in which completeness is mapped.
 
-# %% tags=["hide-input"] mystnb={"figure": {"caption": "Einstein radius, the two SNR measures, magnification and lens axis ratio of the accepted pairs, by split.", "name": "fig-coverage"}, "image": {"alt": "Four panels: three histograms by split and a scatter of matched SNR against maximum-pixel SNR on logarithmic axes"}}
-figures.parameter_coverage(table)
+# %% tags=["hide-input"] mystnb={"figure": {"caption": "The two measures of signal-to-noise of this set's arcs.", "name": "fig-coverage"}, "image": {"alt": "Scatter of matched SNR against maximum-pixel SNR on logarithmic axes"}}
+figures.snr_scatter(table)
 
 # %% [markdown]
 # Of the draws {number}`pairs.acceptance` were accepted; each other one was rejected for one reason, and counted. Look-alikes:
 # {number}`pairs.hard_kinds`.
 
-# %% tags=["hide-input"] mystnb={"figure": {"caption": "Draws by outcome. Grey: rejected draws, and hard negatives that were not made, by reason.", "name": "fig-rejections"}, "image": {"alt": "Bar chart of accepted draws and of rejected draws by reason"}}
-figures.rejections(pairs.manifest)
-
-# %% tags=["hide-input"] mystnb={"figure": {"caption": "Sky noise and PSF width of the hosts in g, r and z, and where the hosts lie on the sky.", "name": "fig-hosts"}, "image": {"alt": "Histograms of sky noise and of PSF width by band, and a map of host positions"}}
+# %% tags=["hide-input"] mystnb={"figure": {"caption": "Sky noise and PSF width of the hosts in g, r and z.", "name": "fig-hosts"}, "image": {"alt": "Histograms of sky noise and of PSF width by band"}}
 figures.host_conditions(table)
 
 # %% [markdown]
@@ -159,6 +164,3 @@ figures.host_conditions(table)
 # look-alikes; a pair of few galaxies takes {number}`pairs.bench_kb` kB on disk, because its galaxy is stored with others
 # like it (`python benchmarks/injection.py`). With a galaxy of its own for each pair both are several times dearer:
 # [](07_scale) has those numbers.
-
-# %% tags=["hide-input"] mystnb={"figure": {"caption": "Times faster than peers, on one core, from the stored benchmark. Black: the aim.", "name": "fig-benchmark"}, "image": {"alt": "Three horizontal bars of speed ratios with their aims marked"}}
-figures.benchmark(stored_benchmark("injection"))

@@ -46,7 +46,7 @@ result
 #
 # {number}`training.says_lookalikes`
 
-# %% tags=["hide-input"] mystnb={"figure": {"caption": "Every monitor by epoch. Core-masked and core-swapped AUROC are measured at some epochs only.", "name": "fig-training"}, "image": {"alt": "Panels of loss, AUROC overall and by Einstein radius, recall, core-masked and core-swapped AUROC, hard-negative accuracy by kind, gradient norm, learning rate, throughput and pairs met against epoch"}}
+# %% tags=["hide-input"] mystnb={"figure": {"caption": "Loss, AUROC and how look-alikes fare, by epoch. Core-masked and core-swapped AUROC are measured at some epochs only.", "name": "fig-training"}, "image": {"alt": "Loss, AUROC and the share of look-alikes called no lens, by epoch"}}
 figures.training_curves(result.history)
 
 # %% [markdown]
@@ -73,7 +73,7 @@ figures.attribution_profile(seen)
 # test stamps. A bar is the interval of the paired difference; the ticks are single seeds. Where the ticks lie as far apart
 # as the difference is large, the training's own chance explains it ({numref}`fig-ablation`).
 
-# %% tags=["hide-input"] mystnb={"figure": {"caption": "Each variant of the training against the one it is compared with: differences of AUROC, of the core-swap effect (what AUROC loses when positives are given the core of their control), and of recall. To the right is more. Intervals hold for each difference by itself.", "name": "fig-ablation"}, "image": {"alt": "Points with intervals and seed ticks for each training variant in panels of AUROC, core-swap effect and recall differences, or the command that measures them"}}
+# %% tags=["hide-input"] mystnb={"figure": {"caption": "Each variant of the training against the one it is compared with: differences of AUROC, of the core-swap effect (what AUROC loses when positives are given the core of their control), and of recall. To the right is more. Intervals hold for each difference by itself.", "name": "fig-ablation"}, "image": {"alt": "Points with intervals and seed ticks for each training variant in panels of AUROC, core-swap effect and recall differences"}}
 figures.ablation(ablation and ablation.table, run=str(run_dir))
 
 # %% tags=["hide-input"]

@@ -53,8 +53,8 @@ scores = storage.read_table(run.path / "scores.parquet")
 #
 # {number}`evaluation.says_by_kind`
 
-# %% tags=["hide-input"] mystnb={"figure": {"caption": "Logits by kind of stamp.", "name": "fig-scores"}, "image": {"alt": "Histograms of the network's logit for positives, controls, hard negatives and survey negatives"}}
-figures.score_distributions(scores)
+# %% tags=["hide-input"] mystnb={"figure": {"caption": "Logits by kind of stamp: all, the middle half and the median. Dashed: the threshold at the smallest false-positive rate that the sample supports. Dotted: the logit at which a network ends that sees added light but no arcs.", "name": "fig-scores"}, "image": {"alt": "Logits of lenses, look-alikes by kind, survey galaxies and twins"}}
+figures.score_distributions(scores, evaluation, run.profile.train.hard_negative_ratio)
 
 # %% [markdown]
 # Read the histogram from right to left: where look-alikes lie under the lenses the score cannot part them, whatever
@@ -72,7 +72,16 @@ figures.score_distributions(scores)
 # {number}`evaluation.change_core_light_removed` without the core's light, and
 # {number}`evaluation.change_outer_pixels_swapped` without all the rest. {number}`evaluation.says_change_of_light`
 
-# %% tags=["hide-input"] mystnb={"figure": {"caption": "Left: change of the logit per pair under each intervention; orange are the placebos. Middle: by Einstein radius, the core's light removed and the whole arc removed. Right: by the radius inside which the light is removed.", "name": "fig-interventions"}, "image": {"alt": "Change of logit with intervals for each intervention, by Einstein radius, and by radius of removal"}}
+# %% tags=["hide-input"] mystnb={"figure": {"caption": "One galaxy, asked about its arc: what the network says when one thing is changed and the rest is held.", "name": "fig-one-galaxy"}, "image": {"alt": "One galaxy with its arc as it is, removed, turned, recoloured, replaced by a ring, and the logit under each"}}
+from dhs.book import one_galaxy
+from dhs.models.score import Scorer
+
+asked = one_galaxy.under_interventions(
+    pairs, Scorer(run.checkpoint), one_galaxy.chosen(pairs, scores), run.profile.evaluate.core_radius_px
+)
+figures.one_galaxy(asked[0]["tiles"] if asked else [])
+
+# %% tags=["hide-input"] mystnb={"figure": {"caption": "Change of the logit per pair under each intervention; orange are the placebos. Below: by Einstein radius, the core's light removed and the whole arc removed; then by the radius inside which the light is removed.", "name": "fig-interventions"}, "image": {"alt": "Change of logit with intervals for each intervention, by Einstein radius, and by radius of removal"}}
 figures.interventions(evaluation.get("interventions") or {})
 
 # %% [markdown]
@@ -87,7 +96,7 @@ figures.interventions(evaluation.get("interventions") or {})
 # The arc's colour against its galaxy's carries {number}`evaluation.share_colour` of the effect: an arc painted in the
 # galaxy's colours loses that. A finder that goes by colour will miss red sources.
 
-# %% tags=["hide-input"] mystnb={"figure": {"caption": "Shares of the arc's effect on the logit. Left: over all pairs. Middle: what a plain ring in the arc's place has, by Einstein radius; 1 is the arc itself. Right: the core's share of the score's change and of the arc's light.", "name": "fig-shares"}, "image": {"alt": "Five shares with intervals, the ring's share by Einstein radius, and the core's share of score and light by Einstein radius"}}
+# %% tags=["hide-input"] mystnb={"figure": {"caption": "Shares of the arc's effect on the logit: over all pairs; what a plain ring in the arc's place has, by Einstein radius, where 1 is the arc itself; the core's share of the score's change and of the arc's light.", "name": "fig-shares"}, "image": {"alt": "Five shares with intervals, the ring's share by Einstein radius, and the core's share of score and light by Einstein radius"}}
 figures.effect_shares(evaluation.get("interventions") or {})
 
 # %% [markdown]
@@ -102,8 +111,8 @@ figures.effect_shares(evaluation.get("interventions") or {})
 #
 # {number}`evaluation.says_core_masked`
 
-# %% tags=["hide-input"] mystnb={"figure": {"caption": "Left: the logit of each positive with the core masked against that of the whole stamp; on the dotted line masking changes nothing. Right: AUROC of the whole stamp and under each counterfactual.", "name": "fig-core"}, "image": {"alt": "Scatter of core-masked against whole-stamp logit coloured by Einstein radius, and AUROC with intervals"}}
-figures.core_effect(scores, evaluation)
+# %% tags=["hide-input"] mystnb={"figure": {"caption": "AUROC of the whole stamp and under each counterfactual of its core, with 95 % intervals.", "name": "fig-core"}, "image": {"alt": "AUROC with intervals of the whole stamp and under counterfactuals of the core"}}
+figures.core_effect(evaluation)
 
 # %% [markdown]
 # ## All interventions

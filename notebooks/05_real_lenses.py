@@ -48,14 +48,11 @@ figures.real_recall(real)
 negatives = scores.loc[scores["kind"].str.startswith("survey_negative"), "logit"]
 figures.real_lens_scores(real_scores, negatives)
 
-# %% tags=["hide-input"] mystnb={"figure": {"caption": "The real stamps, highest score first, with rank and logit.", "name": "fig-real-gallery"}, "image": {"alt": "Gallery of real lens candidate stamps with rank and score"}}
+# %% tags=["hide-input"]
 ranked = real_scores.sort_values("logit", ascending=False)
 titles = [
     f"{rank}: {row.kind.replace('_', ' ')}, {row.logit:.1f}" for rank, row in enumerate(ranked.itertuples(), start=1)
 ]
-figures.gallery(of_cutouts(real.get("cutouts"), ranked["host_id"]), titles, "real stamps by score")
-
-# %% tags=["hide-input"]
 figures.zoom_gallery(of_cutouts(real.get("cutouts"), ranked["host_id"]), titles, "real stamps")
 
 # %% tags=["hide-input"]

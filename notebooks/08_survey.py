@@ -23,7 +23,7 @@
 run_dir: str = "runs/demo"  # folder of the run; missing steps before this one are made first
 profile: str = "demo"  # smoke, demo, paper, or a YAML file
 seed: int = 20260  # of the whole run
-n_failures: int = 12  # stamps in each failure gallery
+n_failures: int = 6  # stamps in each failure gallery
 
 # %%
 import dhs
@@ -57,18 +57,8 @@ figures.rates(scores, evaluation)
 # {number}`story.highest` Look at them below: a red galaxy with a blue neighbour, by chance, has as much blue light at
 # the right distance as many an arc.
 
-# %% tags=["hide-input"] mystnb={"figure": {"caption": "False positives among the survey negatives (mock), with kind and logit.", "name": "fig-false-survey"}, "image": {"alt": "Gallery of mock survey galaxies without arcs that the network scored highest"}}
-wrong = stamps.worst(scores, "survey_negative", n_failures)
-figures.gallery(
-    stamps.of_survey_negatives(pairs, run.profile.seed, wrong["host_id"], run.profile.evaluate.survey_negatives),
-    [f"{r.subkind}, {r.logit:.1f}" for r in wrong.itertuples()],
-    "highest-scored survey negatives",
-)
-
-# %% tags=["hide-input"] mystnb={"figure": {"caption": "False negatives: the lowest-scored positives, with logit, Einstein radius and matched SNR.", "name": "fig-false-negatives"}, "image": {"alt": "Gallery of stamps with injected arcs that the network scored lowest"}}
-missed = stamps.worst(scores, "positive", n_failures)
-titles = [f'{r.logit:.1f}; {r.theta_e_arcsec:.1f}", {r.arc_snr_matched:.0f}' for r in missed.itertuples()]
-figures.gallery(stamps.by_pair(pairs, missed["pair_id"])[0], titles, "lowest-scored positives")
+# %% tags=["hide-input"]
+stamps.worst_galleries(scores, pairs, run.profile.seed, run.profile.evaluate.survey_negatives, n_failures)
 
 # %% [markdown]
 # ## One lens in how many candidates?
@@ -78,7 +68,7 @@ figures.gallery(stamps.by_pair(pairs, missed["pair_id"])[0], titles, "lowest-sco
 # the prevalence must enter is the point of {cite:t}`Rezaei2022`. For the person who looks, it is the only number that
 # matters.
 
-# %% tags=["hide-input"] mystnb={"figure": {"caption": "Purity against completeness at the stated prevalence, threshold by threshold, as far as ten negatives lie above. Band: Wilson bounds of both rates. The lenses have the injected distribution, the negatives the mock proportions.", "name": "fig-purity"}, "image": {"alt": "Curve of purity against completeness on a logarithmic purity axis"}}
+# %% tags=["hide-input"] mystnb={"figure": {"caption": "How many candidates a person would look at for one lens, threshold by threshold, as far as ten negatives lie above. Band: Wilson bounds of both rates. The lenses have the injected distribution, the negatives the mock proportions.", "name": "fig-purity"}, "image": {"alt": "Lenses among the candidates against the share of lenses found"}}
 figures.purity_curve(evaluation.get("purity") or {})
 
 # %% [markdown]
@@ -92,15 +82,12 @@ figures.purity_curve(evaluation.get("purity") or {})
 # %% tags=["hide-input"] mystnb={"figure": {"caption": "Completeness over Einstein radius and matched SNR. Each cell: value and number of pairs.", "name": "fig-completeness"}, "image": {"alt": "Heat map of completeness over Einstein radius and signal-to-noise ratio"}}
 figures.completeness_map(evaluation.get("completeness") or {})
 
-# %% tags=["hide-input"] mystnb={"figure": {"caption": "Left: completeness over Einstein radius for bins of equal numbers in host magnitude. Middle and right: along Einstein radius and along host magnitude, as drawn and weighted to the population, of which only arcs above the drawn SNR count.", "name": "fig-completeness-host"}, "image": {"alt": "Completeness with intervals by Einstein radius for bright, middle and faint hosts, and under two priors along Einstein radius and host magnitude"}}
+# %% tags=["hide-input"] mystnb={"figure": {"caption": "Completeness over Einstein radius for bins of equal numbers in host magnitude; then along Einstein radius and along host magnitude, as drawn and weighted to the population, of which only arcs above the drawn SNR count.", "name": "fig-completeness-host"}, "image": {"alt": "Completeness with intervals by Einstein radius for bright, middle and faint hosts, and under two priors along Einstein radius and host magnitude"}}
 figures.completeness_by_host(evaluation.get("completeness") or {})
 
 # %% [markdown]
 # {number}`evaluation.completeness_smooth`; it rests on {number}`evaluation.n_found` found arcs. Read the bands, not the
 # lines. `CompletenessMap.read` gives it as a function, which refuses values at which nothing was injected.
-
-# %% tags=["hide-input"] mystnb={"figure": {"caption": "The smooth completeness, to read values from. Left: contours at typical seeing and depth. Right: along the Einstein radius at one SNR, for good, typical and poor seeing, with pointwise 95 % bands; a published marginal for comparison where the file is at hand.", "name": "fig-completeness-smooth"}, "image": {"alt": "Labelled contours of completeness over Einstein radius and SNR, and curves of completeness against Einstein radius for three seeings"}}
-figures.completeness_contours(run.completeness(), run.published_grid())
 
 # %% [markdown]
 # ## Do the probabilities mean something?
@@ -111,14 +98,20 @@ figures.completeness_contours(run.completeness(), run.published_grid())
 # nothing else, then moved to the prevalence; a probability that was fitted on a balanced set is no probability of a
 # lens.
 
-# %% tags=["hide-input"] mystnb={"figure": {"caption": "Reliability diagram at the balance of the test split, not at the prevalence of the sky, with Wilson intervals for as many independent stamps.", "name": "fig-reliability"}, "image": {"alt": "Fraction of positives against predicted probability, as trained and after temperature scaling and isotonic regression"}}
+# %% tags=["hide-input"] mystnb={"figure": {"caption": "Reliability diagram at the balance of the test split, not at the prevalence of the sky, with Wilson intervals for as many independent stamps.", "name": "fig-reliability"}, "image": {"alt": "Fraction of positives against predicted probability, as trained and after temperature scaling"}}
 figures.reliability(evaluation.get("calibration") or {})
 
 # %% [markdown]
 # ## Would more pairs help?
 #
 # {number}`stored.learning_curve`
-#
+
+# %% tags=["hide-input"] mystnb={"figure": {"caption": "Would more pairs help? AUROC and recall on the same test stamps against the number of training pairs, with 95 % intervals. From a stored run of benchmarks/learning_curve.py.", "name": "fig-learning-curve"}, "image": {"alt": "AUROC and recall against the number of training pairs"}}
+from dhs.book.results import stored_benchmark
+
+figures.learning_curve(stored_benchmark("learning_curve"))
+
+# %% [markdown]
 # The stored run on 300,000 pairs ([](07_scale)) gives the other end. {number}`plan_on_gpu.plan_recall`
 # {number}`plan_on_gpu.limits`
 #

@@ -18,7 +18,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from dhs import fingerprint, storage
-from dhs.book import faults, prose
+from dhs.book import dress, faults, prose
 from dhs.book.project import pages, project_root
 from dhs.book.run import Run
 from dhs.book.values import values
@@ -207,7 +207,6 @@ def _build_pages(root: Path, run: Run, source: Path, html: Path) -> None:
     for folder in (source / "book", source / "notebooks", html):
         _remove(folder, record)
     _write_sources(root, run, source, known)
-    _front_picture(run, source / "book" / "_static" / "pair.png")
     storage.write_json(record, {})
     start = "from jupyter_book.cli.main import main; main()"  # the module itself does nothing when run with -m
     command = [sys.executable, "-c", start, "build", str(source), "--path-output", str(html)]
@@ -240,14 +239,23 @@ def _write_sources(root: Path, run: Run, source: Path, known: prose.Values) -> N
         executed = nbformat.read(run.path / "executed" / f"{name}.ipynb", as_version=4)
         notebooks[name] = prose.merged(jupytext.read(root / "notebooks" / f"{name}.py"), executed)
     absent = prose.absent_figures(notebooks.values())
+    static, index = source / "book" / "_static", source / "book" / "index.md"
+    index.write_text(dress.front_page(index.read_text(), dress.front_pictures(_evaluation(run), static)))
     for path in sorted((source / "book").glob("*.md")):
         path.write_text(prose.fill(path.read_text(), known, absent, whole=True))
+    made_in = known["story"]["hash"]
     for name, notebook in notebooks.items():
-        page = nbformat.from_dict(prose.page(notebook, known, absent))
+        page = nbformat.from_dict(dress.dressed(prose.page(notebook, known, absent), name, made_in, static))
         page.cells.append(nbformat.v4.new_markdown_cell(REPRODUCE.format(name=name, binder=BINDER)))
         for number, cell in enumerate(page.cells):
             cell["id"] = f"cell-{number:03d}"
         storage.write_bytes(source / "notebooks" / f"{name}.ipynb", nbformat.writes(page).encode())
+
+
+def _evaluation(run: Run) -> dict:
+    """What the network's evaluation found; nothing where there is none."""
+    path = run.path / "evaluation.json"
+    return storage.read_json(path) if path.is_file() else {}
 
 
 def _remove(folder: Path, record: Path) -> None:
@@ -255,19 +263,6 @@ def _remove(folder: Path, record: Path) -> None:
     if folder.exists() and not record.exists():
         raise DhsError(f"{folder}: would be replaced by the book's pages, but no build made it. Move it away.")
     shutil.rmtree(folder, ignore_errors=True)
-
-
-def _front_picture(run: Run, target: Path) -> None:
-    """The book's first figure: a pair of this run whose arc is easy to see."""
-    import dhs.figures as figures
-    from dhs.book.stamps import with_stamp
-    from dhs.datasets.reader import open_pairs
-
-    pairs = open_pairs(run.path / "pairs")
-    table = pairs.table(columns=["theta_e_arcsec", "arc_snr_matched"]).to_pandas()
-    wide = table[(table["theta_e_arcsec"] > 1.4) & (table["theta_e_arcsec"] < 2.2)]
-    index = (wide if len(wide) else table)["arc_snr_matched"].sub(200.0).abs().idxmin()
-    figures.pair_strip(with_stamp(pairs[int(index)])).savefig(target, bbox_inches="tight", dpi=110)
 
 
 def _rooms() -> list[str]:

@@ -1,7 +1,7 @@
 """Figures: functions that take arrays, tables and artefacts of a run and return a matplotlib ``Figure``.
 
-Nothing here computes a result or opens a file, and no room of the package is imported. A section that is missing or
-skipped is drawn as a panel that says why.
+Nothing here computes a result or opens a file, and no room of the package is imported. Where a section is missing or
+skipped a function gives no figure but the reason (`dhs.figures.style.NoFigure`), and a page leaves it out.
 """
 
 from dhs.figures.attention import ablation, ablation_table, attribution_profile, attributions
@@ -16,10 +16,12 @@ from dhs.figures.audit import (
     operating_table,
     toys,
 )
+from dhs.figures.front import front
+from dhs.figures.galaxies import look_alikes, one_galaxy, pair_columns
+from dhs.figures.gate_sheet import failing_gates, gate_sheet, leakage_by_radius
 from dhs.figures.gates import (
     decision_banner,
     gate_of,
-    gate_overview,
     gate_table,
     leakage,
     radial_profiles,
@@ -27,16 +29,14 @@ from dhs.figures.gates import (
     table,
 )
 from dhs.figures.host_completeness import completeness_by_host
-from dhs.figures.injection import benchmark, closure, convergence, gain, priors, renderer_agreement
-from dhs.figures.learning import training_curves
+from dhs.figures.injection import closure, convergence, gain, photon_transfer, priors, renderer_agreement
+from dhs.figures.learning import learning_curve, training_curves
 from dhs.figures.pairs import (
     host_conditions,
     pair_build_up,
     pair_grid,
     pair_strip,
-    parameter_coverage,
-    rejections,
-    sample_sheet,
+    snr_scatter,
 )
 from dhs.figures.prior_draws import prior_study, prior_table
 from dhs.figures.scale import plan_on_gpu, scale_plan, scaling
@@ -52,7 +52,6 @@ from dhs.figures.scores import (
 )
 from dhs.figures.style import colour, skipped
 from dhs.figures.worth import (
-    completeness_contours,
     coverage,
     failure_causes,
     fixes,
@@ -70,11 +69,9 @@ __all__ = [
     "answers_table",
     "attribution_profile",
     "attributions",
-    "benchmark",
     "closure",
     "colour",
     "completeness_by_host",
-    "completeness_contours",
     "completeness_map",
     "convergence",
     "core_effect",
@@ -82,26 +79,33 @@ __all__ = [
     "coverage",
     "decision_banner",
     "effect_shares",
+    "failing_gates",
     "failure_causes",
     "fixed_threshold_table",
     "fixes",
     "foreign_arcs",
+    "front",
     "gain",
     "gallery",
     "gate_of",
-    "gate_overview",
+    "gate_sheet",
     "gate_table",
     "host_conditions",
     "interventions",
     "interventions_table",
     "leakage",
+    "leakage_by_radius",
+    "learning_curve",
     "lens_list",
+    "look_alikes",
     "missed_lenses",
+    "one_galaxy",
     "operating_table",
     "pair_build_up",
+    "pair_columns",
     "pair_grid",
     "pair_strip",
-    "parameter_coverage",
+    "photon_transfer",
     "plan_on_gpu",
     "prior_study",
     "prior_table",
@@ -112,15 +116,14 @@ __all__ = [
     "real_lens_scores",
     "real_recall",
     "realism_gap",
-    "rejections",
     "reliability",
     "renderer_agreement",
-    "sample_sheet",
     "scale_plan",
     "scaling",
     "score_distributions",
     "signoff_table",
     "skipped",
+    "snr_scatter",
     "strata",
     "table",
     "toys",

@@ -5,6 +5,7 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
+import dhs
 from dhs import cli, storage
 from dhs.config import TrainConfig
 from dhs.errors import DhsError
@@ -105,7 +106,7 @@ def test_a_plans_results_are_taken_for_its_own_checkpoint_alone(packed, tmp_path
 def test_score_takes_the_finder_in_the_box(packed, monkeypatch, tmp_path):
     asked = {}
     monkeypatch.setattr(box, "HERE", packed[0] / "box")
-    monkeypatch.setattr(cli.dhs, "score", lambda checkpoint, out, **_: asked.update(checkpoint=checkpoint) or out)
+    monkeypatch.setattr(dhs, "score", lambda checkpoint, out, **_: asked.update(checkpoint=checkpoint) or out)
     CliRunner().invoke(cli.app, ["score", "--cutouts", "folder", "--out", str(tmp_path / "c.parquet")])
     assert asked["checkpoint"] == str(packed[0] / "box" / "finder.pt")
     monkeypatch.setattr(box, "HERE", tmp_path)

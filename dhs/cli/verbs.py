@@ -1,101 +1,25 @@
-"""The command line: thin, the same verbs as the notebooks call.
-
-Exit codes: 0 done (preflight, signoff: GO), 1 internal error, 2 usage, 3 input refused, 10 CONDITIONAL-GO, 20 NO-GO.
-"""
+"""The verbs: thin, the same that notebooks call."""
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
 from typing import Annotated
 
 import typer
-import yaml
 
 import dhs
-from dhs.errors import DhsError, UsageError
-
-app = typer.Typer(
-    name="dhs",
-    help="Dark Halo Scope: a paired, interventional audit of lens-finder training sets.",
-    no_args_is_help=True,
-    context_settings={"help_option_names": ["-h", "--help"]},
-    pretty_exceptions_enable=False,
+from dhs.cli.app import app
+from dhs.cli.options import (
+    Checkpoint,
+    DataPath,
+    Engine,
+    Master,
+    Profile,
+    SurveyNegatives,
+    Workers,
+    read_yaml,
+    scored_on,
 )
-
-
-def _version(wanted: bool) -> None:
-    if wanted:
-        typer.echo(f"dhs {dhs.__version__}")
-        raise typer.Exit
-
-
-@app.callback()
-def options(
-    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Say which.")] = False,
-):
-    """Dark Halo Scope: a paired, interventional audit of lens-finder training sets."""
-
-
-def _stored_profile(value: str):
-    """A profile that lies in an object store; names and local files are left to `dhs.config.load_profile`."""
-    if "://" not in value:
-        return value
-    from dhs import storage
-    from dhs.config import parse_profile
-
-    return parse_profile(_yaml(storage.read_bytes(value), value), value)
-
-
-def _yaml(text: bytes | str, where: str):
-    try:
-        return yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise UsageError(f"{where}: not YAML: {error}") from None
-
-
-Profile = Annotated[str, typer.Option(callback=_stored_profile, help="smoke, demo, paper, or a YAML file.")]
-DataPath = Annotated[
-    str, typer.Option(help="A pairs data set: the folder with split=*, or the earlier train/ val/ test/.")
-]
-
-
-def _boxed(value: str) -> str:
-    """A checkpoint, or the package's own where ``finder`` is asked for."""
-    if value != "finder":
-        return value
-    from dhs.models.finder.box import path
-
-    return path()
-
-
-Checkpoint = Annotated[
-    str,
-    typer.Option(
-        "--checkpoint",
-        "--model",
-        callback=_boxed,
-        help="A checkpoint of `dhs train`; finder, which comes with dhs; or another network: TorchScript, .pt2, ONNX, "
-        "torchvision:ARCH@WEIGHTS, timm:ARCH@WEIGHTS, package.module:callable; several with commas are averaged. "
-        "MODEL.yaml beside it says what it expects.",
-    ),
-]
-Engine = Annotated[str, typer.Option(help="processes, serial or spark.")]
-SurveyNegatives = Annotated[
-    str | None,
-    typer.Option(help="Real galaxies without a lens, as cutouts; else mock ones, under the hosts' sky where real."),
-]
-Workers = Annotated[int | None, typer.Option(min=1, help="CPUs by default; changes no byte.")]
-Master = Annotated[str | None, typer.Option(help="Spark master, e.g. yarn; local[workers] by default.")]
-
-
-def _scored_on(profile, folder: str | None):
-    """A profile whose survey negatives are the galaxies of a folder."""
-    if folder is None:
-        return profile
-    from dhs.config import load_profile
-
-    return load_profile(profile, evaluate__survey_negatives=folder)
+from dhs.errors import UsageError
 
 
 @app.command()
@@ -173,7 +97,7 @@ def preflight(
     survey_negatives: SurveyNegatives = None,
 ):
     """Run the gates; exit 0 (GO), 10 (CONDITIONAL-GO) or 20 (NO-GO)."""
-    profile = _scored_on(profile, survey_negatives)
+    profile = scored_on(profile, survey_negatives)
     report = dhs.preflight(data_path, out, profile=profile, workers=workers)
     typer.echo(f"plan {report.data['plan'][:12]} registered in {data_path.rstrip('/')}/plan.json")
     typer.echo(str(report))
@@ -247,7 +171,7 @@ def _options(pairs: list[str]) -> dict:
         key, equals, value = pair.partition("=")
         if not equals or not key.isidentifier():
             raise UsageError(f"--set {pair!r}: give KEY=VALUE, e.g. --set core_dropout=scaled")
-        options[key] = _yaml(value, f"--set {key}")
+        options[key] = read_yaml(value, f"--set {key}")
     return options
 
 
@@ -262,7 +186,7 @@ def ablate(
     survey_negatives: SurveyNegatives = None,
 ):
     """Train the variants of a plan and compare them pair by pair; a plan that was begun goes on."""
-    profile = _scored_on(profile, survey_negatives)
+    profile = scored_on(profile, survey_negatives)
     typer.echo(str(dhs.ablate(data_path, out, plan=plan, profile=profile)))
 
 
@@ -325,7 +249,7 @@ def evaluate(
     survey_negatives: SurveyNegatives = None,
 ):
     """Evaluate a checkpoint on the test split."""
-    options = {"profile": _scored_on(profile, survey_negatives), "real": real, "workers": workers}
+    options = {"profile": scored_on(profile, survey_negatives), "real": real, "workers": workers}
     typer.echo(str(dhs.evaluate(data_path, checkpoint, out, **options)))
 
 
@@ -407,15 +331,3 @@ def book(
     from dhs.book.build import build
 
     build(profile, seed=seed)
-
-
-def main() -> None:
-    """Entry point: every expected error is one line and an exit code."""
-    try:
-        app()
-    except DhsError as error:
-        typer.echo(f"dhs: {error}", err=True)
-        sys.exit(error.exit_code)
-    except FileNotFoundError as error:
-        typer.echo(f"dhs: {Path(error.filename or '').as_posix()}: no such file. Check the path.", err=True)
-        sys.exit(DhsError.exit_code)
