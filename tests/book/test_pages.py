@@ -191,3 +191,13 @@ def test_exercises_have_solutions_and_terms_are_explained():
     text = " ".join(p.read_text() for p in [*PAGES, *NOTEBOOKS])
     used = {m.lower() for m in re.findall(r"\{term\}`([^`]+)`", text)}
     assert len(known) >= 40 and used <= known
+
+
+@pytest.mark.parametrize("page", [*PAGES, *NOTEBOOKS], ids=lambda p: p.stem)
+def test_a_chapter_is_read_in_a_dozen_minutes(page):
+    if page.stem in ("api", "references", "architecture", "your_data"):
+        pytest.skip("looked things up in, not read")
+    cells = jupytext.read(page).cells if page.suffix == ".py" else []
+    text = "\n".join(c.source for c in cells if c.cell_type == "markdown") if cells else page.read_text()
+    numbers = 12 * len(CITED.findall(text))  # a sentence each, at most
+    assert sum(len(line.split()) for line in prose(text)) + numbers <= 12 * 200
