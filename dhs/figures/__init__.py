@@ -29,16 +29,8 @@ from dhs.figures.gates import (
     table,
 )
 from dhs.figures.host_completeness import completeness_by_host
-from dhs.figures.injection import closure, convergence, gain, photon_transfer, priors, renderer_agreement
+from dhs.figures.leaks import leak_curves, leak_scatter, leak_table
 from dhs.figures.learning import learning_curve, training_curves
-from dhs.figures.pairs import (
-    host_conditions,
-    pair_build_up,
-    pair_grid,
-    pair_strip,
-    snr_scatter,
-)
-from dhs.figures.prior_draws import prior_study, prior_table
 from dhs.figures.scale import plan_on_gpu, scale_plan, scaling
 from dhs.figures.scores import (
     completeness_map,
@@ -50,6 +42,15 @@ from dhs.figures.scores import (
     score_distributions,
     strata,
 )
+from dhs.figures.sets.injection import closure, convergence, gain, photon_transfer, priors, renderer_agreement
+from dhs.figures.sets.pairs import (
+    host_conditions,
+    pair_build_up,
+    pair_grid,
+    pair_strip,
+    snr_scatter,
+)
+from dhs.figures.sets.prior_draws import prior_study, prior_table
 from dhs.figures.style import colour, skipped
 from dhs.figures.worth import (
     coverage,
@@ -93,6 +94,9 @@ __all__ = [
     "host_conditions",
     "interventions",
     "interventions_table",
+    "leak_curves",
+    "leak_scatter",
+    "leak_table",
     "leakage",
     "leakage_by_radius",
     "learning_curve",

@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 
 from dhs import figures
 from dhs.book.results import operating_study
-from dhs.figures.prior_draws import ROWS
+from dhs.figures.sets.prior_draws import ROWS
 
 
 def metric(value, low=None, high=None):

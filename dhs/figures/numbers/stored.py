@@ -123,7 +123,6 @@ def stored(found: Mapping) -> dict[str, str]:
     return {
         "recipes": _recipes(found.get("recipe") or {}),
         "transfer": _transfer(found.get("transfer") or {}),
-        "leak_strength": _leaks(found.get("leaks") or {}),
         "learning_curve": _learning_curve(found.get("learning_curve") or {}),
     }
 
@@ -162,33 +161,6 @@ def _transfer(study: Mapping) -> str:
     if away[1] < home[0]:
         return out + "What was learnt on mock galaxies is partly lost on real ones."
     return out + "On so few, that what was learnt on mock galaxies is lost on real ones is neither shown nor refuted."
-
-
-def _leaks(study: Mapping) -> str:
-    """Does a gate that warns foretell a network that leans? From networks trained on sets with planted leaks."""
-    answer = study.get("answer") or {}
-    counts = ((answer.get("gates") or {}).get("any") or {}).get("fail_materially") or {}
-    leaned = counts.get("raised_leans", 0) + counts.get("silent_leans", 0)
-    steady = counts.get("raised_not", 0) + counts.get("silent_not", 0)
-    if not leaned + steady:
-        return ""
-    said = (
-        f"Networks were trained on sets with {counted(answer['n_kinds'], 'kind')} of leak planted at rising strength, "
-    )
-    said += f"{leaned + steady} in all. Of the {leaned} that came to lean on the leak, by more than "
-    said += (
-        f"{100 * answer['material']:.0f} % of the arc's own effect, a gate had failed for {counts['raised_leans']}; of "
-    )
-    said += f"the {steady} that did not, for {counts['raised_not']}. "
-    if leaned and not counts["silent_leans"]:
-        return said + "**No network leaned where every gate was silent.**"
-    if counts["raised_leans"] > counts["silent_leans"]:
-        return said + f"**Mostly: {counts['silent_leans']} leaned where every gate was silent.**"
-    return (
-        said + "**No: most leaned where every gate was silent.**"
-        if leaned
-        else said + "**None leaned, so this is open.**"
-    )
 
 
 def _learning_curve(curve: Mapping) -> str:
