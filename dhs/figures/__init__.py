@@ -30,6 +30,7 @@ from dhs.figures.gates import (
 )
 from dhs.figures.host_completeness import completeness_by_host
 from dhs.figures.injection import closure, convergence, gain, photon_transfer, priors, renderer_agreement
+from dhs.figures.interactive import completeness_play, explorer, interventions_play, threshold_slider
 from dhs.figures.learning import learning_curve, training_curves
 from dhs.figures.pairs import (
     host_conditions,
@@ -73,12 +74,14 @@ __all__ = [
     "colour",
     "completeness_by_host",
     "completeness_map",
+    "completeness_play",
     "convergence",
     "core_effect",
     "core_fractions",
     "coverage",
     "decision_banner",
     "effect_shares",
+    "explorer",
     "failing_gates",
     "failure_causes",
     "fixed_threshold_table",
@@ -92,6 +95,7 @@ __all__ = [
     "gate_table",
     "host_conditions",
     "interventions",
+    "interventions_play",
     "interventions_table",
     "leakage",
     "leakage_by_radius",
@@ -126,6 +130,7 @@ __all__ = [
     "snr_scatter",
     "strata",
     "table",
+    "threshold_slider",
     "toys",
     "training_curves",
     "zoom_gallery",
