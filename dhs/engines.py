@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import multiprocessing
 import os
 import sys
@@ -138,7 +139,35 @@ def _bar(total: int, label: str, unit: str) -> tqdm:
     return tqdm(total=total, desc=label, unit=unit, mininterval=QUIET_S, delay=QUIET_S)
 
 
+def _refuse_unguarded() -> None:
+    """Refuse to start processes from the top level of a script: each would run it again instead of working.
+
+    Raises
+    ------
+    UsageError
+        The statement of the script that led here stands under no ``if __name__ == "__main__":``.
+    """
+    main = sys.modules.get("__main__")
+    path, frame = getattr(main, "__file__", None), sys._getframe()
+    while frame and not (frame.f_globals is vars(main) and frame.f_code.co_name == "<module>"):
+        frame = frame.f_back
+    if not path or frame is None or not path.endswith(".py"):
+        return
+    try:
+        with open(path, encoding="utf-8") as source:
+            statements = ast.parse(source.read()).body
+    except (OSError, SyntaxError, ValueError):
+        return
+    for statement in statements:
+        if statement.lineno <= frame.f_lineno <= statement.end_lineno and "__name__" not in ast.dump(statement):
+            raise UsageError(
+                f"{path}, line {frame.f_lineno}: worker processes run a script again from its top, so what starts them "
+                'must stand under `if __name__ == "__main__":`. Or give engine="serial".'
+            )
+
+
 def _processes(function, items, setup, arguments, workers: int, sizes, advance: Callable[[int], object]) -> Iterator:
+    _refuse_unguarded()
     spawn = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(workers, spawn, _start, (setup, arguments)) as pool:
         queue, pending = list(enumerate(items))[::-1], {}
@@ -153,9 +182,8 @@ def _processes(function, items, setup, arguments, workers: int, sizes, advance: 
                     advance(sizes[index])
         except BrokenProcessPool:
             raise DhsError(
-                "a worker process died, most likely killed for want of memory. What was written is whole: run again "
-                "with --resume and fewer --workers. (A script of your own must start its work under "
-                "`if __name__ == '__main__':`, or no worker can start.)"
+                "a worker process died, most likely killed for want of memory. Run again with fewer --workers; "
+                "what inject wrote is whole, and its --resume goes on from there."
             ) from None
         finally:
             for future in pending:

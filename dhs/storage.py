@@ -98,10 +98,14 @@ def explained(path: str | Path) -> Iterator[None]:
     """Errors of a file system as a `DhsError` that names the path, the cause and what to do."""
     try:
         yield
-    except (FileNotFoundError, NotADirectoryError):
+    except NotADirectoryError:
+        raise DhsError(f"{path}: a file stands where a folder is needed. Choose another path.") from None
+    except FileNotFoundError:
         raise DhsError(f"{path}: no such file. Check the path, or make the step that writes it.") from None
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        if isinstance(error, FileExistsError) or "Not a directory" in str(error):
+            said = "a file stands where a folder is needed. Choose another path."
+        elif error.errno in (errno.ENOSPC, errno.EDQUOT):
             said = "no space left on the device. Free some and run again; nothing half-written was kept."
         elif isinstance(error, PermissionError):
             said = "permission denied. Choose a place you may read or write."

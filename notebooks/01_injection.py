@@ -29,9 +29,11 @@ n_population: int = 200  # pairs drawn from the population
 import dhs
 import dhs.figures as figures
 from dhs.book import stamps
+from dhs.book.parameters import refuse_unknown
 from dhs.book.results import stored_benchmark
 from dhs.injection.sources.open import open_sources
 
+refuse_unknown(globals())
 run = dhs.Run(run_dir, profile, seed)
 pairs = run.inject()
 table = pairs.table()

@@ -31,11 +31,13 @@ import numpy as np
 import dhs
 import dhs.figures as figures
 from dhs.artefacts.report import read
+from dhs.book.parameters import refuse_unknown
 from dhs.book.results import operating_study
 from dhs.book.stamps import by_pair, radial_profiles
 from dhs.book.studies import hsc_injections, leakage_toys
 from dhs.datasets.reader import per_band
 
+refuse_unknown(globals())
 run = dhs.Run(run_dir, profile, seed)
 pairs, preflight = run.inject(), run.preflight()
 report = read(run.path / "preflight.json")

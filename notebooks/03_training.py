@@ -26,9 +26,11 @@ epochs: int = 0  # 0: as in the profile
 import dhs
 import dhs.figures as figures
 from dhs.artefacts.training import read_settings
+from dhs.book.parameters import refuse_unknown
 from dhs.models.attribution import attribute
 from dhs.validation.ablation.ablate import Ablation
 
+refuse_unknown(globals())
 run = dhs.Run(run_dir, profile, seed)
 result = run.train(epochs=epochs or None)
 config = read_settings(run.path / "train")

@@ -31,7 +31,9 @@ import dhs
 import dhs.figures as figures
 from dhs import storage
 from dhs.artefacts.report import read
+from dhs.book.parameters import refuse_unknown
 
+refuse_unknown(globals())
 run = dhs.Run(run_dir, profile, seed)
 pairs, result = run.inject(), run.evaluate()
 evaluation = read(run.path / "evaluation.json")

@@ -32,9 +32,11 @@ import dhs
 import dhs.figures as figures
 from dhs import storage
 from dhs.artefacts.report import read
+from dhs.book.parameters import refuse_unknown
 from dhs.book.results import lens_list_counts
 from dhs.book.stamps import of_cutouts
 
+refuse_unknown(globals())
 run = dhs.Run(run_dir, profile, seed)
 result = run.real_lenses()
 real = read(run.path / "real_lenses.json")

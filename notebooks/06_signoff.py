@@ -23,7 +23,9 @@ seed: int = 20260  # of the whole run
 
 # %% tags=["remove-cell"]
 import dhs
+from dhs.book.parameters import refuse_unknown
 
+refuse_unknown(globals())
 run = dhs.Run(run_dir, profile, seed)
 result = run.signoff()
 result

@@ -26,8 +26,10 @@ core_price: float = 0.05  # US dollars for a core and hour; an assumption, put y
 
 # %% tags=["remove-input"]
 import dhs.figures as figures
+from dhs.book.parameters import refuse_unknown
 from dhs.book.results import stored_benchmark
 
+refuse_unknown(globals())
 measured, plan = stored_benchmark("scale"), stored_benchmark("plan_on_gpu")
 
 # %% [markdown]

@@ -1,5 +1,6 @@
 """Serial, processes, Spark: the same results, errors that arrive as they were raised, workers that die."""
 
+import ast
 import importlib.util
 import os
 import shutil
@@ -74,7 +75,7 @@ def test_spark_runs_the_tasks_of_a_lost_worker_again(tmp_path):
 
 
 def test_a_worker_process_that_dies_is_said(tmp_path):
-    with pytest.raises(DhsError, match="a worker process died.*--resume and fewer --workers"):
+    with pytest.raises(DhsError, match="a worker process died.*fewer --workers"):
         list(engines.run(tasks.die, range(4), tasks.make, (str(tmp_path),), Engine("processes", 2)))
 
 
@@ -192,3 +193,24 @@ def test_an_executor_that_is_lost_costs_nothing_but_time(serial, tmp_path):
     assert process.returncode == 0, said
     found = dhs.open_pairs(tmp_path / "pairs")
     assert content(found) == content(expected) and found.manifest == expected.manifest
+
+
+SCRIPT = """
+from engine_tasks import make, square
+from dhs.engines import Engine, run
+
+{start}print([v for _, v, _ in run(square, range(4), make, ({folder!r}, 1), Engine(workers=2))])
+"""
+
+
+@pytest.mark.parametrize("start", ["", 'if __name__ == "__main__":\n    '])
+def test_a_script_without_a_guard_is_told_so_before_any_worker_starts(tmp_path, start):
+    script = tmp_path / "mine.py"
+    script.write_text(SCRIPT.format(start=start, folder=str(tmp_path)))
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True, check=False)
+    if start:
+        assert len(ast.literal_eval(done.stdout)) == 4
+    else:
+        assert done.returncode and 'must stand under `if __name__ == "__main__":`' in done.stderr
+        assert done.stderr.count("Traceback") == 1 and "memory" not in done.stderr
+        assert not list(tmp_path.glob("context-*"))

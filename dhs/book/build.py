@@ -39,11 +39,11 @@ NOTEBOOKS = {  # each notebook and the steps it runs
 
 EXTRAS = {"03_training": ("ablation/ablation.parquet",)}  # shown where the user has made them
 
-REPOSITORY = "https://github.com/darkhaloscope/dark-halo-scope"
+BINDER = "https://mybinder.org/v2/gh/darkhaloscope/dark-halo-scope/main?urlpath=lab/tree/notebooks"
 REPRODUCE = """```{{dropdown}} Reproduce this page
-The page is `notebooks/{name}.py`: `jupytext --to ipynb -o - notebooks/{name}.py | papermill - out.ipynb` runs it alone,
-in a clone of the project, and `dhs book` with all others. It can be
-[opened on Binder](https://mybinder.org/v2/gh/{owner}/main?urlpath=lab/tree/notebooks/{name}.py) as well.
+The page is `notebooks/{name}.py`. In a clone of the project `dhs book` makes it with all others, and
+`jupytext --to ipynb -o - notebooks/{name}.py | papermill - out.ipynb` makes it alone. It can be
+[opened on Binder]({binder}/{name}.py) as well.
 ```"""
 
 INLINE_BACKEND = "module://matplotlib_inline.backend_inline"
@@ -246,9 +246,7 @@ def _write_sources(root: Path, run: Run, source: Path, known: prose.Values) -> N
     made_in = known["story"]["hash"]
     for name, notebook in notebooks.items():
         page = nbformat.from_dict(dress.dressed(prose.page(notebook, known, absent), name, made_in, static))
-        page.cells.append(
-            nbformat.v4.new_markdown_cell(REPRODUCE.format(name=name, owner=REPOSITORY.split(".com/")[1]))
-        )
+        page.cells.append(nbformat.v4.new_markdown_cell(REPRODUCE.format(name=name, binder=BINDER)))
         for number, cell in enumerate(page.cells):
             cell["id"] = f"cell-{number:03d}"
         storage.write_bytes(source / "notebooks" / f"{name}.ipynb", nbformat.writes(page).encode())

@@ -22,7 +22,7 @@ FAULTS = {
         r"lookalike_\w+|scrambled_geometry|n_needed|ci_low|ci_high|psf_fwhm)\w*\b(?!\()"
     ),
     "a mapping or list as text": re.compile(r"\{'|\['|': |\[\]"),
-    "float noise": re.compile(r"\d\.\d{5,}(?!\d*[eE])|\d[eE][-+]\d\d|\b\d{1,3}\.000\b|-0\.0+\b(?!\d)"),
+    "float noise": re.compile(r"\d\.\d{5,}|\d[eE][-+]\d\d|\b[1-9]\d*\.000\b|-0\.0+(?![\d])"),
     "a full stop twice": re.compile(r"(?<!\.)\.\.(?!\.)(?!/)|\. \.|;\s*\."),
     "an empty parenthesis": re.compile(r"\(\s*\)|\(\s*[,;]"),
     "a picture that says it is empty": re.compile(r"^skipped: |: skipped: "),

@@ -73,19 +73,26 @@ def inject(
 
 def _refused(pairs) -> list[str]:
     """What was refused, by stage and reason, and the splits that stayed empty."""
+    from dhs import storage
+
+    empty = [split for split, n in pairs.manifest["counts"].items() if not n]
+    said = _quarantined(storage.join(pairs.path, "quarantine.parquet"))
+    return said + [f"the {split} split is empty: give more hosts" for split in empty]
+
+
+def _quarantined(path: str) -> list[str]:
+    """What a quarantine holds, one line for each stage."""
     from collections import Counter
 
     from dhs import storage
 
-    path = storage.join(pairs.path, "quarantine.parquet")
     rows = storage.read_table(path).select(["stage", "code"]).to_pylist() if storage.exists(path) else []
     said = []
     for stage in sorted({row["stage"] for row in rows}):
         codes = Counter(row["code"] for row in rows if row["stage"] == stage)
         listed = ", ".join(f"{n} {code}" for code, n in codes.most_common())
         said.append(f"refused, {stage}: {listed}; see {path}")
-    empty = [split for split, n in pairs.manifest["counts"].items() if not n]
-    return said + [f"the {split} split is empty: give more hosts" for split in empty]
+    return said
 
 
 @app.command()
@@ -235,7 +242,13 @@ def score(
         workers=workers,
         master=master,
     )
-    typer.echo(f"{out}: {table.num_rows} candidates" if table.num_rows else f"{out}: other shards are not done yet")
+    from dhs.validation.candidates.candidates import stem_of
+
+    stem = stem_of(out)
+    said = f"{table.num_rows} candidates" if table.num_rows else "other shards are not done yet"
+    typer.echo(f"{stem}.parquet: {said}")
+    for line in _quarantined(f"{stem}.quarantine.parquet"):
+        typer.echo(line)
 
 
 @app.command()

@@ -7,6 +7,7 @@ interruption changes a byte.
 
 from __future__ import annotations
 
+import logging
 import time
 from collections import Counter
 from dataclasses import dataclass
@@ -34,6 +35,11 @@ from dhs.options import refuse_others, take
 from dhs.random import HOST_ORDER, Stream, keyed, rng_key
 from dhs.survey.hosts.open import open_hosts, resolved
 
+log = logging.getLogger(__name__)
+UNMATCHED = (
+    "Real hosts are not matched with known lenses, so a control may be a lens, and sign-off will say NO-GO. Install "
+    "lenscat (pip install lenscat), or give --known-lenses CSV with RA and Dec; then inject again."
+)
 PAIRS_PER_WORKER = 250  # a second process takes as long to start as so many pairs to make
 
 
@@ -269,6 +275,8 @@ def inject(
     asked, started = engine, time.time()
     data = config.model_dump(mode="json")
     context = open_context(data, out)
+    if not context.hosts.mock and context.hosts.known_lens_catalogue is None:
+        log.warning(UNMATCHED)
     storage.write_json(storage.join(out, "run.json"), {"identity": identity, "finished": False, **maker})
     quarantine, refused = storage.join(out, "quarantine.parquet"), context.hosts.refusals + context.sources.refusals
     storage.write_quarantine(quarantine, refused)
@@ -282,9 +290,9 @@ def inject(
     summaries = list(engines.run(make_part, todo, open_context, setup, engine, shown))
     totals = parts.total(sorted(summaries, key=lambda s: order[s.name]))
     late = {r.id: r for r in totals.refused}
+    storage.write_quarantine(quarantine, refused + list(late.values()))
     manifest = _manifest(context, totals, out)
     checked(Manifest, manifest, "manifest.json")
-    storage.write_quarantine(quarantine, refused + list(late.values()))
     made = sum(s.made for s in summaries)
     seconds = time.time() - started
     run = {"identity": identity, "finished": True, "out": out, **maker}
@@ -348,6 +356,8 @@ def _remedy(draws: Counter) -> str:
             "The prior takes the lens's mass from the host's magnitude and redshift: give the cutouts a z_phot, or set "
             "injection.prior to response_grid, which needs neither."
         )
+    if draws["host_refused"]:
+        return "quarantine.parquet in it says why the hosts were refused when they were read."
     return "Relax injection.min_magnification or min_images."
 
 

@@ -252,9 +252,11 @@ class Pairs:
             for start in range(0, table.num_rows, batch_size):
                 yield decoded(table.slice(start, batch_size))
 
-    def __getitem__(self, index: int) -> dict:
-        """One row as a dict, by position over train, val, test; images as (3, 64, 64) arrays."""
+    def __getitem__(self, index: int | slice) -> dict | list[dict]:
+        """One row as a dict, by position over train, val, test; images as (3, 64, 64) arrays. A slice gives a list."""
         n = len(self)
+        if isinstance(index, slice):
+            return rows(self._all.take(pa.array(range(*index.indices(n)), pa.int64())))
         if not -n <= index < n:
             raise IndexError(f"pair {index} of {n}")
         return rows(self._all.take(pa.array([index % n])))[0]

@@ -127,6 +127,7 @@ ASSUMPTIONS = {
     "psf_assumed": "the host's PSF is not its own but a typical one",
     "gain_assumed": "the gain follows from measured sky noise and the survey's typical sky",
     "sigma_from_mad": "the noise is measured on the stamp, no inverse variance came with it",
+    "psf_cropped": "the host's PSF image was cut to 63 pixels a side; less than 1 % of its light lay outside",
     "position_unknown": "the host's position is unknown: split by its id, not matched with known lenses",
 }
 """Flags of a row that stand for something taken for granted of its host."""

@@ -151,6 +151,8 @@ def test_reader_prints_as_a_picture_and_says_what_is_missing(pairs, tmp_path):
         pairs.table("dev")
     with pytest.raises(IndexError):
         pairs[len(pairs)]
+    assert [row["pair_id"] for row in pairs[1:4]] == [pairs[i]["pair_id"] for i in (1, 2, 3)] and pairs[9:2] == []
+    assert np.array_equal(pairs[-2:][1]["arc"], pairs[len(pairs) - 1]["arc"])
     with pytest.raises(DhsError, match="no manifest.json"):
         dhs.open_pairs(tmp_path)
 

@@ -62,9 +62,11 @@ def _nothing_left(spec: str, loaded: Loaded, config: SourcesConfig) -> str:
         for name in sorted(settings, key=lambda k: -taken.get(k, 0))
         if taken.get(name)
     ]
-    advice = (
-        f"Relax the cuts ({'; '.join(relax)})." if relax else "Check that the image files lie beside the catalogue."
-    )
+    advice = "Check that the image files lie beside the catalogue."
+    if relax:
+        advice = f"Relax the cuts ({'; '.join(relax)})."
+    elif max(taken, key=taken.get, default="") == "z_unknown":
+        advice = "Give photometric redshifts between 0 and 9; other values stand for unknown."
     first = f" First refusal: {loaded.refusals[0].message}." if loaded.refusals else ""
     return (
         f"{spec}: no source galaxy of {loaded.cuts.get('catalogue', 0)} is left; they fell: {listed}.{first} {advice}"

@@ -6,6 +6,8 @@ MNRAS 420, 1518), cleaned by `dhs.injection.sources.cleaning`.
 
 from __future__ import annotations
 
+import logging
+import multiprocessing
 import os
 from collections import Counter
 from dataclasses import replace
@@ -38,6 +40,8 @@ LIMITS = (
 )
 GRZ_COLUMNS = (("hsc_g", "hsc_r", "hsc_z"), ("mag_g", "mag_r", "mag_z"), ("g_mag", "r_mag", "z_mag"))
 Z_COLUMNS = ("zphot", "z_phot", "photoz", "photo_z", "zphot_best")
+WHITE_NOISE = "noise_taken_for_white"
+log = logging.getLogger(__name__)
 MAG_COLUMNS = ("mag", "mag_auto")
 
 
@@ -70,15 +74,20 @@ def _unit_sigmas(noise_file: str, n_scales: int) -> np.ndarray:
     return scale_sigmas(n_scales, None if correlation is None else correlation / correlation.max())
 
 
+def _noise_file(table: CatalogueTable, row: int) -> str:
+    """Noise correlation of one row; empty where the catalogue has none or its file is not there."""
+    files = table.reader.noise_file_name
+    return files[row].strip() if files is not None and os.path.isfile(files[row].strip()) else ""
+
+
 def _read(table: CatalogueTable, row: int, denoise_it: bool) -> tuple[np.ndarray, float]:
     """Source image and S/N of one row; galsim's and astropy's errors become `Unusable`."""
     reader = table.reader
     try:
         image = reader.getGalImage(row).array
-        files = reader.noise_file_name
     except (OSError, IndexError, TypeError, ValueError, AttributeError, galsim.GalSimError) as error:
         raise Unusable("unreadable", f"its image can't be read ({error})") from None
-    noise_file = files[row].strip() if files is not None and os.path.isfile(files[row].strip()) else ""
+    noise_file = _noise_file(table, row)
     variance = float(reader.variance[row])
     if not (np.isfinite(variance) and variance > 0):
         raise Unusable("bad_noise", f"the catalogue's noise variance is {variance}")
@@ -155,6 +164,7 @@ def load(path: Path, config: SourcesConfig, seed: int) -> Loaded:
                 continue
             own = None if grz is None else np.array([c[row] for c in grz])
             flux, flags = _fluxes(own, float(magnitude[row]), float(z[row]), source_id)
+            flags += () if _noise_file(table, row) else (WHITE_NOISE,)
         except Unusable as error:
             cuts[error.code] += 1
             remedy = "Left out; nothing to do, or mend the file if it should be good."
@@ -162,6 +172,14 @@ def load(path: Path, config: SourcesConfig, seed: int) -> Loaded:
             continue
         sources.append(Source(source_id, image, float(table.reader.pixel_scale[row]), flux, float(z[row]), flags))
     table.reader.close()
+    white = sum(WHITE_NOISE in source.flags for source in sources)
+    if white and multiprocessing.parent_process() is None:
+        log.warning(
+            "%s: the noise correlation of %d galaxies is not there, so their noise is taken for white when they are "
+            "cleaned. Put the file that the column NOISE_FILENAME names beside the catalogue.",
+            where,
+            white,
+        )
     return Loaded(sources, refusals, dict(cuts))
 
 

@@ -69,6 +69,26 @@ class Batch:
         return Batch(**{k: v[index] if isinstance(v, np.ndarray) else v for k, v in own.items()})
 
 
+def used_hosts(hosts: np.ndarray, seed: int, fraction: float) -> tuple[np.ndarray, np.ndarray]:
+    """Pairs of a fraction of the hosts, and the rank of each pair's host in an order that the seed shuffles.
+
+    Parameters
+    ----------
+    hosts : ndarray of str, (n,)
+        Id of each pair's host.
+    seed : int
+    fraction : float
+        In (0, 1]; one host is used at least.
+
+    Returns
+    -------
+    (ndarray of bool, ndarray of int64), (n,) each
+    """
+    names, code = np.unique(hosts, return_inverse=True)
+    rank = keyed(seed, Stream.TRAIN_HOSTS).permutation(len(names))[code]
+    return rank < max(1, round(fraction * len(names))), rank
+
+
 class Samples:
     """The samples of one split.
 
@@ -135,8 +155,7 @@ class Samples:
             raise DhsError(f"{pairs.path}: split {split!r} has no pair. Make a larger data set (--n-pairs).")
         if (repeated := ids[1:][np.diff(ids) == 0]).size:
             raise DhsError(f"{pairs.path}: pair {repeated[0]} is in split {split!r} twice. Make the data set again.")
-        rank = self._host_ranks(np.array(table["host_id"].to_pylist(), dtype=str))
-        used = rank < max(1, round(fraction * (rank.max() + 1)))
+        used, rank = used_hosts(np.array(table["host_id"].to_pylist(), dtype=str), seed, fraction)
         self.pair_id, rank = ids[used], rank[used]
         self._positive = (rank % 2 == 0) | (not unpaired)
         self._negative = (rank % 2 == 1) | (not unpaired)
@@ -150,12 +169,6 @@ class Samples:
         self.fresh = fresh
         self.in_memory = fresh is None and (2 * len(ids) + self.n_hard) * STAMP_BYTES <= memory_limit
         self._held: list[Part] = []
-
-    def _host_ranks(self, hosts: np.ndarray) -> np.ndarray:
-        """Rank of each pair's host in an order that the seed shuffles."""
-        names, code = np.unique(hosts, return_inverse=True)
-        rng = keyed(self.seed, Stream.TRAIN_HOSTS)
-        return rng.permutation(len(names))[code]
 
     def _survey(self, epoch: int) -> np.ndarray:
         """(pairs,) objects: the galaxy of the pool that is a pair's negative in an epoch, or None."""

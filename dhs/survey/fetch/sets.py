@@ -21,7 +21,7 @@ from dhs.survey import facts
 from dhs.survey.fetch.demo import demo
 from dhs.survey.fetch.download import PARALLEL, NotThis, Wanted, download, download_all
 from dhs.survey.hosts.cutouts import read_npz
-from dhs.survey.hosts.fits_cutouts import FitsRefused, open_fits
+from dhs.survey.hosts.cutouts.fits import FitsRefused, open_fits
 from dhs.survey.lenses.catalogues import known_lenses, lenscat_file, read_catalogue
 from dhs.survey.lenses.lens_list import build, second_catalogues
 

@@ -16,9 +16,8 @@ import numpy as np
 from dhs import storage
 from dhs.errors import InputRefused, Refusal
 from dhs.survey import facts
-from dhs.survey.hosts import masks
-from dhs.survey.hosts.cutouts import MAX_MASKED_FRACTION, stamp_of
-from dhs.survey.hosts.fits_cutouts import unit_problem
+from dhs.survey.hosts.cutouts import MAX_MASKED_FRACTION, masks, stamp_of
+from dhs.survey.hosts.cutouts.fits import unit_problem
 from dhs.survey.hosts.record import HostRef
 from dhs.survey.hosts.stamp import HostStamp
 

@@ -15,7 +15,7 @@ from scipy.stats import ks_1samp
 
 from dhs.errors import DhsError
 from dhs.survey.facts import mag_from_flux
-from dhs.survey.hosts import masks
+from dhs.survey.hosts.cutouts import masks
 from dhs.survey.lenses.catalogues import Catalogue, unit_vectors
 from dhs.survey.mock.deflectors import deflectors
 

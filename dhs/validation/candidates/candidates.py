@@ -30,6 +30,7 @@ from dhs.validation.candidates.contact_sheet import contact_sheet
 MATCH_ARCSEC = 3.0
 TOP = 1000
 SHEET = 200
+OTHER_FORMATS = ("csv", "tsv", "txt", "ecsv", "fits", "fit", "fz", "gz", "vot", "xml", "html", "json", "npz", "pq")
 
 
 @dataclass(frozen=True)
@@ -129,10 +130,10 @@ def score(
         raise UsageError("give either data_path (--data-path) or cutouts (--cutouts), one of the two")
     if data_path is not None and (selection.host_catalogue or selection.host_select):
         raise UsageError("a catalogue and its cuts (--host-catalogue, --host-select) are for coadds (--cutouts)")
-    profile = load_profile(profile)
+    profile, stem = load_profile(profile), stem_of(out)
     network = scorer or open_scorer(checkpoint, precision=how.precision)  # refuses a bad one before anything is written
     calibrator, prevalence = _calibrator(evaluation, listing.prevalence, network)
-    stem, hosts = str(out).removesuffix(".parquet"), None
+    hosts, known = None, known_lenses(listing.known)
     folder = f"{stem}.shards"
     pairs = reader.open_pairs(data_path) if data_path is not None else None
     if pairs is not None and "test" in selection.splits and pairs.manifest["counts"].get("test"):
@@ -157,7 +158,7 @@ def score(
     if not n:
         where = f"{stem}.quarantine.parquet"
         raise DhsError(f"{cutouts or data_path}: no stamp could be scored. See {where} for the reasons.")
-    table = candidate_table(best, calibrator, prevalence, known_lenses(listing.known))
+    table = candidate_table(best, calibrator, prevalence, known)
     about = {
         "dhs_n_scored": str(n),
         "dhs_prevalence": str(prevalence),
@@ -169,6 +170,28 @@ def score(
     page = contact_sheet(shown.to_pylist(), _stamps(shown, hosts, pairs))
     storage.write_bytes(f"{stem}.html", page.encode())
     return table
+
+
+def stem_of(out: str | Path) -> str:
+    """The path that the files of a call share, without ``.parquet``.
+
+    Raises
+    ------
+    UsageError
+        A folder, or a name with another ending.
+    """
+    text = str(out)
+    name = text.rsplit("/", 1)[-1]
+    suffix = name.rpartition(".")[2].lower() if "." in name else ""
+    folder = not name or name in (".", "..") or ("://" not in text and Path(text).is_dir())
+    if folder:
+        raise UsageError(f"--out {text}: a folder. Name the table in it, e.g. {text.rstrip('/')}/candidates.parquet.")
+    if suffix in OTHER_FORMATS:
+        raise UsageError(
+            f"--out {text}: the table is written as NAME.parquet, with NAME.fits, NAME.vot and NAME.html beside it. "
+            f"Give {text[: -len(suffix) - 1]}.parquet."
+        )
+    return text.removesuffix(".parquet")
 
 
 def _calibrator(evaluation, prevalence, network) -> tuple[Calibrator | None, float | None]:

@@ -86,7 +86,7 @@ def real_lenses(
         ``evaluation.json`` is of another checkpoint; the network gives NaN.
     """
     profile = load_profile(profile)
-    spec = cutouts or storage.data_file(DEFAULT_FOLDER)
+    names, spec = _names(catalogue), cutouts or storage.data_file(DEFAULT_FOLDER)
     if spec is None:
         reason = f"no real cutout was given and DHS_DATA_DIR holds none. {HOW_TO_GET}"
         return _write(out, {"status": "skip", "reason": reason, "n_lenses": 0}, SCORE_SCHEMA.empty_table())
@@ -114,7 +114,7 @@ def real_lenses(
         "n_refused": len(refusals),
         "refused": [r.as_dict() for r in refusals],
         "n_survey_negatives": len(reference),
-        "stamps": _stamps(table, hosts, reference, catalogue),
+        "stamps": _stamps(table, hosts, reference, names),
         "recall_at_fpr": _recall(out, table["logit"].to_numpy()),
     }
     if catalogue:
@@ -148,10 +148,9 @@ def _survey_logits(out) -> np.ndarray:
     return np.sort(table["logit"].to_numpy()[kinds == "survey_negative"])
 
 
-def _stamps(table: pa.Table, hosts, reference: np.ndarray, catalogue: str | None) -> list[dict]:
+def _stamps(table: pa.Table, hosts, reference: np.ndarray, names) -> list[dict]:
     """One entry a stamp, highest score first."""
     refs = {ref.host_id: ref for ref in hosts.refs}
-    names = _names(catalogue)
     entries = []
     for host_id, logit, masked in zip(*(table[c].to_pylist() for c in ("host_id", "logit", "logit_core_masked"))):
         ref = refs[host_id]

@@ -7,60 +7,18 @@ is evaluated but a dotted path and a comparison. Every line of the outcome carri
 from __future__ import annotations
 
 import html
-import operator
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
-from importlib import resources
+from dataclasses import asdict, dataclass
 from pathlib import Path
-
-import yaml
 
 from dhs import storage
 from dhs.artefacts.report import VERSION, checked, jsonable, read
 from dhs.artefacts.signoff import SignOffContent
-from dhs.errors import DhsError
 from dhs.validation.preflight.gate import CONDITIONAL, EXIT_CODES, GO, NO_GO
 from dhs.validation.signoff.artefacts import FILES, MISSING, lookup, read_documents
+from dhs.validation.signoff.rules import OPERATORS, SEVERITIES, SYMBOLS, Rule, load_rules
 
-OPERATORS = {
-    "eq": operator.eq,
-    "ne": operator.ne,
-    "lt": operator.lt,
-    "le": operator.le,
-    "gt": operator.gt,
-    "ge": operator.ge,
-}
-SYMBOLS = {"eq": "=", "ne": "not", "lt": "<", "le": "<=", "gt": ">", "ge": ">="}
-SEVERITIES = ("blocker", "condition", "recommendation")
 USEFUL, LIMITED, USELESS, UNKNOWN = "USEFUL", "OF LIMITED USE", "NOT SHOWN TO BE USEFUL", "NOT MEASURED"
-
-
-@dataclass(frozen=True)
-class Rule:
-    """One rule; the keys are explained at the head of ``signoff/rules.yaml``."""
-
-    id: str
-    at: str
-    op: str
-    severity: str
-    text: str
-    change: str
-    bound: object = None
-    bound_at: str | None = None
-    stage: str = "always"
-    where: dict = field(default_factory=dict)
-    unless: dict | None = None
-    missing: str = "condition"
-    cap: bool = False
-    about: str = "set"
-    decisive: bool = False
-
-    def __post_init__(self):
-        known = self.op in OPERATORS and self.severity in SEVERITIES and self.stage in ("always", "after")
-        if not known or self.about not in ("set", "network", "real lenses"):
-            raise DhsError(
-                f"sign-off rule {self.id!r}: op, severity, stage or about is unknown. See the head of the rules file."
-            )
 
 
 @dataclass(frozen=True)
@@ -157,34 +115,6 @@ class SignOff:
             )
             parts.append(f"<p>{title}</p><ol>{items}</ol>" if entries else "")
         return "".join(parts)
-
-
-def load_rules(path: str | Path | None = None) -> tuple[list[Rule], list[dict], list[dict], list[dict], list[dict]]:
-    """Rules, standing recommendations, experiments, questions and lines of the training plan of a YAML file.
-
-    The package's own by default.
-
-    Raises
-    ------
-    DhsError
-        Not YAML, or a rule with an unknown key, operator, severity or stage.
-    """
-    if path is None:
-        text, where = (
-            (resources.files("dhs.validation.signoff") / "rules.yaml").read_text(),
-            "signoff/rules.yaml",
-        )
-    else:
-        text, where = storage.read_bytes(path).decode(), str(path)
-    try:
-        data = yaml.safe_load(text)
-        rules = [Rule(**entry) for entry in data["rules"]]
-        more = [list(data.get(k) or []) for k in ("questions", "plan_lines")]
-        return rules, list(data["standing"]), list(data["experiments"]), *more
-    except (yaml.YAMLError, TypeError, KeyError, AttributeError) as error:
-        raise DhsError(
-            f"{where}: not a file of sign-off rules ({error}). See the head of signoff/rules.yaml."
-        ) from None
 
 
 def places(documents: dict, rule: Rule) -> Iterator[tuple[str, dict]]:

@@ -10,7 +10,7 @@ from brick_samples import FWHM, SIGMA, header, write, write_brick, write_coadds
 from dhs.config import HostsConfig
 from dhs.errors import DhsError, InputRefused
 from dhs.survey.hosts.coadds import BrickRefused, Coadds
-from dhs.survey.hosts.masks import MASKBITS
+from dhs.survey.hosts.cutouts.masks import MASKBITS
 from dhs.survey.hosts.open import open_hosts
 from dhs.survey.hosts.record import HostRef
 

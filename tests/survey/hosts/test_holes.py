@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from dhs.survey.hosts.holes import problem
+from dhs.survey.hosts.cutouts.holes import problem
 
 
 def sky(seed=0, sigma=0.003):

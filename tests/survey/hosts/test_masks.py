@@ -10,8 +10,8 @@ from cutout_samples import channel_first, npz
 from dhs.config import HostsConfig
 from dhs.errors import DhsError, InputRefused
 from dhs.survey.hosts.cutouts import read_npz
-from dhs.survey.hosts.fits_cutouts import open_fits
-from dhs.survey.hosts.masks import MASKBITS, spoilt
+from dhs.survey.hosts.cutouts.fits import open_fits
+from dhs.survey.hosts.cutouts.masks import MASKBITS, spoilt
 from dhs.survey.hosts.open import open_hosts
 
 BIT = 1 << MASKBITS["ALLMASK_R"]

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from dhs.survey.hosts.psf_image import SIDE, centred
+from dhs.survey.hosts.cutouts.psf_image import SIDE, centred
 
 
 def moffat(side=63, shift=0.0, level=0.0):

@@ -140,6 +140,14 @@ def test_wrong_use_is_refused(clean, evaluation, tmp_path):
         score("", tmp_path / "s.parquet", data_path=clean.path, shard=(2, 2), scorer=Flux())
     with pytest.raises(DhsError, match="prevalence 2 "):
         score("", tmp_path / "s.parquet", data_path=clean.path, evaluation=evaluation, prevalence=2, scorer=Flux())
+    for name in ("c.csv", "results/", "table.fits", "."):
+        with pytest.raises(UsageError, match="parquet"):
+            score("", f"{tmp_path}/{name}", data_path=clean.path, scorer=Flux())
+    (tmp_path / "there").mkdir()
+    with pytest.raises(UsageError, match="there/candidates.parquet"):
+        score("", tmp_path / "there", data_path=clean.path, scorer=Flux())
+    with pytest.raises(DhsError, match="no such file"):
+        score("", tmp_path / "s.parquet", data_path=clean.path, scorer=Flux(), known=str(tmp_path / "none.csv"))
     other = Flux()
     other.state = {"epoch": 2}
     storage.write_json(evaluation, storage.read_json(evaluation) | {"checkpoint": {"epoch": 1}})

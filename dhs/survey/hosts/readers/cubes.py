@@ -19,7 +19,7 @@ from dhs.config import HostsConfig
 from dhs.errors import DhsError, InputRefused, Refusal
 from dhs.survey import facts
 from dhs.survey.hosts.cutouts import PLAUSIBLE_FWHM, SUFFIXES, stamp_of
-from dhs.survey.hosts.npz_keys import misnamed
+from dhs.survey.hosts.cutouts.npz_keys import misnamed
 from dhs.survey.hosts.record import Found, HostRef, host_reader
 from dhs.survey.hosts.stamp import HostStamp
 from dhs.survey.lenses.catalogues import read_table

@@ -5,7 +5,7 @@ Two layouts are understood:
 resampled (``fits-cutout?ra=..&dec=..&pixscale=0.262&bands=grz[&invvar]``)
     PRIMARY holds a (bands, y, x) cube, its bands in ``BANDS`` and ``BAND0, BAND1, ..``; with invvar a second HDU of the
     same shape has ``IMAGETYP = 'INVVAR'``; a third may hold ``MASKBITS``, whose spoilt pixels are masked
-    (`dhs.survey.hosts.masks`). The WCS is TAN, the target at the centre.
+    (`dhs.survey.hosts.cutouts.masks`). The WCS is TAN, the target at the centre.
 subimage (``..&subimage``)
     PRIMARY is empty; one HDU per brick, band and kind, with ``BRICK``, ``BAND`` and ``IMAGETYP`` (image or invvar), on
     the brick's own pixels. Where several bricks overlap, the one that covers the most pixels is taken. A piece that its

@@ -17,7 +17,8 @@ QUIET = 0.15  # of the sky noise: a window that scatters by less holds none
 MAX_QUIET_FRACTION = 0.01  # of the pixels of a band, at the level of the sky or below
 MAX_PLATEAU_FRACTION = 0.05  # likewise, brighter than that: a star's saturated core
 PLATEAU_SIGMA = 5.0
-MAX_ZERO_FRACTION = 0.02  # exact zeros that stand apart, where values do not repeat
+MAX_ZERO_FRACTION = 0.02  # exact zeros that stand apart, where values do not repeat and have no common step
+SEGMENT = 16  # pixels of a row that one tile of a compressed image holds
 MAX_NEGATIVE_SIGMA = 25.0  # sky noise below zero: no light is so negative
 MAX_FLUX = 1e5  # nanomaggies a pixel, magnitude 10
 
@@ -37,6 +38,22 @@ def quiet(band: np.ndarray, noise: float) -> np.ndarray:
         spread = ndimage.maximum_filter(values, window) - ndimage.minimum_filter(values, window)
         found |= ndimage.binary_dilation(spread < 2.0 * QUIET * noise, np.ones(window, dtype=bool))
     return found
+
+
+def quantised(band: np.ndarray) -> bool:
+    """Whether most pieces of rows hold whole multiples of a step, as a compressor that rounds leaves them.
+
+    Steps differ between the tiles of a compressed image, so values of different rows need not repeat.
+    """
+    pieces = band[:, : band.shape[1] // SEGMENT * SEGMENT].reshape(-1, SEGMENT).astype(np.float64)
+    gaps = np.diff(np.sort(pieces, axis=1), axis=1)
+    smallest = np.where(gaps > 1e-9, gaps, np.inf).min(axis=1)
+    usable = np.isfinite(smallest)
+    found = np.zeros(len(pieces), dtype=bool)
+    for part in (1, 2, 3):  # the smallest gap may be two or three steps
+        steps = gaps[usable] / (smallest[usable, None] / part)
+        found[usable] |= (np.abs(steps - np.round(steps)) < 0.02).all(axis=1)
+    return bool(found.mean() > 0.5)
 
 
 def problem(band: np.ndarray, observed: np.ndarray | None = None) -> str | None:
@@ -68,7 +85,7 @@ def problem(band: np.ndarray, observed: np.ndarray | None = None) -> str | None:
             return f"{empty.mean():.0%} hold no noise (about {value:.3g} nanomaggies): {what}"
     zeros = (band == 0) & seen
     repeats = len(np.unique(band[~zeros])) < 0.5 * (~zeros).sum()
-    if zeros.mean() > MAX_ZERO_FRACTION and not repeats:
+    if zeros.mean() > MAX_ZERO_FRACTION and not repeats and not quantised(band):
         return f"{zeros.mean():.0%} are exact zeros: missing data"
     low = float(band[seen].min()) if seen.any() else 0.0
     if low < -MAX_NEGATIVE_SIGMA * noise:
