@@ -31,6 +31,7 @@ from dhs.figures.gates import (
 from dhs.figures.host_completeness import completeness_by_host
 from dhs.figures.injection import closure, convergence, gain, photon_transfer, priors, renderer_agreement
 from dhs.figures.interactive import completeness_play, explorer, interventions_play, threshold_slider
+from dhs.figures.leaks import leak_curves, leak_scatter, leak_table
 from dhs.figures.learning import learning_curve, training_curves
 from dhs.figures.pairs import (
     host_conditions,
@@ -97,6 +98,9 @@ __all__ = [
     "interventions",
     "interventions_play",
     "interventions_table",
+    "leak_curves",
+    "leak_scatter",
+    "leak_table",
     "leakage",
     "leakage_by_radius",
     "learning_curve",

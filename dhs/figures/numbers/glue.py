@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dhs.figures.numbers import costs, stored
 from dhs.figures.numbers.decisions import preflight, real_lenses, signoff
 from dhs.figures.numbers.evaluation import evaluation
+from dhs.figures.numbers.leaks import leaks
 from dhs.figures.numbers.pairs import pairs
 from dhs.figures.numbers.story import story
 from dhs.figures.numbers.training import training
@@ -25,6 +26,7 @@ MAKERS = {
     "plan_on_gpu": stored.plan_on_gpu,
     "stored": stored.stored,
     "story": story,
+    "leaks": leaks,
 }
 
 
