@@ -123,8 +123,8 @@ def stored(found: Mapping) -> dict[str, str]:
     return {
         "recipes": _recipes(found.get("recipe") or {}),
         "transfer": _transfer(found.get("transfer") or {}),
-        "leak_strength": _leak_strength(found.get("leak_strength") or {}),
-        "learning_curve": _learning_curve(found),
+        "leak_strength": _leaks(found.get("leaks") or {}),
+        "learning_curve": _learning_curve(found.get("learning_curve") or {}),
     }
 
 
@@ -157,12 +157,48 @@ def _transfer(study: Mapping) -> str:
     return f"The AUROC against twins is {listed(said)}; the real galaxies are {number(real.get('n'))}."
 
 
-def _leak_strength(study: Mapping) -> str:
-    """Does a gate that warns foretell a network that leans?"""
-    return str(study.get("says") or "")
+def _leaks(study: Mapping) -> str:
+    """Does a gate that warns foretell a network that leans? From networks trained on sets with planted leaks."""
+    answer = study.get("answer") or {}
+    counts = ((answer.get("gates") or {}).get("any") or {}).get("fail_materially") or {}
+    leaned = counts.get("raised_leans", 0) + counts.get("silent_leans", 0)
+    steady = counts.get("raised_not", 0) + counts.get("silent_not", 0)
+    if not leaned + steady:
+        return ""
+    said = (
+        f"Networks were trained on sets with {counted(answer['n_kinds'], 'kind')} of leak planted at rising strength, "
+    )
+    said += f"{leaned + steady} in all. Of the {leaned} that came to lean on the leak, by more than "
+    said += (
+        f"{100 * answer['material']:.0f} % of the arc's own effect, a gate had failed for {counts['raised_leans']}; of "
+    )
+    said += f"the {steady} that did not, for {counts['raised_not']}. "
+    if leaned and not counts["silent_leans"]:
+        return said + "**No network leaned where every gate was silent.**"
+    if counts["raised_leans"] > counts["silent_leans"]:
+        return said + f"**Mostly: {counts['silent_leans']} leaned where every gate was silent.**"
+    return (
+        said + "**No: most leaned where every gate was silent.**"
+        if leaned
+        else said + "**None leaned, so this is open.**"
+    )
 
 
-def _learning_curve(found: Mapping) -> str:
-    """What a hundred times the pairs change, from the stored trainings."""
-    curve = found.get("learning_curve") or {}
-    return str(curve.get("says") or "")
+def _learning_curve(curve: Mapping) -> str:
+    """What more pairs change, from trainings on parts of one set."""
+    points = sorted(curve.get("points") or (), key=lambda p: p["pairs"])
+    if len(points) < 2:
+        return ""
+    first, last = points[0], points[-1]
+    said = f"From {number(first['pairs'])} to {number(last['pairs'])} pairs "
+    names = {"auroc": "the AUROC against twins", "auroc_hard": "that against look-alikes", "recall": "the recall"}
+    parts, grew = [], []
+    for key, name in names.items():
+        if short(first.get(key)) and short(last.get(key)):
+            parts.append(f"{name} goes from {short(first[key])} to {short(last[key])}")
+            apart = interval(first[key]) and interval(last[key]) and interval(last[key])[0] > interval(first[key])[1]
+            grew += [name] if apart else []
+    said += listed(parts)
+    if not parts:
+        return ""
+    return said + (f": more pairs help {listed(grew)}." if grew else ": that more pairs help is not shown.")
