@@ -6,7 +6,6 @@ skipped a function gives no figure but the reason (`dhs.figures.style.NoFigure`)
 
 from dhs.figures.attention import ablation, ablation_table, attribution_profile, attributions
 from dhs.figures.audit import (
-    answers_table,
     core_fractions,
     effect_shares,
     fixed_threshold_table,
@@ -17,30 +16,18 @@ from dhs.figures.audit import (
     toys,
 )
 from dhs.figures.front import front
-from dhs.figures.galaxies import look_alikes, one_galaxy, pair_columns
 from dhs.figures.gate_sheet import failing_gates, gate_sheet, leakage_by_radius
 from dhs.figures.gates import (
-    decision_banner,
     gate_of,
     gate_table,
     leakage,
     radial_profiles,
-    signoff_table,
     table,
 )
 from dhs.figures.host_completeness import completeness_by_host
-from dhs.figures.injection import closure, convergence, gain, photon_transfer, priors, renderer_agreement
 from dhs.figures.interactive import completeness_play, explorer, interventions_play, threshold_slider
 from dhs.figures.leaks import leak_curves, leak_scatter, leak_table
 from dhs.figures.learning import learning_curve, training_curves
-from dhs.figures.pairs import (
-    host_conditions,
-    pair_build_up,
-    pair_grid,
-    pair_strip,
-    snr_scatter,
-)
-from dhs.figures.prior_draws import prior_study, prior_table
 from dhs.figures.scale import plan_on_gpu, scale_plan, scaling
 from dhs.figures.scores import (
     completeness_map,
@@ -52,6 +39,16 @@ from dhs.figures.scores import (
     score_distributions,
     strata,
 )
+from dhs.figures.sets.galaxies import look_alikes, one_galaxy, pair_columns
+from dhs.figures.sets.injection import closure, convergence, gain, photon_transfer, priors, renderer_agreement
+from dhs.figures.sets.pairs import (
+    host_conditions,
+    pair_build_up,
+    pair_grid,
+    pair_strip,
+    snr_scatter,
+)
+from dhs.figures.sets.prior_draws import prior_study, prior_table
 from dhs.figures.style import colour, skipped
 from dhs.figures.worth import (
     coverage,
@@ -68,7 +65,6 @@ from dhs.figures.zoom import zoom_gallery
 __all__ = [
     "ablation",
     "ablation_table",
-    "answers_table",
     "attribution_profile",
     "attributions",
     "closure",
@@ -80,7 +76,6 @@ __all__ = [
     "core_effect",
     "core_fractions",
     "coverage",
-    "decision_banner",
     "effect_shares",
     "explorer",
     "failing_gates",
@@ -129,7 +124,6 @@ __all__ = [
     "scale_plan",
     "scaling",
     "score_distributions",
-    "signoff_table",
     "skipped",
     "snr_scatter",
     "strata",

@@ -14,8 +14,8 @@ from scipy.stats import beta
 
 from dhs.artefacts.parts import absent
 from dhs.figures.front import kind_name
-from dhs.figures.galaxies import INTERVENTIONS
 from dhs.figures.gates import Html, interval_name
+from dhs.figures.sets.galaxies import INTERVENTIONS
 from dhs.figures.style import skipped
 from dhs.figures.zoom import sprite
 
