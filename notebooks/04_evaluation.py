@@ -58,6 +58,14 @@ scores = storage.read_table(run.path / "scores.parquet")
 # %% tags=["hide-input"] mystnb={"figure": {"caption": "Logits by kind of stamp: all, the middle half and the median. Dashed: the threshold at the smallest false-positive rate that the sample supports. Dotted: the logit at which a network ends that sees added light but no arcs.", "name": "fig-scores"}, "image": {"alt": "Logits of lenses, look-alikes by kind, survey galaxies and twins"}}
 figures.score_distributions(scores, evaluation, run.profile.train.hard_negative_ratio)
 
+# %% tags=["hide-input"]
+from dhs.book.studies.explorer import explore
+from dhs.injection.sources.open import open_sources
+from dhs.models.score import Scorer
+
+scorer = Scorer(run.checkpoint)
+figures.explorer(explore(open_sources(run.profile.sources, run.profile.seed), pairs.table(), scorer, seed))
+
 # %% [markdown]
 # Where look-alikes lie level with the lenses no threshold parts them; a finder with this score sends an inspector both.
 #
@@ -78,12 +86,14 @@ figures.score_distributions(scores, evaluation, run.profile.train.hard_negative_
 
 # %% tags=["hide-input"] mystnb={"figure": {"caption": "One galaxy, asked about its arc: what the network says when one thing is changed and the rest is held.", "name": "fig-one-galaxy"}, "image": {"alt": "One galaxy with its arc as it is, removed, turned, recoloured, replaced by a ring, and the logit under each"}}
 from dhs.book import one_galaxy
-from dhs.models.score import Scorer
 
 asked = one_galaxy.under_interventions(
-    pairs, Scorer(run.checkpoint), one_galaxy.chosen(pairs, scores), run.profile.evaluate.core_radius_px
+    pairs, scorer, one_galaxy.chosen(pairs, scores), run.profile.evaluate.core_radius_px
 )
 figures.one_galaxy(asked[0]["tiles"] if asked else [])
+
+# %% tags=["hide-input"]
+figures.interventions_play(asked)
 
 # %% tags=["hide-input"] mystnb={"figure": {"caption": "Change of the logit per pair under each intervention; orange are the placebos. Below: by Einstein radius, the core's light removed and the whole arc removed; then by the radius inside which the light is removed.", "name": "fig-interventions"}, "image": {"alt": "Change of logit with intervals for each intervention, by Einstein radius, and by radius of removal"}}
 figures.interventions(evaluation.get("interventions") or {})

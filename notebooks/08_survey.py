@@ -51,6 +51,9 @@ scores = storage.read_table(run.path / "scores.parquet")
 # %% tags=["hide-input"] mystnb={"figure": {"caption": "True-positive rate against false-positive rate for each kind of negative. Points: the tabled rates with 95 % intervals on threshold and recall. No rate is reported at which fewer than ten false positives are expected; curves are dotted there and end at one. Open symbols: published values on other data.", "name": "fig-rates"}, "image": {"alt": "Curves of true-positive rate against false-positive rate on a logarithmic axis, one per kind of negative"}}
 figures.rates(scores, evaluation)
 
+# %% tags=["hide-input"]
+figures.threshold_slider(scores, run.profile.evaluate.prevalence)
+
 # %% [markdown]
 # ## Why the recall is what it is
 #
@@ -82,6 +85,9 @@ figures.purity_curve(evaluation.get("purity") or {})
 
 # %% tags=["hide-input"] mystnb={"figure": {"caption": "Completeness over Einstein radius and matched SNR. Each cell: value and number of pairs.", "name": "fig-completeness"}, "image": {"alt": "Heat map of completeness over Einstein radius and signal-to-noise ratio"}}
 figures.completeness_map(evaluation.get("completeness") or {})
+
+# %% tags=["hide-input"]
+figures.completeness_play(evaluation.get("completeness") or {})
 
 # %% tags=["hide-input"] mystnb={"figure": {"caption": "Completeness over Einstein radius for bins of equal numbers in host magnitude; then along Einstein radius and along host magnitude, as drawn and weighted to the population, of which only arcs above the drawn SNR count.", "name": "fig-completeness-host"}, "image": {"alt": "Completeness with intervals by Einstein radius for bright, middle and faint hosts, and under two priors along Einstein radius and host magnitude"}}
 figures.completeness_by_host(evaluation.get("completeness") or {})

@@ -105,3 +105,7 @@ figures.coverage(simulated())
 # ## What an evaluation costs
 #
 # {number}`evaluation.evaluation_cost`
+#
+# ## What these pages took
+#
+# {number}`book.execution`

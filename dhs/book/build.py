@@ -171,6 +171,7 @@ def build(profile: str = "demo", *, runs: Path | None = None, seed: int | None =
         execute(script, target, parameters, root)
         depends["steps"] = {step: run.depends(step) for step in steps}
         storage.write_json(record, depends)
+        _timed(run.path, name, time.time() - started)
         print(f"{time.time() - started:.0f} s", flush=True)
     _build_pages(root, run, source, html)
     missing = [p for p in pages(root) if not (html / "_build" / "html" / f"{p}.html").is_file()]
@@ -204,7 +205,7 @@ def _build_pages(root: Path, run: Run, source: Path, html: Path) -> None:
     if index.exists() and record.exists() and storage.read_json(record) == depends:
         print("pages: unchanged")
         return
-    for folder in (source / "book", source / "notebooks", html):
+    for folder in (source / "book", source / "notebooks", source / "downloads", html):
         _remove(folder, record)
     _write_sources(root, run, source, known)
     storage.write_json(record, {})
@@ -246,10 +247,19 @@ def _write_sources(root: Path, run: Run, source: Path, known: prose.Values) -> N
     made_in = known["story"]["hash"]
     for name, notebook in notebooks.items():
         page = nbformat.from_dict(dress.dressed(prose.page(notebook, known, absent), name, made_in, static))
-        page.cells.append(nbformat.v4.new_markdown_cell(REPRODUCE.format(name=name, binder=BINDER)))
+        files = dress.downloads(name, run.path, source)
+        again = "\n\n".join(filter(None, (files, REPRODUCE.format(name=name, binder=BINDER))))
+        page.cells.append(nbformat.v4.new_markdown_cell(again))
         for number, cell in enumerate(page.cells):
             cell["id"] = f"cell-{number:03d}"
         storage.write_bytes(source / "notebooks" / f"{name}.ipynb", nbformat.writes(page).encode())
+
+
+def _timed(run: Path, name: str, seconds: float) -> None:
+    """Note what a notebook took."""
+    path = run / dress.TIMES
+    known = storage.read_json(path) if path.is_file() else {}
+    storage.write_json(path, known | {name: round(seconds, 1)})
 
 
 def _evaluation(run: Run) -> dict:

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import os
+import platform
 import re
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
+TIMES = ".steps/times.json"  # of a run: seconds each notebook took when it was last executed
 DATA_URI = re.compile(r"data:image/png;base64,([A-Za-z0-9+/=]+)")
 LINKED = 4_000  # characters of a picture's address from which on it becomes a file
 
@@ -105,3 +109,37 @@ def front_pictures(evaluation: Mapping, static: Path) -> dict[str, str]:
         if hasattr(figure, "savefig"):
             figure.savefig(static / f"{name}.png", dpi=200)
     return words(evaluation)
+
+
+FILES = {
+    "01_injection": ("pairs/manifest.json",),
+    "02_preflight": ("preflight.json",),
+    "03_training": ("train/history.csv",),
+    "04_evaluation": ("evaluation.json", "scores.parquet"),
+    "05_real_lenses": ("real_lenses.json", "real_scores.parquet"),
+    "06_signoff": ("signoff.json",),
+    "08_survey": ("evaluation.json", "scores.parquet", "completeness.parquet"),
+    "09_appendix": ("evaluation.json", "scores.parquet"),
+}
+"""Files of a run that a page's numbers are from: a reader can take them along."""
+
+
+def downloads(name: str, run: Path, folder: Path) -> str:
+    """A line of links to a page's numbers, whose files are copied to ``folder/downloads``; empty where it has none."""
+    links = []
+    for file in FILES.get(name, ()):
+        if (run / file).is_file():
+            target = folder / "downloads" / Path(file).name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(run / file, target)
+            links.append(f"{{download}}`{target.name} <../downloads/{target.name}>`")
+    return f"Numbers of this page: {', '.join(links)}." if links else ""
+
+
+def execution_table(seconds: Mapping[str, float]) -> str:
+    """What each notebook took where it was last executed, as a Markdown table; empty where nothing is on record."""
+    if not seconds:
+        return ""
+    rows = "\n".join(f"| `{name}` | {round(s)} |" for name, s in sorted(seconds.items()))
+    machine = f"{os.cpu_count()} cores of {platform.machine()}, {platform.system()}, Python {platform.python_version()}"
+    return f"| notebook, with the steps it made ({machine}) | seconds |\n|---|---|\n{rows}"

@@ -11,6 +11,7 @@ from dhs.artefacts.parts import absent
 from dhs.datasets import survey_negatives
 from dhs.datasets.reader import Pairs, stamp
 from dhs.datasets.stamp_sets import by_pair
+from dhs.figures.gates import axis_name
 from dhs.figures.zoom import Galleries, zoom_gallery
 from dhs.stats.pixels import MAD_TO_SIGMA, mad, radius_map
 from dhs.survey.facts import PIXEL_SCALE
@@ -156,7 +157,7 @@ def cause_galleries(failures: Mapping, pairs: Pairs, seed: int, folder: str | No
     found = [(f"missed: {c['cause']} ({c['n']})", c["examples"]) for c in failures["misses"]["causes"]]
     found.append(("missed, none of these causes", failures["misses"].get("unexplained_examples") or []))
     for k, group in enumerate((failures.get("embedding") or {}).get("groups") or [], start=1):
-        medians = ", ".join(f"{name.replace('_', ' ')} {value:.3g}" for name, value in group["medians"].items())
+        medians = ", ".join(f"{axis_name(name)} {value:.3g}" for name, value in group["medians"].items())
         found.append(
             (f"missed, group {k} by the network's features ({group['n']}); medians: {medians}", group["examples"])
         )

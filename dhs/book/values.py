@@ -11,6 +11,7 @@ import dhs
 from dhs import storage
 from dhs.artefacts.report import read
 from dhs.artefacts.training import HISTORY, SETTINGS, read_history, read_settings
+from dhs.book.dress import TIMES, execution_table
 from dhs.book.results import operating_study, stored_benchmark
 from dhs.figures.numbers.glue import glued
 from dhs.validation.ablation.ablate import Ablation
@@ -77,4 +78,9 @@ def _training(run: Path, manifest: Mapping) -> dict:
 
 def values(run: Path) -> dict[str, dict[str, str]]:
     """Every number and sentence of a run, by kind and key."""
-    return {kind: glued(artefact, kind) for kind, artefact in artefacts(run).items()}
+    found = {kind: glued(artefact, kind) for kind, artefact in artefacts(run).items()}
+    return found | {"book": {"execution": execution_table(_json_or_empty(run / TIMES))}}
+
+
+def _json_or_empty(path: Path) -> dict:
+    return storage.read_json(path) if path.is_file() else {}

@@ -6,7 +6,6 @@ skipped a function gives no figure but the reason (`dhs.figures.style.NoFigure`)
 
 from dhs.figures.attention import ablation, ablation_table, attribution_profile, attributions
 from dhs.figures.audit import (
-    answers_table,
     core_fractions,
     effect_shares,
     fixed_threshold_table,
@@ -17,18 +16,16 @@ from dhs.figures.audit import (
     toys,
 )
 from dhs.figures.front import front
-from dhs.figures.galaxies import look_alikes, one_galaxy, pair_columns
 from dhs.figures.gate_sheet import failing_gates, gate_sheet, leakage_by_radius
 from dhs.figures.gates import (
-    decision_banner,
     gate_of,
     gate_table,
     leakage,
     radial_profiles,
-    signoff_table,
     table,
 )
 from dhs.figures.host_completeness import completeness_by_host
+from dhs.figures.interactive import completeness_play, explorer, interventions_play, threshold_slider
 from dhs.figures.leaks import leak_curves, leak_scatter, leak_table
 from dhs.figures.learning import learning_curve, training_curves
 from dhs.figures.scale import plan_on_gpu, scale_plan, scaling
@@ -42,6 +39,7 @@ from dhs.figures.scores import (
     score_distributions,
     strata,
 )
+from dhs.figures.sets.galaxies import look_alikes, one_galaxy, pair_columns
 from dhs.figures.sets.injection import closure, convergence, gain, photon_transfer, priors, renderer_agreement
 from dhs.figures.sets.pairs import (
     host_conditions,
@@ -67,19 +65,19 @@ from dhs.figures.zoom import zoom_gallery
 __all__ = [
     "ablation",
     "ablation_table",
-    "answers_table",
     "attribution_profile",
     "attributions",
     "closure",
     "colour",
     "completeness_by_host",
     "completeness_map",
+    "completeness_play",
     "convergence",
     "core_effect",
     "core_fractions",
     "coverage",
-    "decision_banner",
     "effect_shares",
+    "explorer",
     "failing_gates",
     "failure_causes",
     "fixed_threshold_table",
@@ -93,6 +91,7 @@ __all__ = [
     "gate_table",
     "host_conditions",
     "interventions",
+    "interventions_play",
     "interventions_table",
     "leak_curves",
     "leak_scatter",
@@ -125,11 +124,11 @@ __all__ = [
     "scale_plan",
     "scaling",
     "score_distributions",
-    "signoff_table",
     "skipped",
     "snr_scatter",
     "strata",
     "table",
+    "threshold_slider",
     "toys",
     "training_curves",
     "zoom_gallery",

@@ -280,11 +280,3 @@ def fixed_threshold_table(rows: Sequence[Mapping]) -> Html:
     shown = [{"bin": interval_name(r), "expected": r["expected"], "verdict": r["verdict"]} for r in rows]
     columns = {"bin": "θ_E [arcsec]", "expected": "AUC that physics gives", "verdict": "a threshold of 0.65"}
     return table(shown, columns, "the gate holds no bins of theta_E")
-
-
-def answers_table(signoff: Mapping, number: int | None = None) -> Html:
-    """The questions answered from the sign-off, with the number, file and bound behind each."""
-    chosen = [a for a in signoff.get("answers") or [] if number is None or a["number"] == number]
-    rows = [{**a, "evidence": "; ".join(a.get("evidence") or []) or None} for a in chosen]
-    columns = {"number": "question", "ask": "asked", "text": "answer"}
-    return table(rows, columns, "no question was answered", below=("evidence",))

@@ -217,27 +217,3 @@ def gate_table(report: Mapping) -> Html:
         "the report holds no gate",
         below=("explanation", "remedy"),
     )
-
-
-def signoff_table(signoff: Mapping) -> Html:
-    """Blockers, conditions, recommended changes and priority order, each with the evidence it points at."""
-    kinds = {"blockers": "blocker", "conditions": "condition", "recommended_changes": "recommended change"}
-    rows = [{**entry, "kind": kind} for key, kind in kinds.items() for entry in signoff.get(key) or []]
-    for rank, entry in enumerate(signoff.get("priority_order") or [], start=1):
-        rows.append({**entry, "kind": f"priority {rank}", "remedy": entry["why"]})
-    columns = {"kind": "kind", "text": "what", "remedy": "what to do"}
-    return table(rows, columns, "nothing stands against this run", below=("source",))
-
-
-def decision_banner(signoff: Mapping) -> Html:
-    """The decision in one strip, with the verdicts on set and network and how much stands against them."""
-    decision = signoff.get("decision")
-    if not decision:
-        return Html("<p>no decision in signoff.json</p>")
-    kinds = {"blockers": "blocker", "conditions": "condition", "recommended_changes": "recommended change"}
-    counts = ((len(signoff.get(key) or []), name) for key, name in kinds.items())
-    said = ", ".join(f"{n} {name}{'' if n == 1 else 's'}" for n, name in counts)
-    two = "; ".join(f"{n}: {signoff.get(k) or 'not decided'}" for n, k in (("set", "data_set"), ("network", "network")))
-    word = html.escape(decision)
-    rest = f"<span>{html.escape(two)}<br>{said}</span>"
-    return Html(f'<div class="dhs-decision dhs-{word.lower()}"><strong>{word}</strong>{rest}</div>')

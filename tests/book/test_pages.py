@@ -93,7 +93,7 @@ def test_notebook_prose_types_no_result():
 
 @pytest.mark.parametrize("page", [*PAGES, *NOTEBOOKS], ids=lambda p: p.stem)
 def test_every_number_cited_is_made(page):
-    known = {kind: glued({}, kind) for kind in MAKERS}
+    known = {kind: glued({}, kind) for kind in MAKERS} | {"book": {"execution": ""}}
     text = page.read_text()
     wrong = [f"{kind}.{key}" for kind, key, _ in CITED.findall(text) if key not in known.get(kind, ())]
     assert not wrong and text.count("{number}") == len(CITED.findall(text)) and "{glue" not in text

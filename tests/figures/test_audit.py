@@ -96,15 +96,9 @@ def test_foreign_arcs_drawn_or_skipped():
     assert "no stamps" in repr(figures.foreign_arcs([]))
 
 
-def test_tables_of_thresholds_answers_and_the_gates_own_record():
+def test_tables_of_thresholds_and_the_gates_own_record():
     rows = [{"lo": 0.5, "hi": 1.0, "expected": 0.79, "verdict": "refused"}]
     assert "refused" in figures.fixed_threshold_table(rows)._repr_html_()
-    answers = {
-        "answers": [{"number": 3, "ask": "Which?", "text": "A.", "evidence": ["e: x = 1, must be > 2: not met"]}]
-    }
-    shown = figures.answers_table(answers)._repr_html_()
-    assert "Which?" in shown and "not met" in shown
-    assert "no question" in figures.answers_table(answers, 7)._repr_html_()
     own = figures.operating_table(operating_study())._repr_html_()
     assert "clean set" in own and "let through" in own and "residual image" in own
     assert "no study" in figures.operating_table({"faults": []})._repr_html_()

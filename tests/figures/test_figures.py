@@ -128,7 +128,7 @@ def test_core_counterfactuals_stand_beside_the_whole_stamp(evaluation):
 
 
 def test_every_picture_of_a_whole_run_is_drawn_not_skipped(evaluation, smoke, scores, report, history, config):
-    real, signoff = smoke("real_lenses"), smoke("signoff")
+    real = smoke("real_lenses")
     drawn = {
         "front": figures.front(evaluation),
         "sheet": figures.gate_sheet(report),
@@ -144,9 +144,7 @@ def test_every_picture_of_a_whole_run_is_drawn_not_skipped(evaluation, smoke, sc
         "realism": figures.realism_gap(evaluation["realism"]),
     }
     assert [name for name, figure in drawn.items() if not isinstance(figure, Figure)] == []
-    tables = figures.interventions_table(evaluation["interventions"]), figures.signoff_table(signoff)
-    assert all("<table" in table._repr_html_() for table in (*tables, figures.answers_table(signoff)))
-    assert signoff["blockers"] == [] or signoff["blockers"][0]["source"] in tables[1]._repr_html_()
+    assert "<table" in figures.interventions_table(evaluation["interventions"])._repr_html_()
     assert all(stamp["host_id"] in figures.missed_lenses(real).to_html() for stamp in real["misses"]["stamps"])
 
 
@@ -218,18 +216,6 @@ def test_attributions_show_the_rise_and_its_place():
     np.testing.assert_allclose(arc.get_ydata(), network.get_ydata(), atol=1e-9)
     assert abs(arc.get_xdata()[np.argmax(arc.get_ydata())] - 1.0) <= 0.125
     assert np.sum(arc.get_ydata()) > 0.99
-
-
-def test_signoff_pictures():
-    signoff = {
-        "decision": "NO-GO",
-        "blockers": [{"text": "a & b", "source": "gate:x"}],
-        "conditions": [{"text": "plain words", "source": "x.json: y"}],
-    }
-    assert "NO-GO" in figures.decision_banner(signoff)._repr_html_()
-    html = figures.signoff_table(signoff)._repr_html_()
-    assert "a &amp; b" in html and "gate:x" in html and "plain words" in html
-    assert "nothing stands against" in figures.signoff_table({"decision": "GO"})._repr_html_()
 
 
 @pytest.mark.parametrize(

@@ -81,7 +81,7 @@ def _rank(answer: Mapping) -> str:
             f"{text(c['ci_low'], 2)} to {text(c['ci_high'], 2)})"
         )
     if not said:
-        return ""
+        return "Too few kinds of leak were measured for a correlation."
     joined = "; ".join(said)
     return joined[0].upper() + joined[1:] + f". Kinds are the units: there are {text(answer['n_kinds'])}."
 
