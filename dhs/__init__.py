@@ -14,6 +14,8 @@ _WHERE = {
     "train": "dhs.models.training.train",
     "ablate": "dhs.validation.ablation.ablate",
     "score": "dhs.validation.candidates.candidates",
+    "grade_sheet": "dhs.validation.candidates.blind",
+    "merge_grades": "dhs.validation.candidates.merge_grades",
     "evaluate": "dhs.validation.evaluation.evaluate",
     "real_lenses": "dhs.validation.real_lenses.real_lenses",
     "realism": "dhs.validation.realism.probe",
