@@ -147,3 +147,9 @@ def test_each_of_the_seven_questions_has_its_section():
     assert [s[0] for s in sections] == list("1234567")
     evidence = [1, 2, 3, 4, 5, 6, 7]
     assert all(GLUED.search(s) for s, n in zip(sections, evidence) if n != 2)
+
+
+def test_every_model_of_an_artefact_is_on_the_page_of_the_interface():
+    api = (ROOT / "book" / "api.md").read_text()
+    models = [p.stem for p in (ROOT / "dhs" / "artefacts").glob("*.py") if p.stem != "__init__"]
+    assert [m for m in models if f".. automodule:: dhs.artefacts.{m}\n" not in api] == []
