@@ -32,7 +32,7 @@ from dhs.artefacts.report import read
 from dhs.book import stamps
 from dhs.book.parameters import refuse_unknown
 from dhs.book.results import stored_benchmark
-from dhs.stats.coverage import table as simulated
+from dhs.book.studies.interval_coverage import table as simulated
 
 refuse_unknown(globals())
 run = dhs.Run(run_dir, profile, seed)
@@ -222,7 +222,7 @@ figures.gallery(
 # ## How far the intervals can be trusted
 #
 # Pairs simulated with effects of host and source, hundreds of samples a design, so that a share is known to one or two
-# hundredths; `python -m dhs.stats.coverage` makes the stored table again. Below eight clusters on an axis no interval is
+# hundredths; `python -m dhs.book.studies.interval_coverage` makes the stored table again. Below eight clusters on an axis no interval is
 # given. For calibration and realism it is the p-value that is printed, and shown is how seldom it falls below one in twenty though
 # nothing is amiss.
 

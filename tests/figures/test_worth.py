@@ -6,7 +6,7 @@ from matplotlib.text import Text
 
 import dhs.figures as figures
 from dhs.book.results import lens_list_counts
-from dhs.stats.coverage import table
+from dhs.book.studies.interval_coverage import table
 from dhs.stats.metrics import Clusters
 from dhs.validation.evaluation import completeness
 
