@@ -77,6 +77,7 @@ def test_no_result_is_typed(page):
         "api",
         "your_data",
         "gates",
+        "what_goes_wrong",
     ):  # commands, exit codes and fields, no results
         pytest.skip("this page holds no results")
     wrong = {line: typed_results(line) for line in prose(page.read_text()) if typed_results(line)}
