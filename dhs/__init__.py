@@ -9,6 +9,7 @@ from __future__ import annotations
 from importlib import import_module
 
 _WHERE = {
+    "audit": "dhs.validation.audit.audit",
     "inject": "dhs.datasets.inject",
     "preflight": "dhs.validation.preflight.preflight",
     "train": "dhs.models.training.train",

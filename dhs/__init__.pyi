@@ -10,6 +10,7 @@ from dhs.models.training.train import train as train
 from dhs.selftest import selftest as selftest
 from dhs.survey.fetch.sets import fetch as fetch
 from dhs.validation.ablation.ablate import ablate as ablate
+from dhs.validation.audit.audit import audit as audit
 from dhs.validation.candidates.blind import grade_sheet as grade_sheet
 from dhs.validation.candidates.candidates import score as score
 from dhs.validation.candidates.merge_grades import merge_grades as merge_grades

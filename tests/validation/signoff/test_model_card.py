@@ -40,7 +40,7 @@ def test_a_changed_number_changes_the_card(run):
     data["auroc"]["value"] = 0.123456
     storage.write_json(run / "evaluation.json", data)
     after = Path(model_card(run)).read_text()
-    assert "0.123 (" in after and "0.123 (" not in before and "not stated" in after
+    assert "controls: 0.123 (" in after and "controls: 0.123 (" not in before and "not stated" in after
 
 
 def test_a_run_without_its_files_or_of_other_data_is_refused(run):
