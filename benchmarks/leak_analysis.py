@@ -141,7 +141,7 @@ def correlation(rows: list[dict], seed: int = 0) -> dict:
         return {"value": None, "ci_low": None, "ci_high": None, "n": len(rows), "n_kinds": len(set(kinds))}
     x, y = (np.array([r[k] for r in rows], float) for k in ("distance", "excess"))
     value = spearman(x, y, np.ones((1, len(x))))[0]
-    clusters = Clusters(kinds, n_bootstrap=1000, seed=seed)
+    clusters = Clusters(kinds, n_bootstrap=500, seed=seed)
     metric = clusters.metric(float(value), lambda w: spearman(x, y, w), bounds=(-1.0, 1.0))
     out = {k: v for k, v in metric.as_dict().items() if k in ("value", "ci_low", "ci_high", "n", "flags")}
     each = {}

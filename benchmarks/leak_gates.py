@@ -36,7 +36,7 @@ GATES = (
     "residual_image",
 )
 GROUPS = ("leakage", "sky", "arcs", "texture")
-PARTS = 48  # of the split that rows are taken from
+PARTS = 28  # of the split that rows are taken from
 CLEAN = ("none", 0.0)
 SPLIT = "train"
 

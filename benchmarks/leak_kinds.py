@@ -81,7 +81,8 @@ def _like(image: np.ndarray, x):
 
     key = (id(image), x.device)
     if key not in _PLACED:
-        _PLACED[key] = torch.from_numpy(image).to(x.device)
+        with torch.inference_mode(False):
+            _PLACED[key] = torch.from_numpy(image).to(x.device)
     return _PLACED[key]
 
 

@@ -259,7 +259,7 @@ def table(folder: Path, profile_name: str) -> dict:
             row |= measured if split == "test" else {"val": measured}
         row["choice"] = float(np.mean([row["val"][name]["value"] for name in CHOOSE]))
         rows.append(row)
-    manifest = open_pairs(folder / "pairs").manifest
+    manifest = storage.read_json(folder / "pairs" / "manifest.json")
     about = {"content_hash": manifest["content_hash"], "pairs": manifest["counts"]}
     about |= {name: {k: manifest[name].get(k) for k in ("kind", "mock", "n")} for name in ("hosts", "sources")}
     return {"rows": rows, "data": about, "n": _counts(frames), "cores": os.cpu_count()}

@@ -48,7 +48,8 @@ def imported(source: str) -> frozenset[str]:
             found.update(f"{node.module}.{alias.name}" for alias in node.names)
     for _, folder in registries(source):
         inside = PACKAGE.joinpath(*folder.split(".")[1:])
-        found.update(f"{folder}.{path.stem}" for path in inside.glob("*.py") if path.stem != "__init__")
+        own = (path.relative_to(PACKAGE.parent).with_suffix("") for path in inside.rglob("*.py"))
+        found.update(".".join(path.parts) for path in own if path.name != "__init__")
     return frozenset(name for name in found if name.startswith("dhs.") and is_module(name))
 
 

@@ -32,7 +32,8 @@ class Registry(Mapping[str, Any]):
     group : str
         Entry-point group whose modules are imported: ``dhs.hosts``.
     folder : str
-        Package whose modules are dhs's own things of this kind, imported in alphabetical order; empty for none.
+        Package whose modules, in folders of it too, are dhs's own things of this kind, imported in alphabetical order;
+        empty for none.
     """
 
     def __init__(self, kind: str, group: str, folder: str):
@@ -74,8 +75,8 @@ class Registry(Mapping[str, Any]):
             self._loaded = True
             try:
                 path = importlib.import_module(self.folder).__path__ if self.folder else ()
-                for module in sorted(m.name for m in pkgutil.iter_modules(path)):
-                    importlib.import_module(f"{self.folder}.{module}")
+                for module in sorted(m.name for m in pkgutil.walk_packages(path, f"{self.folder}.")):
+                    importlib.import_module(module)
                 for point in sorted(metadata.entry_points(group=self.group), key=lambda p: (p.dist.name, p.name)):
                     self._load_point(point)
             except BaseException:

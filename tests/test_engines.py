@@ -16,9 +16,9 @@ import engine_tasks as tasks
 import psutil
 
 import dhs
-from dhs import engines, spark, storage
+from dhs import engines, storage
 from dhs.config import load_profile
-from dhs.engines import Engine, Progress
+from dhs.engines import Engine, Progress, spark
 from dhs.errors import DhsError, InputRefused, UsageError
 
 has_spark = importlib.util.find_spec("pyspark") is not None and shutil.which("java") is not None

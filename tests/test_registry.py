@@ -47,6 +47,14 @@ def test_modules_of_the_folder_register_themselves_in_alphabetical_order(made):
         things.add("ant", None)
 
 
+def test_a_folder_may_hold_folders(made, tmp_path):
+    things, _ = made
+    (tmp_path / "own_things/more").mkdir()
+    (tmp_path / "own_things/more/__init__.py").write_text("")
+    (tmp_path / "own_things/more/bat.py").write_text("from test_registry_things import things\nthings.add('bat', 1)\n")
+    assert list(things) == ["ant", "bat", "zebra"]
+
+
 def test_an_installed_package_adds_its_own_by_entry_point_and_is_named(made):
     things, package = made
     with package("from test_registry_things import things\nthings.add('yak', 4)\n"):

@@ -83,9 +83,10 @@ def plan(context: Context) -> list[Part]:
     profile, refs = context.profile, context.hosts.refs
     split = splits.split_hosts(refs, profile.seed, profile.splits)
     order = keyed(profile.seed, Stream.DRAW, HOST_ORDER).permutation(len(refs))
+    order = order[~np.isin(order, list(splits.near_other_splits(refs, split)))]
     slots: dict[str, list[tuple[int, int]]] = {name: [] for name in SPLITS}
     for pair_id in range(profile.injection.n_pairs):
-        host = int(order[pair_id % len(refs)])
+        host = int(order[pair_id % len(order)])
         slots[split[host]].append((pair_id, host))
     size = profile.injection.pairs_per_part
     bricks = [r.brickname for r in refs]
@@ -277,6 +278,9 @@ def inject(
     asked, started = engine, time.time()
     data = config.model_dump(mode="json")
     context = open_context(data, out)
+    refs = context.hosts.refs
+    near = splits.near_other_splits(refs, splits.split_hosts(refs, config.seed, config.splits))
+    context.hosts.refusals.extend(near.values())
     if not context.hosts.mock and context.hosts.known_lens_catalogue is None:
         log.warning(UNMATCHED)
     storage.write_json(storage.join(out, "run.json"), {"identity": identity, "finished": False, **maker})

@@ -393,7 +393,7 @@ def other_python(folder):
     fake = folder / "python"
     fake.write_text("#!/bin/sh\necho \"ModuleNotFoundError: No module named 'dhs'\" >&2\nexit 1\n")
     fake.chmod(0o755)
-    from dhs import spark
+    from dhs.engines import spark
 
     return spark._check_python(str(fake))
 

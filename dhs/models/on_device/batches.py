@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 
 from dhs.config import TrainConfig
@@ -18,6 +19,7 @@ from dhs.models.on_device.bank import Bank
 from dhs.models.preprocess import Preprocess
 from dhs.models.residuals import radius_map
 from dhs.models.training.augment import MAX_ROTATION_DEG, Draws, Stamps, augmented
+from dhs.models.training.data import used_hosts
 from dhs.random import stable_key
 
 ORDER, MADE = 0, 1  # what a stream is for
@@ -51,8 +53,8 @@ class Batches:
     ----------
     bank : Bank
     config : TrainConfig
-        ``batch_size``, ``hard_negative_ratio``, ``survey_negative_ratio``, ``label_smoothing``, and what augmentation
-        and preprocessing take.
+        ``batch_size``, ``hard_negative_ratio``, ``survey_negative_ratio``, ``label_smoothing``, ``train_fraction``, and
+        what augmentation and preprocessing take.
     seed : int
     stamps_together : int
         Made in one go, in whole steps.
@@ -68,10 +70,13 @@ class Batches:
     def __init__(self, bank: Bank, config: TrainConfig, seed: int, stamps_together: int = 4096):
         self.bank, self.config, self.seed = bank, config, seed
         self.preprocess = Preprocess.from_config(config)
-        self.pairs_a_step = min(config.batch_size // 2, len(bank))
-        self.n_steps = len(bank) // self.pairs_a_step
+        hosts = np.array(bank.scalars["host_id"].to_pylist(), dtype=str)
+        used = np.flatnonzero(used_hosts(hosts, seed, config.train_fraction)[0])
+        self.rows = torch.from_numpy(used).to(bank.device)
+        self.pairs_a_step = min(config.batch_size // 2, len(used))
+        self.n_steps = len(used) // self.pairs_a_step
         self.together = max(1, stamps_together // self.batch)
-        with_hard = float((bank.hard_count > 0).float().mean())
+        with_hard = float((bank.hard_count[self.rows] > 0).float().mean())
         self._p_hard = min(1.0, config.hard_negative_ratio / with_hard) if with_hard else 0.0
         self.hard_share = self._p_hard * with_hard
         if config.survey_negative_ratio and not bank.n_survey:
@@ -90,9 +95,8 @@ class Batches:
 
         Labels are smoothed.
         """
-        order = torch.randperm(
-            len(self.bank), generator=generator(self.bank.device, self.seed, epoch), device=self.bank.device
-        )
+        random = generator(self.bank.device, self.seed, epoch)
+        order = self.rows[torch.randperm(len(self.rows), generator=random, device=self.bank.device)]
         order = order[: self.n_steps * self.pairs_a_step].view(self.n_steps, self.pairs_a_step)
         for chunk, start in enumerate(range(0, self.n_steps, self.together)):
             random = generator(self.bank.device, self.seed, epoch, chunk, MADE)

@@ -19,7 +19,7 @@ from dhs.models import checkpoints
 from dhs.models.networks import registry
 from dhs.models.on_device.bank import Bank
 from dhs.models.on_device.batches import MADE, Batches, generator
-from dhs.models.on_device.steps import State, Steps, fastest
+from dhs.models.on_device.steps import WAYS, State, Steps, fastest
 from dhs.models.preprocess import Preprocess
 from dhs.models.training.monitors import validation_monitors
 from dhs.models.training.schedule import lr_factor
@@ -64,8 +64,8 @@ class Prepared:
     first: dict[str, torch.Tensor]
 
 
-def prepare(recipe: Recipe, device: torch.device, batch: int) -> Prepared:
-    """Make the network, and find how its steps are taken fastest; needs no data."""
+def prepare(recipe: Recipe, device: torch.device, batch: int, ways: tuple[str, ...] = WAYS) -> Prepared:
+    """Make the network, and find which of some ways takes its steps fastest; needs no data."""
     config = recipe.config
     torch.backends.cudnn.benchmark = True
     channels = Preprocess.from_config(config).n_channels
@@ -74,7 +74,7 @@ def prepare(recipe: Recipe, device: torch.device, batch: int) -> Prepared:
     state = State.of(network, config.weight_decay, config.weight_average)
     dtype = torch.float32 if config.precision == "float32" else torch.bfloat16
     first = {k: v.clone() for k, v in state.tensors().items()}
-    steps, times = fastest(state, (batch, channels, 64, 64), dtype)
+    steps, times = fastest(state, (batch, channels, 64, 64), dtype, ways)
     return Prepared(state, steps, weights, times, first)
 
 

@@ -65,7 +65,7 @@ class Measured:
     every : dict of str to ndarray
         Cheap numbers of every usable pair; ``every["row"]`` is its row of the part.
     residual : ndarray or None
-        Sums of `dhs.validation.preflight.gates.residual_image.sums`, float32, and over how many pairs.
+        Sums of `dhs.validation.preflight.gates.pixels.residual_image.sums`, float32, and over how many pairs.
     hard_frame : ndarray or None
         Sums over hard negatives of their light in sky noise and of its square, (2, 3, 64, 64) float32.
     masked : list of float

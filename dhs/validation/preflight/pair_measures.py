@@ -17,7 +17,8 @@ from dhs.random import Stream, generator
 from dhs.stats.pixels import radius_map
 from dhs.survey.photometry import galaxy_flux
 from dhs.validation.preflight import features, host_light, lens_search, pixel_noise
-from dhs.validation.preflight.gates import hard_negatives, normalisation, residual_image
+from dhs.validation.preflight.gates import hard_negatives, normalisation
+from dhs.validation.preflight.gates.pixels import residual_image
 
 
 class Item:

@@ -27,20 +27,6 @@ from dhs.errors import DhsError
 from dhs.owner import alone
 from dhs.random import Stream, keyed
 from dhs.validation.preflight.gate import Gate, PreflightReport, Skip, decide, refuse_unknown_thresholds, run_gates
-from dhs.validation.preflight.gates import (
-    arcs,
-    assumptions,
-    duplicates,
-    hard_negatives,
-    host_pixels,
-    integrity,
-    labels,
-    leakage,
-    normalisation,
-    observing_conditions,
-    priors,
-    residual_image,
-)
 from dhs.validation.preflight.image_statistics import (
     FAULTS,
     READ_ERRORS,
@@ -52,25 +38,6 @@ from dhs.validation.preflight.image_statistics import (
 
 SERIAL_BELOW = 400  # rows to measure; a second process takes as long to start
 NEGATIVE_SCALARS = tuple(n for n in NEGATIVE_SCHEMA.names if n != "light")
-
-__all__ = [
-    "PreflightData",
-    "PreflightReport",
-    "arcs",
-    "assumptions",
-    "collect",
-    "duplicates",
-    "hard_negatives",
-    "host_pixels",
-    "integrity",
-    "labels",
-    "leakage",
-    "normalisation",
-    "observing_conditions",
-    "preflight",
-    "priors",
-    "residual_image",
-]
 
 
 @dataclass
@@ -100,7 +67,7 @@ class PreflightData:
     every : dict of str to ndarray
         Cheap numbers of every usable pair, in the order of ``every_rows``, rows of ``scalars``.
     residual : (ndarray, int)
-        Sums over pairs for `dhs.validation.preflight.gates.residual_image`, and how many.
+        Sums over pairs for `dhs.validation.preflight.gates.pixels.residual_image`, and how many.
     hard_frame : ndarray or None
         Sums over hard negatives of their light in sky noise and of its square, (2, 3, 64, 64).
     image_rows : ndarray of int

@@ -116,3 +116,14 @@ def test_an_epoch_is_keyed_by_seed_and_epoch(bank):
 def test_survey_negatives_that_are_not_there_are_missed(plain_bank):
     with pytest.raises(ValueError, match="none in the bank"):
         Batches(plain_bank, TrainConfig(batch_size=8, survey_negative_ratio=0.2), 1)
+
+
+def test_a_fraction_of_the_hosts_is_that_of_the_training_loop(bank):
+    hosts = np.array(bank.scalars["host_id"].to_pylist(), dtype=str)
+    batches = Batches(bank, TrainConfig(batch_size=4, train_fraction=0.5), 5)
+    rows = batches.rows.numpy()
+    assert 0 < len(rows) < len(bank) and not set(hosts[rows]) & set(np.delete(hosts, rows))
+    assert len(set(hosts[rows])) == round(0.5 * len(set(hosts)))
+    assert batches.n_steps == len(rows) // 2
+    _, label = next(batches.epoch(1))
+    assert label.numel() <= 4 * batches.n_steps

@@ -12,7 +12,8 @@ from dhs.datasets.reader import stamp
 from dhs.stats.duplicates import turned
 from dhs.validation.preflight import host_light, lens_search, pair_measures, pixel_noise
 from dhs.validation.preflight.gate import run_gates
-from dhs.validation.preflight.gates import duplicates, labels, priors, residual_image
+from dhs.validation.preflight.gates import labels, priors
+from dhs.validation.preflight.gates.pixels import duplicates, residual_image
 from dhs.validation.preflight.image_statistics import LENS
 from dhs.validation.preflight.preflight import collect
 

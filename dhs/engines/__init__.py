@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 
 from tqdm.auto import tqdm
 
-from dhs import spark
+from dhs.engines import spark
 from dhs.errors import DhsError, UsageError
 
 ENGINES = ("serial", "processes", "spark")

@@ -1,0 +1,1 @@
+"""Gates that look at pixels: what is left of a pair, its hosts, and stamps that are there twice."""
