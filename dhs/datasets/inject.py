@@ -33,6 +33,7 @@ from dhs.injection.pair import ARC_LEVELS, Pair, make_pair, noise_variance
 from dhs.injection.sources.base import SourceSet
 from dhs.injection.sources.open import open_sources
 from dhs.options import refuse_others, take
+from dhs.owner import alone
 from dhs.random import HOST_ORDER, Stream, keyed, rng_key
 from dhs.survey.hosts.open import Hosts, open_hosts, resolved
 
@@ -222,6 +223,7 @@ class HostOptions:
         return {f"hosts__{k}": v for k, v in (names | {"allow_known_lenses": self.allow_known_lenses}).items()}
 
 
+@alone("inject", "out")
 def inject(
     out: str | Path,
     *,
