@@ -89,8 +89,9 @@ from dhs.book.results import stored_benchmark
 figures.failing_gates(stored_benchmark("planted_gates"))
 
 # %% [markdown]
-# What this gate can't see: both sides come from one renderer, so a PSF that is wrong in both, or a source image that no
-# galaxy has, changes neither. Gates 13 to 21 have a witness outside ([](../book/gates.md)).
+# So a leak shows as a distance from what physics gives, whatever the AUC itself is. What this gate can't see: both
+# sides come from one renderer, so a PSF that is wrong in both, or a source image that no galaxy has, changes neither.
+# Gates 13 to 21 have a witness outside ([](../book/gates.md)).
 #
 # ## How often are the gates wrong?
 #

@@ -48,7 +48,7 @@ scores = storage.read_table(run.path / "scores.parquet")
 #
 # {number}`evaluation.says_twins` Over all stamps the AUROC against twins is {number}`evaluation.auroc`; the radial profile
 # alone reaches {number}`evaluation.baseline`, and the core alone {number}`evaluation.baseline_core`. So much any
-# photometry gives.
+# photometry gives. {number}`evaluation.says_above_baseline?`
 #
 # Against look-alikes it is {number}`evaluation.hard_negatives`. {number}`evaluation.says_lookalikes`
 # {number}`evaluation.says_called_lenses`
@@ -67,10 +67,12 @@ scorer = Scorer(run.checkpoint)
 figures.explorer(explore(open_sources(run.profile.sources, run.profile.seed), pairs.table(), scorer, seed))
 
 # %% [markdown]
-# Read the histogram from right to left: where look-alikes lie under the lenses the score cannot part them, whatever
-# threshold is chosen.
+# Where look-alikes lie level with the lenses no threshold parts them; a finder with this score sends an inspector both.
 #
 # ## Ask the network about the same galaxy
+#
+# Change one thing in a stamp, hold the rest, and read the logit again: that is an {term}`intervention`, and on one galaxy
+# it can be seen by eye ({numref}`fig-one-galaxy`). Over all pairs it can be measured.
 #
 # A masked core is an image no telescope takes: its edge is itself a sign. So the arc's light at r < R is taken away
 # before the PSF, where no seam is left, and the score of each pair is compared with its own. Two placebos stand beside:
@@ -137,8 +139,8 @@ figures.interventions_table(evaluation.get("interventions") or {})
 # %% [markdown]
 # ## The same questions at a hundred times the size
 #
-# The plan was also run once with 300,000 pairs on a graphics processor and stored ([](07_scale)). Its network, trained
-# with core dropout: {number}`plan_on_gpu.plan_twins` Against look-alikes its AUROC is
+# The plan was also run once with 300,000 pairs on a graphics processor and stored ([](07_scale)). Its network was trained
+# with core dropout. {number}`plan_on_gpu.plan_twins` Against look-alikes its AUROC is
 # {number}`plan_on_gpu.plan_hard_negatives`. {number}`plan_on_gpu.plan_lookalikes`
 #
 # {number}`plan_on_gpu.plan_ring`
@@ -150,7 +152,7 @@ figures.interventions_table(evaluation.get("interventions") or {})
 #
 # ## Exercises
 #
-# ```{admonition} Exercise 1. Which number would you quote?
+# ```{admonition} Exercise 1: Which number would you quote?
 # :class: exercise
 # A paper says: "our finder reaches an AUROC of 0.99 on held-out simulations". Name the one number of this chapter that
 # you would ask its authors for, and why.
@@ -161,7 +163,7 @@ figures.interventions_table(evaluation.get("interventions") or {})
 # other galaxies, or against twins, is reached by a network that sees only that light was added.
 # ```
 #
-# ```{admonition} Exercise 2. A placebo
+# ```{admonition} Exercise 2: A placebo
 # :class: exercise
 # Why is the arc's core light removed *before* the PSF, and not by copying the control's pixels at r < 5 px into the
 # stamp?

@@ -54,6 +54,8 @@ result
 # ## What it rests on
 #
 # Plan {number}`signoff.plan`, registered before the test split could be read. Every line with its number, file and bound
-# is in `signoff.json`. Scaled from this run's own timings the paper-size run takes {number}`signoff.paper_inject_hours`
-# hours to inject, {number}`signoff.paper_train_hours` hours to train and {number}`signoff.paper_disk_gb` GB, on the machine
-# that made this copy and with whatever else it did; on a graphics processor {number}`plan_on_gpu.hours` were measured.
+# is in `signoff.json`.
+#
+# Scaled from this run's own epochs the fifty of the plan take {number}`signoff.paper_train_hours` hours on the machine that
+# made this copy, with whatever else it did; on a graphics processor pairs and epochs together take
+# {number}`plan_on_gpu.hours`, scaled from the epochs that were run. So the plan is worth a borrowed one.

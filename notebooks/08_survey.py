@@ -59,8 +59,7 @@ figures.threshold_slider(scores, run.profile.evaluate.prevalence)
 #
 # {number}`story.why_recall`
 #
-# {number}`story.highest` Look at them below: a red galaxy with a blue neighbour, by chance, has as much blue light at
-# the right distance as many an arc.
+# {number}`story.highest` Look at them below, beside the arcs that were missed.
 
 # %% tags=["hide-input"]
 stamps.worst_galleries(scores, pairs, run.profile.seed, run.profile.evaluate.survey_negatives, n_failures)
@@ -94,8 +93,9 @@ figures.completeness_play(evaluation.get("completeness") or {})
 figures.completeness_by_host(evaluation.get("completeness") or {})
 
 # %% [markdown]
-# {number}`evaluation.completeness_smooth`; it rests on {number}`evaluation.n_found` found arcs. Read the bands, not the
-# lines. `CompletenessMap.read` gives it as a function, which refuses values at which nothing was injected.
+# A smooth function of radius, SNR, seeing, depth and brightness was fitted as well (`CompletenessMap.read`, which refuses
+# values at which nothing was injected). {number}`evaluation.completeness_smooth`; it rests on
+# {number}`evaluation.n_found` found arcs, so quote it with its band.
 
 # %% [markdown]
 # ## Do the probabilities mean something?
@@ -130,7 +130,7 @@ figures.learning_curve(stored_benchmark("learning_curve"))
 #
 # ## Exercises
 #
-# ```{admonition} Exercise 1. Stamps per lens
+# ```{admonition} Exercise 1: Stamps per lens
 # :class: exercise
 # A finder has a recall of 0.5 at a false-positive rate of 1 in 1,000, and one galaxy in 10,000 is a lens. How many
 # candidates does an inspector open for each lens?
@@ -140,7 +140,7 @@ figures.learning_curve(stored_benchmark("learning_curve"))
 # Of 10,000 galaxies half a lens and ten others pass: one lens in 21 candidates.
 # ```
 #
-# ```{admonition} Exercise 2. How many negatives?
+# ```{admonition} Exercise 2: How many negatives?
 # :class: exercise
 # How many unlensed galaxies must be scored before a false-positive rate of 1 in 10,000 may be quoted with ten expected
 # false alarms?

@@ -36,6 +36,7 @@ def artefacts(run: Path) -> dict[str, dict]:
         "signoff": _json(run / "signoff.json"),
         "scale": stored_benchmark("scale"),
         "plan_on_gpu": stored_benchmark("plan_on_gpu"),
+        "leaks": stored_benchmark("leaks"),
     }
     about = {"manifest": manifest, "operating": operating_study()}
     about |= {k: found[k] for k in ("preflight", "evaluation", "real_lenses", "signoff")}

@@ -191,3 +191,19 @@ def test_exercises_have_solutions_and_terms_are_explained():
     text = " ".join(p.read_text() for p in [*PAGES, *NOTEBOOKS])
     used = {m.lower() for m in re.findall(r"\{term\}`([^`]+)`", text)}
     assert len(known) >= 40 and used <= known
+
+
+@pytest.mark.parametrize("page", [*PAGES, *NOTEBOOKS], ids=lambda p: p.stem)
+def test_a_chapter_is_read_in_a_dozen_minutes(page):
+    if page.stem in ("api", "references", "architecture", "your_data"):
+        pytest.skip("looked things up in, not read")
+    cells = jupytext.read(page).cells if page.suffix == ".py" else []
+    text = "\n".join(c.source for c in cells if c.cell_type == "markdown") if cells else page.read_text()
+    numbers = 12 * len(CITED.findall(text))  # a sentence each, at most
+    assert sum(len(line.split()) for line in prose(text)) + numbers <= 12 * 200
+
+
+def test_every_model_of_an_artefact_is_on_the_page_of_the_interface():
+    api = (ROOT / "book" / "api.md").read_text()
+    models = [p.stem for p in (ROOT / "dhs" / "artefacts").glob("*.py") if p.stem != "__init__"]
+    assert [m for m in models if f".. automodule:: dhs.artefacts.{m}\n" not in api] == []

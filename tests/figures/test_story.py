@@ -222,22 +222,6 @@ def test_the_stored_plan_is_told_only_as_far_as_it_was_run():
     assert found["limits"].endswith("10 in all.")
 
 
-@pytest.mark.parametrize(
-    ("counts", "says"),
-    [
-        ((6, 0, 2, 4), "No network leaned where every gate was silent"),
-        ((6, 2, 2, 4), "Mostly: 2 leaned"),
-        ((1, 5, 0, 4), "most leaned where every gate was silent"),
-        ((0, 0, 2, 4), "this is open"),
-    ],
-)
-def test_whether_a_gate_foretells_is_told_by_the_counts(counts, says):
-    table = dict(zip(("raised_leans", "silent_leans", "raised_not", "silent_not"), counts))
-    answer = {"n_kinds": 5, "material": 0.1, "gates": {"any": {"fail_materially": table}}}
-    said = stored({"leaks": {"answer": answer}})["leak_strength"]
-    assert says in said and f"Of the {counts[0] + counts[1]} that came to lean" in said
-
-
 def test_more_pairs_are_said_to_help_only_where_intervals_part():
     few = {"pairs": 1000, "auroc": metric(0.8, 0.75, 0.85), "recall": metric(0.05, 0.03, 0.09)}
     many = {"pairs": 300_000, "auroc": metric(0.93, 0.92, 0.94), "recall": metric(0.08, 0.06, 0.11)}

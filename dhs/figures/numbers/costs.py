@@ -13,10 +13,11 @@ def training(bench: Mapping) -> dict[str, str]:
     for key, name, digits in (
         ("bench_vs_plain", "ratio_vs_plain_fp32_loop", 1),
         ("bench_rate", "stamps_per_s_ours", 0),
-        ("bench_ddp_frozen", "ddp_frozen_loss_difference", 3),
         ("bench_ddp_live", "ddp_live_loss_difference", 3),
     ):
         out[key] = number(bench.get(name), digits)
+    frozen = bench.get("ddp_frozen_loss_difference")
+    out["bench_ddp_frozen"] = "" if frozen is None else "none" if abs(frozen) < 1e-4 else number(frozen, 3)
     reads = bench.get("loader_overhead")
     out["bench_reading"] = f"{100 * reads:.0f} %" if reads is not None else ""
     return out

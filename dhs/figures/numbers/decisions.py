@@ -191,7 +191,11 @@ NOUNS = {
 
 def bullets(lines: Sequence[Line]) -> str:
     """Lines of the sign-off as a list in their order."""
-    return "\n".join(f"{n}. {line.text.rstrip('.')}." for n, line in enumerate(lines, start=1))
+    return "\n".join(f"{n}. {_ended(line.text)}" for n, line in enumerate(lines, start=1))
+
+
+def _ended(text: str) -> str:
+    return text if text.endswith((".", "?", "!")) else text + "."
 
 
 def table(lines: Sequence[Line]) -> str:
@@ -203,5 +207,6 @@ def table(lines: Sequence[Line]) -> str:
 
 
 def _cell(text: str | None, severity: str = "") -> str:
-    plain = (text or "").replace("|", "\\|").replace("\n", " ").replace("_", " ")
+    parts = (text or "").replace("|", "\\|").replace("\n", " ").split("`")
+    plain = "`".join(part if i % 2 else part.replace("_", " ") for i, part in enumerate(parts))  # not inside code
     return f"**Blocker.** {plain}" if severity == "blocker" else plain

@@ -49,7 +49,7 @@ def sentences(evaluation: Mapping) -> dict[str, str]:
         candidates,
         calibrated,
     )
-    makers += (counts, change_of_light, probabilities)
+    makers += (counts, change_of_light, probabilities, above_baseline)
     return {f"says_{maker.__name__}": maker(evaluation) for maker in makers}
 
 
@@ -183,6 +183,21 @@ def core(evaluation: Mapping) -> str:
     if not more:
         return said + ": it is not shown to lean on the core beyond the light that the lens puts there."
     return said + f": at {_edges([effect[k] for k in more])} arcsec it leans on the core beyond its light, a shortcut."
+
+
+def above_baseline(evaluation: Mapping) -> str:
+    """Whether the network is shown to know more than the radial profile, on the validation split."""
+    found = evaluation.get("baselines") or {}
+    mine, profile = (field(found.get(name), "val") for name in ("network", "radial_profile"))
+    bounds = interval(mine)
+    if bounds is None or not known((profile or {}).get("value")):
+        return ""
+    said = f"On the validation split the network reaches {short(mine)} and the radial profile alone {short(profile)}: "
+    if bounds[0] > profile["value"]:
+        return said + "it has learnt more than photometry."
+    if bounds[1] < profile["value"]:
+        return said + "it has learnt less than photometry."
+    return said + "that it has learnt more than photometry is not shown."
 
 
 def core_masked(evaluation: Mapping) -> str:
@@ -350,7 +365,18 @@ def highest(logits: Mapping) -> str:
     said = listed(
         [counted(n, KIND_NAMES.get(k, (k, k + "s"))[0], KIND_NAMES.get(k, (k, k + "s"))[1]) for k, n in kinds]
     )
-    return f"The {counted(sum(found.values()), 'negative')} that set the threshold are {said}."
+    why = LOOKS_LIKE.get(kinds[0][0], "")
+    return (
+        f"The {counted(sum(found.values()), 'negative')} that set the threshold are {said}{': ' if why else '.'}{why}"
+    )
 
 
+NEIGHBOUR = "a blue neighbour, by chance, lies at the right distance, and its light is as blue as an arc's."
+LOOKS_LIKE = {
+    "lrg": NEIGHBOUR,
+    "blend": NEIGHBOUR,
+    "spiral": "arms hold blue light at the distance where an arc would lie.",
+    "ring": "a ring of stars is a ring.",
+    "merger": "tails look like arcs.",
+}
 KIND_NAMES = {"lrg": ("red galaxy", "red galaxies"), "ring": ("ring galaxy", "ring galaxies")}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 from dhs.artefacts.manifest import Hosts, Inputs, Manifest, Sources
@@ -83,7 +84,12 @@ def _inputs(part: Hosts | Sources | Inputs | None, noun: str) -> dict[str, str]:
         real = part is not None and not part.mock
         told = f"Hosts within reach of a lens of {part.known_lens_catalogue} were left out." if real else ""
         return out | {"known_lens_catalogue": told if real and part.known_lens_catalogue else ""}
-    return out | {"sources_limits": "\n".join(f"- {line.rstrip('.')}." for line in (part.limits if part else ()))}
+    return out | {"sources_limits": "\n".join(f"- {_plain(line)}." for line in (part.limits if part else ()))}
+
+
+def _plain(limit: str) -> str:
+    """A limit without the names of its flags."""
+    return re.sub(r" \(flags? [^)]*\)", "", limit).rstrip(".")
 
 
 def mock_label(manifest: Manifest | None) -> str:

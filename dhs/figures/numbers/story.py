@@ -90,7 +90,7 @@ def finding_set(preflight: Mapping, study: Mapping) -> str:
         return ""
     failed = [g["name"] for g in gates if g["status"] == "fail"]
     blocking = [g["name"] for g in failed_blocking(gates)]
-    open_ = [g["name"] for g in gates if g["blocking"] and g["status"] in ("warn", "skip")]
+    open_ = [g["name"] for g in gates if g["status"] in ("warn", "skip")]
     passed = sum(g["status"] == "pass" for g in gates)
     core = core_difference(preflight)
     if blocking:
@@ -99,13 +99,14 @@ def finding_set(preflight: Mapping, study: Mapping) -> str:
     if failed:
         head = f"**The set has faults that do not forbid training.** {capital(listed(failed))} failed; "
         head += f"{passed} of {len(gates)} gates passed."
-    elif open_:
+    elif any(g["blocking"] and g["name"] in open_ for g in gates):
         head = (
             f"**No fault was found in the set, and not everything was shown.** {passed} of {len(gates)} gates passed; "
         )
         head += f"{listed(open_)} {'is' if len(open_) == 1 else 'are'} open."
     else:
-        head = f"**The set is clean, as far as its gates see.** {passed} of {len(gates)} gates passed, and none failed."
+        head = f"**The set is clean, as far as its gates see.** {passed} of {len(gates)} gates passed"
+        head += f"; {listed(open_)} {'is' if len(open_) == 1 else 'are'} open." if open_ else ", and none failed."
     said = operating(study)
     return " ".join(filter(None, (head, capital(core) + "." if core else "", capital(said) + "." if said else "")))
 

@@ -146,7 +146,7 @@ def check(documents: dict, rule: Rule) -> Iterator[tuple[str, dict]]:
                 continue
             missing = path if value is MISSING or value is None else rule.bound_at
             reason = _reason(documents, missing)
-            text = f"Not measured: {rule.id.replace('_', ' ')} needs {missing}{reason}."
+            text = f"Not measured: {rule.id.replace('_', ' ')}{reason}."
             severity = rule.severity if rule.cap or rule.severity == "recommendation" else "condition"
             yield severity, _line(rule, path, None, bound, text, _how_to_measure(documents, rule, missing, entry))
         elif not OPERATORS[rule.op](value, bound):
