@@ -33,7 +33,8 @@ def one_galaxy(tiles: Sequence[Mapping]) -> Figure:
     tiles : sequence of mapping
         ``name`` of an intervention, ``stamp`` (3, y, x) nanomaggies, ``logit``.
     """
-    tiles = [t for t in tiles if t["name"] in INTERVENTIONS]
+    held = {t["name"]: t for t in tiles}
+    tiles = [held[name] for name in INTERVENTIONS if name in held]
     if not tiles:
         return skipped("no pair whose source is at hand")
     columns = 4
