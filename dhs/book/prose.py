@@ -176,7 +176,7 @@ def page(notebook: Mapping, values: Values, absent: Collection[str]) -> dict:
             cell = dict(cell) | {"source": fill(cell["source"], values, absent)}
             if not cell["source"].strip():
                 continue
-        elif figure_of(cell) in absent:
+        elif figure_of(cell) in absent or _silent(cell):
             continue
         elif figure_of(cell):
             about = cell["metadata"]["mystnb"]
@@ -187,6 +187,12 @@ def page(notebook: Mapping, values: Values, absent: Collection[str]) -> dict:
             cell = dict(cell) | {"metadata": cell["metadata"] | {"mystnb": about}}
         cells.append(cell)
     return dict(notebook) | {"cells": _without_bare_headings(cells)}
+
+
+def _silent(cell: Mapping) -> bool:
+    """Whether a cell is there for its result alone, and has none."""
+    said = any(output.get("output_type") == "stream" for output in cell.get("outputs", ()))
+    return "hide-input" in cell["metadata"].get("tags", ()) and not (drawn(cell) or said)
 
 
 def _without_bare_headings(cells: list[dict]) -> list[dict]:

@@ -212,12 +212,12 @@ def worst_galleries(scores, pairs: Pairs, seed: int, folder: str | None = None, 
         ("hard_negative", "hard_negative", "look-alikes that score highest"),
     ):
         rows = worst(scores, kind, n)
-        titles = [f'{r.logit:+.1f}: {r.theta_e_arcsec:.1f}", SNR {r.arc_snr_matched:.0f}' for r in rows.itertuples()]
+        titles = [f'{r.logit:+z.1f}: {r.theta_e_arcsec:.1f}", SNR {r.arc_snr_matched:.0f}' for r in rows.itertuples()]
         if kind == "control":
-            titles = [f"{x:+.1f}" for x in rows["logit"]]
+            titles = [f"{x:+z.1f}" for x in rows["logit"]]
         out.append(zoom_gallery(by_pair(pairs, rows["pair_id"], stored)[0], titles, label))
     rows = worst(scores, "survey_negative", n)
     stamps = of_survey_negatives(pairs, seed, rows["host_id"], folder)
-    titles = [f"{r.logit:+.1f}: {r.subkind}" for r in rows.itertuples()]
+    titles = [f"{r.logit:+z.1f}: {r.subkind}" for r in rows.itertuples()]
     out.append(zoom_gallery(stamps, titles, "survey galaxies that score highest"))
     return Galleries([g for g in out if len(g.stamps)], "No stamp was scored.")

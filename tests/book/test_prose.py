@@ -68,11 +68,14 @@ def words(text):
 
 def test_a_figure_that_was_not_drawn_goes_with_its_heading_and_what_points_at_it():
     notebook = {"cells": [words("# T\n\nText ({numref}`fig-b`).\n\n## A"), code("a()", "fig-a", True)]}
-    notebook["cells"] += [words("## B"), code("import x"), code("b()", "fig-b"), words("## C\n\nEnd.")]
+    reason = {"output_type": "execute_result", "data": {"text/plain": "not run"}}
+    table = code("t()", tags=["hide-input"], outputs=[reason])
+    notebook["cells"] += [words("## B"), code("import x"), code("b()", "fig-b"), table, words("## C\n\nEnd.")]
     absent = prose.absent_figures([notebook])
     assert absent == {"fig-b"}
     got = prose.page(notebook, VALUES, absent)["cells"]
     assert [c["source"] for c in got if c["cell_type"] == "markdown"] == ["# T\n\nText.\n\n## A", "## C\n\nEnd."]
+    assert table not in got, "a table that is not there leaves no button behind"
     figure = next(c for c in got if prose.figure_of(c))["metadata"]["mystnb"]
     assert figure == {
         "figure": {"name": "fig-a", "caption": "Of 0.91 (0.89 to 0.93)."},

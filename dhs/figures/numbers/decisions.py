@@ -109,8 +109,9 @@ def _core_fraction(gates: Mapping[str, Gate]) -> str:
         return ""
     said = "The share of the added light that falls in the core is that of arcs rendered again"
     if gate.status == "pass":
-        return f"{said}, to {number(abs(gate.value), 4)} on average: the light is where the lens puts it."
-    return f"{said} only to {number(abs(gate.value), 3)} on average: some light is not where the lens puts it."
+        near = max(abs(gate.value), 1e-4)
+        return f"{said}, within {number(near, 4)} on average: the light is where the lens puts it."
+    return f"{said} only within {number(abs(gate.value), 3)} on average: some light is not where the lens puts it."
 
 
 SAYS = {
