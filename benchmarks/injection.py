@@ -139,7 +139,7 @@ def peers(quick: bool) -> dict:
     sources = open_sources(SourcesConfig(spec="xdf"), 1)
     cases = draws(sources, BATCH, 1)
     cases = [{**case, "source": cases[0]["source"]} for case in cases]
-    fwhm = cases[0]["psf_fwhm"]
+    fwhm = cases[0]["psf"]
     size = 2 * KERNEL_PX * SUPERSAMPLING + 1
     kernels = []
     for width in fwhm:
@@ -150,7 +150,7 @@ def peers(quick: bool) -> dict:
 
     def ours() -> None:
         for case in cases:
-            render_arc(**{**case, "psf_fwhm": fwhm}, supersampling=SUPERSAMPLING)
+            render_arc(**{**case, "psf": fwhm}, supersampling=SUPERSAMPLING)
 
     ours()
     simapi(cases[0], kernels)

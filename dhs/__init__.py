@@ -9,11 +9,14 @@ from __future__ import annotations
 from importlib import import_module
 
 _WHERE = {
+    "audit": "dhs.validation.audit.audit",
     "inject": "dhs.datasets.inject",
     "preflight": "dhs.validation.preflight.preflight",
     "train": "dhs.models.training.train",
     "ablate": "dhs.validation.ablation.ablate",
     "score": "dhs.validation.candidates.candidates",
+    "grade_sheet": "dhs.validation.candidates.blind",
+    "merge_grades": "dhs.validation.candidates.merge_grades",
     "evaluate": "dhs.validation.evaluation.evaluate",
     "real_lenses": "dhs.validation.real_lenses.real_lenses",
     "realism": "dhs.validation.realism.probe",

@@ -8,7 +8,10 @@ from dhs.models.training.train import train as train
 from dhs.selftest import selftest as selftest
 from dhs.survey.fetch.sets import fetch as fetch
 from dhs.validation.ablation.ablate import ablate as ablate
+from dhs.validation.audit.audit import audit as audit
+from dhs.validation.candidates.blind import grade_sheet as grade_sheet
 from dhs.validation.candidates.candidates import score as score
+from dhs.validation.candidates.merge_grades import merge_grades as merge_grades
 from dhs.validation.evaluation.evaluate import evaluate as evaluate
 from dhs.validation.preflight.preflight import preflight as preflight
 from dhs.validation.real_lenses.real_lenses import real_lenses as real_lenses

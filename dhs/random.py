@@ -48,6 +48,7 @@ class Stream(IntEnum):
     MEASURED = 55  # rows whose costly measurements are made, and renderings tried (split)
     HALVES = 53  # a set of stamps divided by hosts
     PERFECT = 56  # calibration errors of perfect probabilities
+    SHEET = 57  # order of a blind contact sheet, and what is planted in it
     STUDY = 64  # toys and checks of the book (study)
 
 

@@ -96,6 +96,45 @@ def _quarantined(path: str) -> list[str]:
 
 
 @app.command()
+def audit(
+    data: Annotated[
+        str,
+        typer.Argument(help="Stamps: a folder (a class a sub-folder), .npy, .npz, .h5, .zarr, .parquet, or our pairs."),
+    ],
+    out: Annotated[str, typer.Option(help="Folder for audit.json, audit.html and quarantine.parquet.")],
+    labels: Annotated[
+        str | None,
+        typer.Option(help="Table of labels (CSV, parquet, FITS, npy), by file name or in the stamps' order."),
+    ] = None,
+    negatives: Annotated[
+        str | None, typer.Option(help="Folder of the second class; DATA then holds the first.")
+    ] = None,
+    survey: Annotated[str, typer.Option(help="legacy, des, hsc, euclid-vis, lsst, or a YAML file.")] = "legacy",
+    positive: Annotated[str | None, typer.Option(help="Which label is the lens.")] = None,
+    bands: Annotated[str | None, typer.Option(help="Of the planes, in their order: grz, or names with commas.")] = None,
+    label: Annotated[str | None, typer.Option(help="Column of labels.")] = None,
+    split: Annotated[str | None, typer.Option(help="Column of splits.")] = None,
+    group: Annotated[
+        str | None, typer.Option(help="Column of what may not be torn apart, e.g. the host galaxy.")
+    ] = None,
+    ra: Annotated[str | None, typer.Option(help="Column of right ascension, degrees.")] = None,
+    dec: Annotated[str | None, typer.Option(help="Column of declination, degrees.")] = None,
+    file: Annotated[str | None, typer.Option(help="Column of file names in the table.")] = None,
+    image: Annotated[str | None, typer.Option(help="Array or column that holds the stamps.")] = None,
+    seed: Annotated[int, typer.Option(min=0)] = 0,
+    workers: Workers = None,
+):
+    """Audit anyone's stamps and labels; exit 0 (GO), 10 (CONDITIONAL-GO) or 20 (NO-GO)."""
+    columns = {"positive": positive, "bands": bands, "label": label, "split": split, "group": group}
+    columns |= {"ra": ra, "dec": dec, "file": file, "image": image}
+    options = {"labels": labels, "negatives": negatives, "survey": survey, "seed": seed, "workers": workers}
+    report = dhs.audit(data, out, **options, **columns)
+    typer.echo(str(report))
+    typer.echo(f"{out.rstrip('/')}/audit.html has the pictures")
+    raise typer.Exit(report.exit_code)
+
+
+@app.command()
 def preflight(
     data_path: DataPath,
     out: Annotated[str, typer.Option(help="Folder for preflight.json.")],

@@ -15,11 +15,11 @@ import numpy as np
 from dhs.datasets.reader import configuration, per_band
 from dhs.errors import DhsError
 from dhs.injection.lens import ISOTHERMAL, Lens
-from dhs.injection.render.reference import convolve_and_bin, kernels, lensed_light, subgrid
+from dhs.injection.render import windowed
 from dhs.injection.snr import R_BAND
 from dhs.injection.sources.source import Source
 from dhs.survey.colours import north_over_south
-from dhs.survey.facts import PIXEL_SCALE, is_north
+from dhs.survey.facts import is_north
 
 
 @dataclass(frozen=True)
@@ -51,17 +51,16 @@ def lens_of(row) -> Lens:
     return Lens(*(float(row[k]) for k in names), slope=ISOTHERMAL if slope is None else float(slope))
 
 
-def light_of(row, source: Source, supersampling: int) -> np.ndarray:
-    """(64 s, 64 s) light before the PSF per unit source flux, from the stored lens and source position."""
-    return lensed_light(
-        lens_of(row), source, row["src_x_arcsec"], row["src_y_arcsec"], row["src_phi_rad"], supersampling
-    )
+def light_of(row, source: Source, supersampling: int) -> windowed.Lit:
+    """Light before the PSF per unit source flux, from the stored lens and source position."""
+    where = row["src_x_arcsec"], row["src_y_arcsec"], row["src_phi_rad"]
+    return windowed.lensed_light(lens_of(row), source, *where, supersampling)
 
 
-def observe(light: np.ndarray, row, source: Source, supersampling: int) -> np.ndarray:
+def observe(light: windowed.Lit, row, source: Source, supersampling: int) -> np.ndarray:
     """(3, 64, 64) nanomaggies: sub-pixel light through each band's PSF, image or Moffat, at the row's fluxes."""
-    psfs = kernels(row.get("psf"), per_band(row, "psf_fwhm", "_arcsec"), supersampling)
-    return convolve_and_bin(light, psfs, supersampling) * flux_of(row, source)[:, None, None]
+    arc = windowed.observe(light, row.get("psf"), per_band(row, "psf_fwhm", "_arcsec"), supersampling)
+    return arc * flux_of(row, source)[:, None, None]
 
 
 def flux_of(row, source: Source) -> np.ndarray:
@@ -83,10 +82,7 @@ def rerender(row, source: Source, supersampling: int) -> Rerendered:
         The one the set was made with.
     """
     light = light_of(row, source, supersampling)
-    total = float(light.sum())
-    x, y = subgrid(supersampling)
-    weights = light.ravel() / total if total > 0 else np.zeros(light.size)
-    centroid = np.array([weights @ x, weights @ y]) / PIXEL_SCALE
+    total, centroid = float(light.box.sum()), light.centroid_px(supersampling)
     return Rerendered(observe(light, row, source, supersampling), flux_of(row, source) * total, total, centroid)
 
 

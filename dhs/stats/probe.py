@@ -58,6 +58,10 @@ def held_out(x: np.ndarray, labels: np.ndarray, folds: np.ndarray) -> np.ndarray
         test = folds == k
         middle, y = x[~test].mean(axis=0), labels[~test].astype(float)
         train = x[~test] - middle
+        if train.shape[1] < len(train):  # the same solution, with the smaller matrix
+            slope = np.linalg.solve(train.T @ train + RIDGE * np.eye(train.shape[1]), train.T @ (y - y.mean(axis=0)))
+            out[test] = (x[test] - middle) @ slope / np.maximum((train @ slope).std(axis=0), 1e-12)
+            continue
         kernel = train @ train.T
         weights = np.linalg.solve(kernel + RIDGE * np.eye(len(kernel)), y - y.mean(axis=0))
         spread = np.maximum((kernel @ weights).std(axis=0), 1e-12)
@@ -131,11 +135,11 @@ def probe(x_first, x_second, group_first, group_second, *, seed: int = 0, n_perm
     out |= {"null_95": float(np.quantile(null, 0.95)), "n_permutations": n_permutations}
     clusters = Clusters(group, classes=labels)
     influence = metrics.auroc_influence(scores, labels == 1, np.ones(len(labels)), value)
-    bounds = _interval(value, null.std(), clusters.error(influence)[0], 0.5 / min(len(x_first), len(x_second)))
+    bounds = interval(value, null.std(), clusters.error(influence)[0], 0.5 / min(len(x_first), len(x_second)))
     return out | {"auc": Metric(value, *bounds, **about)}
 
 
-def _interval(value: float, of_null: float, of_scores: float, end: float) -> tuple[float, float]:
+def interval(value: float, of_null: float, of_scores: float, end: float) -> tuple[float, float]:
     """From the wider of two: the scatter of permuted AUCs, falling as sqrt(AUC (1 - AUC)), and that of the scores.
 
     Values closer to 0 or 1 than ``end`` are taken for that far from it: half a stamp of the smaller set.

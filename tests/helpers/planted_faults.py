@@ -53,7 +53,7 @@ def pixel_shuffled(row, negative, rng):
 
 def smeared(row, negative, rng):
     source = sources().read(sources().ids.index(row["source_id"]))
-    light = azimuthal_blocks(light_of(row, source, SS), 0.0, 0.0, PIXEL_SCALE / SS, PIXEL_SCALE / SS, rng)
+    light = azimuthal_blocks(light_of(row, source, SS).frame(SS), 0.0, 0.0, PIXEL_SCALE / SS, PIXEL_SCALE / SS, rng)
     return resnr(row, negative, convolve_and_bin(light, KERNELS, SS) * source.flux[:, None, None])
 
 

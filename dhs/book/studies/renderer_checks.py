@@ -36,7 +36,7 @@ def draws(sources, n: int, seed: int) -> list[dict]:
                 "x": lens.x + beta * np.cos(azimuth),
                 "y": lens.y + beta * np.sin(azimuth),
                 "phi": rng.uniform(0.0, 2.0 * np.pi),
-                "psf_fwhm": TYPICAL_FWHM * rng.uniform(0.8, 1.3),
+                "psf": TYPICAL_FWHM * rng.uniform(0.8, 1.3),
             }
         )
     return out
@@ -141,7 +141,7 @@ def closure(theta_e: float = 1.5, betas=(0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8)) -> 
             point = sign * (theta_e + sign * distance) * angle
             image_weight = source.image * (theta_e / distance + sign)
             out[name].append(position / ((point * image_weight).sum() / image_weight.sum()))
-        arc = render_arc(sphere, source, beta, 0.0, psf_fwhm=TYPICAL_FWHM, supersampling=s)
+        arc = render_arc(sphere, source, beta, 0.0, psf=TYPICAL_FWHM, supersampling=s)
         out["flux"].append(arc.sum(axis=(1, 2)).mean() / light.sum())
     ring = lensed_light(sphere, source, 0.0, 0.0, 0.0, s).astype(float)
     radius = np.hypot(axis[None, :], axis[:, None])

@@ -39,8 +39,7 @@ def render_arc(
     y: float,
     phi: float = 0.0,
     *,
-    psf_fwhm: np.ndarray,
-    psf: np.ndarray | None = None,
+    psf: np.ndarray,
     supersampling: int = 4,
     method: str = "fast",
 ) -> np.ndarray:
@@ -55,10 +54,9 @@ def render_arc(
         Source position, arcsec from the stamp's centre, in the source plane.
     phi : float
         Rotation of the source image, radians counter-clockwise.
-    psf_fwhm : array_like, (3,)
-        Delivered FWHM in arcsec of the Moffat profile of each band, used where there is no image.
-    psf : ndarray, (3, k, k), optional
-        PSF images at 0.262 arcsec a pixel, k odd, pixel response included.
+    psf : array_like, (3,) or (3, k, k)
+        Delivered FWHM in arcsec of the Moffat profile of each band; or PSF images at 0.262 arcsec a pixel, k odd,
+        pixel response included.
     supersampling : int
         Sub-pixels a side of a pixel at which rays are shot.
     method : {"fast", "lenstronomy"}
@@ -77,5 +75,6 @@ def render_arc(
         raise UsageError(f"unknown renderer {method!r}: choose one of {sorted(METHODS)}")
     how = METHODS[method]
     light = how.light(lens, source, x, y, phi, supersampling)
-    bands = how.psf(psf, np.asarray(psf_fwhm, float), supersampling)
+    psf = np.asarray(psf, float)
+    bands = how.psf(*((None, psf) if psf.ndim == 1 else (psf, None)), supersampling)
     return how.observe(light, bands, supersampling) * np.asarray(source.flux)[:, None, None]

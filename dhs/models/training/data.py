@@ -19,6 +19,7 @@ from dhs.datasets.schema import STAMP_SHAPE
 from dhs.errors import DhsError
 from dhs.models.decode import PairSource, Part, read_parts, stack
 from dhs.models.training.negatives import Pool
+from dhs.options import refuse_others, take
 from dhs.random import Stream, keyed
 
 MEMORY_LIMIT_BYTES = 2_000_000_000
@@ -89,6 +90,28 @@ def used_hosts(hosts: np.ndarray, seed: int, fraction: float) -> tuple[np.ndarra
     return rank < max(1, round(fraction * len(names))), rank
 
 
+@dataclass(frozen=True)
+class Mixture:
+    """Which stamps of a split an epoch meets.
+
+    Attributes
+    ----------
+    negatives_per_positive : float
+        Of each pair its negative is met every epoch, its positive in one epoch of so many.
+    unpaired : bool
+        One half of the hosts gives positives only, the other half negatives only.
+    fraction : float
+        Fraction of the hosts that is used; the same hosts for the same seed.
+    survey_ratio : float
+        Negatives that are galaxies of the pool.
+    """
+
+    negatives_per_positive: float = 1.0
+    unpaired: bool = False
+    fraction: float = 1.0
+    survey_ratio: float = 0.0
+
+
 class Samples:
     """The samples of one split.
 
@@ -99,12 +122,6 @@ class Samples:
     hard_negative_ratio : float
         Fraction of an epoch's negatives that are hard, as far as the split has so many.
     seed : int
-    negatives_per_positive : float
-        Of each pair its negative is met every epoch, its positive in one epoch of so many.
-    unpaired : bool
-        One half of the hosts gives positives only, the other half negatives only.
-    fraction : float
-        Fraction of the hosts that is used; the same hosts for the same seed.
     memory_limit : float
         Bytes of decoded stamps up to which the split is held in memory.
     window : int
@@ -114,7 +131,8 @@ class Samples:
         placed in an epoch is missing from it.
     pool : Pool, optional
         Galaxies that ``survey_ratio`` of the negatives are, in place of the pair's own.
-    survey_ratio : float
+    **mixture
+        Fields of `Mixture`.
 
     Attributes
     ----------
@@ -138,30 +156,29 @@ class Samples:
         hard_negative_ratio: float = 0.0,
         seed: int = 0,
         *,
-        negatives_per_positive: float = 1.0,
-        unpaired: bool = False,
-        fraction: float = 1.0,
         memory_limit: float = MEMORY_LIMIT_BYTES,
         window: int = WINDOW_PAIRS,
         fresh=None,
         pool: Pool | None = None,
-        survey_ratio: float = 0.0,
+        **mixture,
     ):
+        mix = take(Mixture, mixture)
+        refuse_others("samples", mixture, Mixture)
         self.pairs, self.split, self.seed, self.window = pairs, split, seed, window
-        self._ratio = negatives_per_positive
+        self._ratio = mix.negatives_per_positive
         table = pairs.table(split, columns=["pair_id", "host_id"]).sort_by("pair_id")
         ids = table["pair_id"].to_numpy()
         if len(ids) == 0:
             raise DhsError(f"{pairs.path}: split {split!r} has no pair. Make a larger data set (--n-pairs).")
         if (repeated := ids[1:][np.diff(ids) == 0]).size:
             raise DhsError(f"{pairs.path}: pair {repeated[0]} is in split {split!r} twice. Make the data set again.")
-        used, rank = used_hosts(np.array(table["host_id"].to_pylist(), dtype=str), seed, fraction)
+        used, rank = used_hosts(np.array(table["host_id"].to_pylist(), dtype=str), seed, mix.fraction)
         self.pair_id, rank = ids[used], rank[used]
-        self._positive = (rank % 2 == 0) | (not unpaired)
-        self._negative = (rank % 2 == 1) | (not unpaired)
+        self._positive = (rank % 2 == 0) | (not mix.unpaired)
+        self._negative = (rank % 2 == 1) | (not mix.unpaired)
         hard = np.unique(pairs.table(split, columns=["pair_id"], negatives=True)["pair_id"].to_numpy())
         self.n_hard = int(np.isin(self.pair_id[self._negative], hard).sum())
-        self.pool, self.n_survey = pool, round(survey_ratio * int(self._negative.sum())) if pool else 0
+        self.pool, self.n_survey = pool, round(mix.survey_ratio * int(self._negative.sum())) if pool else 0
         own = 1 - self.n_survey / max(self._negative.sum(), 1)  # of the negatives are left to the pairs
         share = hard_negative_ratio * self._negative.sum() / (self.n_hard * own) if self.n_hard and own else 0.0
         self._p_hard = min(1.0, share)

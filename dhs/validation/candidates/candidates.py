@@ -16,7 +16,6 @@ from dhs import storage
 from dhs.artefacts.report import read
 from dhs.config import Profile, load_profile
 from dhs.datasets import preregistration, reader
-from dhs.datasets.stamp_sets import by_pair
 from dhs.engines import Engine
 from dhs.errors import DhsError, UsageError
 from dhs.models.foreign.open import identity, open_scorer
@@ -26,10 +25,10 @@ from dhs.options import refuse_others, take
 from dhs.stats.calibration import Calibrator
 from dhs.survey.lenses.catalogues import Catalogue, known_lenses
 from dhs.validation.candidates.contact_sheet import contact_sheet
+from dhs.validation.candidates.sheet_stamps import beside, stamps_of
 
 MATCH_ARCSEC = 3.0
 TOP = 1000
-SHEET = 200
 OTHER_FORMATS = ("csv", "tsv", "txt", "ecsv", "fits", "fit", "fz", "gz", "vot", "xml", "html", "json", "npz", "pq")
 
 
@@ -62,8 +61,12 @@ class Listing:
         Share of lenses among what is scored; that of the evaluation by default.
     known : str
         Catalogue of known lenses, as ``--known-lenses`` of ``dhs inject``; ``none`` for none.
-    top, sheet : int
-        Candidates in the table and on the contact sheet.
+    top : int
+        Candidates in the table.
+    sheet : int, optional
+        Candidates on the contact sheet; all of the table by default.
+    lenses : str, optional
+        Cutouts of known lenses to show beside the candidates; by default the known ones among these.
     core_masked : bool
         Score with the core hidden as well; doubles the forward passes.
     """
@@ -71,7 +74,8 @@ class Listing:
     prevalence: float | None = None
     known: str = "auto"
     top: int = TOP
-    sheet: int = SHEET
+    sheet: int | None = None
+    lenses: str | None = None
     core_masked: bool = False
 
 
@@ -167,7 +171,8 @@ def score(
     table = table.replace_schema_metadata(about)
     write_candidates(table, stem)
     shown = table.slice(0, listing.sheet)
-    page = contact_sheet(shown.to_pylist(), _stamps(shown, hosts, pairs))
+    stamps = stamps_of(shown, hosts, pairs)
+    page = contact_sheet(shown.to_pylist(), stamps, lenses=beside(listing.lenses, shown, stamps), prevalence=prevalence)
     storage.write_bytes(f"{stem}.html", page.encode())
     return table
 
@@ -300,17 +305,3 @@ def _gather_quarantine(stem: str, folder: str) -> None:
     files = [f for f in storage.list_files(folder, (".parquet",)) if f.rsplit("/", 1)[-1].startswith("quarantine")]
     if files:
         storage.write_table(f"{stem}.quarantine.parquet", pa.concat_tables(map(storage.read_table, files)))
-
-
-def _stamps(table: pa.Table, hosts, pairs: reader.Pairs | None) -> list[np.ndarray]:
-    """The candidates' images, in their order."""
-    if hosts is not None:
-        places = [hosts.index[name] for name in table["id"].to_pylist()]
-        images = {i: hosts.read(i).image for i in sorted(places)}  # brick by brick
-        return [images[i] for i in places]
-    wanted = list(zip(table["kind"].to_pylist(), table["pair_id"].to_pylist()))
-    found = {}
-    for kind in dict.fromkeys(k for k, _ in wanted):  # one pass over the data set for each kind, not each stamp
-        stamps, rows = by_pair(pairs, [pair for k, pair in wanted if k == kind], kind)
-        found |= {(kind, row["pair_id"]): stamp for row, stamp in zip(rows, stamps)}
-    return [found[key] for key in wanted]

@@ -18,7 +18,7 @@ A gate that tests a limit puts the one-sided p-values of "the limit holds", one 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 
@@ -191,7 +191,7 @@ def run_gates(data, names: Iterable[str] | None = None, alpha: float = ALPHA) ->
     return settle((run_gate(r, data) for r in chosen), alpha)
 
 
-def settle(gates: Iterable[Gate], alpha: float = ALPHA) -> tuple[Gate, ...]:
+def settle(gates: Iterable[Gate], alpha: float = ALPHA, registry: Mapping = REGISTRY) -> tuple[Gate, ...]:
     """Let the statistical tests of all gates decide together.
 
     Each entry of a gate's ``details["tests"]`` maps a stratum to the p-value of its limit being kept. Holm's
@@ -210,7 +210,7 @@ def settle(gates: Iterable[Gate], alpha: float = ALPHA) -> tuple[Gate, ...]:
         rejected = [s for s, a in mine.items() if a < alpha]
         changes: dict = {"details": item.details | {"holm": mine, "holm_family": len(family)}}
         if rejected:
-            known = REGISTRY.get(item.name)
+            known = registry.get(item.name)
             changes |= {"status": "fail", "remedy": item.remedy or (known.remedy if known else "")}
             changes["explanation"] = f"{item.explanation} Outside the limit (Holm): {', '.join(rejected)}."
         out.append(replace(item, **changes))

@@ -118,8 +118,8 @@ def test_any_lenstronomy_model_goes_the_same_way():
     parameters = Lens(1.3, 0.7, 0.4, 0.03, -0.02).kwargs()
     parameters += [{"theta_E": 0.2, "center_x": 1.1, "center_y": -0.6}, {"kappa": 0.03}]
     lens, source = LenstronomyLens(models, tuple(parameters)), gaussian_source()
-    ours = render_arc(lens, source, 0.3, -0.2, 0.4, psf_fwhm=[1.4, 1.2, 1.0])
-    theirs = render_arc(lens, source, 0.3, -0.2, 0.4, psf_fwhm=[1.4, 1.2, 1.0], method="lenstronomy")
+    ours = render_arc(lens, source, 0.3, -0.2, 0.4, psf=[1.4, 1.2, 1.0])
+    theirs = render_arc(lens, source, 0.3, -0.2, 0.4, psf=[1.4, 1.2, 1.0], method="lenstronomy")
     for a, b in zip(ours, theirs):
         assert_agree(a, b)
     plain = LenstronomyLens(("SIE", "SHEAR"), tuple(Lens(1.3, 0.7, 0.4, 0.03, -0.02).kwargs()))
@@ -129,7 +129,7 @@ def test_any_lenstronomy_model_goes_the_same_way():
 
 def test_unknown_renderer_is_refused():
     with pytest.raises(UsageError, match=r"unknown renderer 'gpu': choose one of \['fast', 'lenstronomy'\]"):
-        render_arc(Lens(1.0, 0.8, 0.0), gaussian_source(), 0.1, 0.0, psf_fwhm=[1.2, 1.2, 1.2], method="gpu")
+        render_arc(Lens(1.0, 0.8, 0.0), gaussian_source(), 0.1, 0.0, psf=[1.2, 1.2, 1.2], method="gpu")
 
 
 @pytest.mark.parametrize("method", METHODS)

@@ -25,7 +25,7 @@ SCALE = PIXEL_SCALE / SS
 
 def lights(row, source, rng):
     """Every kind of hard negative of one pair, on the sub-pixel grid."""
-    lens, light = lens_of(row), light_of(row, source, SS)
+    lens, light = lens_of(row), light_of(row, source, SS).frame(SS)
     render = partial(lensed_light, supersampling=SS)
     yield "azimuthal_shuffle", azimuthal_blocks(light, lens.x, lens.y, 1.35, SCALE, rng)
     scene = ArcScene(light, light, lens, source, 0.0, SCALE, 1.35, render)
@@ -88,7 +88,7 @@ def shuffled_pixels(row, rng):
 def smeared_ring(row, rng):
     """Pixels permuted before the PSF: the arc's light all round, an Einstein ring with label 0."""
     source = sources().read(sources().ids.index(row["source_id"]))
-    light = light_of(row, source, SS)
+    light = light_of(row, source, SS).frame(SS)
     smooth = azimuthal_blocks(light, 0.0, 0.0, SCALE, SCALE, rng)
     return convolve_and_bin(smooth, KERNELS, SS) * source.flux[:, None, None]
 

@@ -1,0 +1,1 @@
+"""Checks of stamps and labels, one family a module; each registers itself."""

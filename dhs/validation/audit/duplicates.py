@@ -1,0 +1,118 @@
+"""Which stamps are the same picture: exact ones by a hash that turns leave alone, others as `dhs.stats.duplicates`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+
+from dhs.stats import duplicates
+from dhs.validation.audit.collect import Measured, square
+
+PATIENCE = 100  # proposals, nearest first, compared after the last that was one picture
+PAIRED = 0.1  # share of stamps that have a twin in the other class with light added: then the set is paired
+
+
+@dataclass(frozen=True)
+class Twin:
+    """Two stamps that are one picture.
+
+    Attributes
+    ----------
+    first, second : int
+        Rows of the measured stamps.
+    exact : bool
+        Pixel for pixel, turned or not.
+    turn : int
+        0 to 7; of an exact one 0 where it lies as the other does, else -1.
+    added : bool
+        One has light, beyond noise, that the other has not.
+    """
+
+    first: int
+    second: int
+    exact: bool
+    turn: int = 0
+    added: bool = False
+
+
+@dataclass
+class Twins:
+    """All of them.
+
+    Attributes
+    ----------
+    pairs : list of Twin
+        Each stamp with the first of its kind, not every pair of a set of copies.
+    component : ndarray of int, (n,)
+        Stamps of one picture share a number.
+    proposed, compared : int
+    """
+
+    pairs: list[Twin] = field(default_factory=list)
+    component: np.ndarray = field(default_factory=lambda: np.empty(0, int))
+    proposed: int = 0
+    compared: int = 0
+
+
+def find(measured: Measured, fetch, groups: np.ndarray | None) -> Twins:
+    """Duplicates among measured stamps.
+
+    Parameters
+    ----------
+    measured : Measured
+    fetch : callable
+        A row's stamp (bands, y, x) in the set's scale, sky subtracted.
+    groups : ndarray or None
+        Declared groups: stamps of one need not be told that they are alike, unless they are alike to the pixel.
+    """
+    n = len(measured.places)
+    out = Twins(component=np.arange(n))
+    if n < 2:
+        return out
+    _, first, member = np.unique(measured.hashes[:, 0], return_index=True, return_inverse=True)
+    for row in np.flatnonzero(first[member] != np.arange(n)):
+        same = measured.hashes[row, 1] == measured.hashes[first[member[row]], 1]
+        out.pairs.append(Twin(int(first[member[row]]), int(row), True, 0 if same else -1))
+    unique = np.sort(first)
+    done = np.isfinite(measured.fresh).all(axis=1)
+    if done.sum() >= 4 and len(unique) > 1:
+        fresh = measured.fresh[done] - measured.vectors[done]
+        pairs = duplicates.propose(measured.vectors[unique], measured.flux[unique], fresh, measured.flux[done])
+        pairs = unique[pairs]
+        if groups is not None:
+            pairs = pairs[groups[pairs[:, 0]] != groups[pairs[:, 1]]]
+        out.proposed, last = len(pairs), 0
+        for i, j in pairs.tolist():
+            if out.compared - last >= PATIENCE:
+                break
+            out.compared += 1
+            match = duplicates.compare(square(fetch(i)), square(fetch(j)))
+            if match.same:
+                out.pairs.append(Twin(i, j, False, match.turn, not match.excess < duplicates.SAME))
+                last = out.compared
+    out.component = components(n, [(t.first, t.second) for t in out.pairs])
+    return out
+
+
+def components(n: int, links) -> np.ndarray:
+    """A number for each of n rows, the same for rows that are linked."""
+    if not len(links):
+        return np.arange(n)
+    a, b = np.asarray(links).T
+    graph = coo_array((np.ones(len(a)), (a, b)), shape=(n, n))
+    return connected_components(graph, directed=False)[1]
+
+
+def merged(groups: np.ndarray, component: np.ndarray) -> np.ndarray:
+    """Groups that also hold what is a duplicate of one of theirs."""
+    n = len(groups)
+    codes = np.unique(groups, return_inverse=True)[1]
+    first_of = np.unique(codes, return_index=True)[1]
+    twin_of = np.unique(component, return_index=True, return_inverse=True)
+    links = np.concatenate(
+        [np.stack([np.arange(n), first_of[codes]], 1), np.stack([np.arange(n), twin_of[1][twin_of[2]]], 1)]
+    )
+    return components(n, links)

@@ -1,0 +1,5 @@
+"""What could have been missed (stub)."""
+
+
+def missed(data, gates) -> list[dict]:
+    return []

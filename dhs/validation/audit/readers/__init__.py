@@ -1,0 +1,1 @@
+"""Ways in which people keep stamps and labels."""
