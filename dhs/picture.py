@@ -35,3 +35,18 @@ def png(image: np.ndarray) -> bytes:
     buffer = io.BytesIO()
     Image.fromarray(np.ascontiguousarray(colour(image)[::-1])).save(buffer, "PNG")
     return buffer.getvalue()
+
+
+def sheet(stamps, columns: int) -> bytes:
+    """PNG of many (3, y, x) images of one size, side by side in rows of ``columns``, north up, in 256 colours."""
+    from PIL import Image
+
+    side = np.asarray(stamps[0]).shape[-1]
+    lines, wide = -(-len(stamps) // columns), min(len(stamps), columns)
+    out = np.zeros((lines * side, wide * side, 3), np.uint8)
+    for k, stamp in enumerate(stamps):
+        row, column = divmod(k, columns)
+        out[row * side : (row + 1) * side, column * side : (column + 1) * side] = colour(stamp)[::-1]
+    buffer = io.BytesIO()
+    Image.fromarray(out).quantize(256).save(buffer, "PNG", optimize=True)
+    return buffer.getvalue()

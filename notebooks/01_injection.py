@@ -11,10 +11,11 @@
 # ---
 
 # %% [markdown]
-# # Injection: from one galaxy and one source to a set of pairs
+# # How a pair is made
 #
 # A pair is one galaxy stamp (`control`) and the noiseless lensed arc that was added to it (`arc`). The positive is
-# `stamp = control + arc + shot noise of the arc`. This notebook makes the set and shows what is in it.
+# `stamp = control + arc + shot noise of the arc`. Here the set of this run is made, and what the renderer, the gain and the
+# priors do is shown.
 
 # %% tags=["parameters"]
 run_dir: str = "runs/demo"  # folder of the run; made if it is not there
@@ -25,12 +26,11 @@ n_checked: int = 24  # lenses of the comparison with lenstronomy
 n_population: int = 200  # pairs drawn from the population
 
 # %%
-from myst_nb import glue
-
 import dhs
 import dhs.figures as figures
 from dhs.book import stamps
 from dhs.book.parameters import refuse_unknown
+from dhs.book.results import stored_benchmark
 from dhs.injection.sources.open import open_sources
 
 refuse_unknown(globals())
@@ -39,24 +39,13 @@ pairs = run.inject()
 table = pairs.table()
 pairs
 
-# %% tags=["remove-input"]
-from dhs.book.results import stored_benchmark
-
-beside = {"benchmark": stored_benchmark("injection"), "host_realism": stored_benchmark("host_realism")}
-for key, value in figures.glued({**pairs.manifest, **beside}, "pairs").items():
-    glue(key, value, display=False)
-
 # %% [markdown]
-# The set holds {glue:text}`n_pairs` pairs: {glue:text}`n_train` for training, {glue:text}`n_val` for validation,
-# {glue:text}`n_test` for the test. Hosts: {glue:text}`hosts_kind`, {glue:text}`hosts_per_split`. Sources:
-# {glue:text}`sources_kind`, {glue:text}`sources_per_split`. {glue:text}`mock_label`
-# {glue:text}`host_realism`
-#
-# Limits of the sources: {glue:text}`sources_limits`.
+# The set holds {number}`pairs.n_pairs` pairs. Hosts are {number}`pairs.hosts_kind`: {number}`pairs.hosts_per_split`.
+# Sources are {number}`pairs.sources_kind`: {number}`pairs.sources_per_split`. {number}`pairs.mock_label`
 #
 # ## One pair, built up
 
-# %% tags=["hide-input"] mystnb={"figure": {"caption": "One pair. Top: the control, the source before lensing, the noiseless arc in colour, the stamp. Bottom: the arc in g, r and z, each through its own PSF, on one square-root scale; and what remains after control and arc are taken from the stamp: the arc's shot noise.", "name": "fig-build-up"}, "image": {"alt": "Eight panels: host galaxy, unlensed source, colour arc, the finished stamp, the arc in three bands, and a noise residual"}}
+# %% tags=["hide-input"] mystnb={"figure": {"caption": "One pair: the twin, the source before lensing, the noiseless arc in colour, the stamp; then the arc in g, r and z, each through its own PSF, on one square-root scale; and what remains when twin and arc are taken from the stamp: the arc's shot noise.", "name": "fig-build-up"}, "image": {"alt": "Eight panels: host galaxy, unlensed source, colour arc, the finished stamp, the arc in three bands, and a noise residual"}}
 candidates = [pairs[i] for i in range(min(64, len(pairs)))]
 row = max(
     candidates, key=lambda r: min(r["magnification"], 6) * min(r["theta_e_arcsec"], 1.8) * min(r["arc_snr_maxpix"], 40)
@@ -72,15 +61,16 @@ figures.pair_build_up(stamps.with_stamp(row), source.image, source.pixel_scale)
 # lenstronomy is the reference: `render_arc(..., method="lenstronomy")` makes the same arc with its ray shooting and
 # interpolation and a convolution on the sub-pixel grid.
 
-# %% tags=["hide-input"] mystnb={"figure": {"caption": "Fast renderer against lenstronomy, on the sources of this run. Left and middle: the draw with the greatest error and the difference. Right: greatest pixel error over the peak, flux error and centroid shift of every draw; dashed, the bound of 1e-3.", "name": "fig-agreement"}, "image": {"alt": "A lensed arc, a difference map of noise-like structure far below one thousandth, and three columns of points below a dashed line"}}
+# %% tags=["hide-input"] mystnb={"figure": {"caption": "Fast renderer against lenstronomy, on the sources of this run. Above: the draw with the greatest error, and the difference. Below: greatest pixel error over the peak, flux error and centroid shift of every draw; dashed, the bound of 1e-3.", "name": "fig-agreement"}, "image": {"alt": "A lensed arc, a difference map of noise-like structure far below one thousandth, and three columns of points below a dashed line"}}
 from dhs.book.studies import renderer_checks
 
 agreement = renderer_checks.agreement(sources, n_checked, seed, run.profile.injection.supersampling)
 figures.renderer_agreement(agreement)
 
 # %% [markdown]
-# A finite number of rays a pixel is the larger error. It is set by the most compact sources: their light changes
-# within a sub-pixel.
+# A finite number of rays a pixel is the larger error. It is set by the most compact sources, whose light changes within a
+# sub-pixel: at this run's number of sub-pixels the worst arc is off by far more than the bound above, the median arc is
+# not ({numref}`fig-convergence`).
 
 # %% tags=["hide-input"] mystnb={"figure": {"caption": "Error against 16 sub-pixels a side, for the sources of this run: median (solid) and worst (dotted) over lenses.", "name": "fig-convergence"}, "image": {"alt": "Four falling lines on logarithmic axes of error against number of sub-pixels, with the value of this run marked"}}
 convergence = renderer_checks.convergence(sources, n_checked, seed)
@@ -88,7 +78,7 @@ figures.convergence(convergence, run.profile.injection.supersampling)
 
 # %% [markdown]
 # Against known answers: behind an isothermal sphere a point at $\beta$ has images at $\theta_E \pm \beta$ with
-# magnifications $\theta_E / \beta \pm 1$.
+# magnifications $\theta_E / \beta \pm 1$ ({numref}`fig-closure`). So what is added is what the lens equation asks for.
 
 # %% tags=["hide-input"] mystnb={"figure": {"caption": "Rendered over analytic for a small round source behind an isothermal sphere, in parts of 10,000.", "name": "fig-closure"}, "image": {"alt": "Four nearly flat lines within a few parts in ten thousand of zero, against source offset"}}
 figures.closure(renderer_checks.closure())
@@ -96,29 +86,30 @@ figures.closure(renderer_checks.closure())
 # %% [markdown]
 # ## Electrons per nanomaggy
 #
-# The arc brings photon noise, and how much depends on the gain of the coadd. It is derived per stamp and band from the
-# sky noise: $\mathrm{gain} = \mathrm{sky\ brightness} / \sigma^2$. A published experiment on Poisson noise assumed
-# 150 electrons per nanomaggy. With that the arc's own noise exceeds the sky's several times over; with the derived gain
-# it stays below it; with an infinite one there is none.
-#
-# The check needs no sky brightness: in real fields whose inverse variance holds the photon noise of the objects, the
-# slope of variance against brightness is one over the gain.
+# The arc brings photon noise, and how much depends on the gain of the coadd. It is derived per stamp and band from the sky
+# noise: $\mathrm{gain} = \mathrm{sky\ brightness} / \sigma^2$. An earlier experiment on Poisson noise assumed 150
+# electrons per nanomaggy {cite:p}`Balaji2026`. With that the arc's own noise exceeds the sky's several times over; with
+# the derived gain it stays below it. So that experiment tested the assumed gain, not the arcs.
 
-# %% tags=["hide-input"] mystnb={"figure": {"caption": "Left: derived gains of this set, and the value assumed before. Middle: the arc's shot noise over the sky noise in its brightest r pixel, for both. Right, where real DECam fields are at hand: their photon-transfer curves in r, with the slope measured (solid) and the one derived from the sky noise for a dark sky (dotted); a brighter night lies below its dotted line.", "name": "fig-gain"}, "image": {"alt": "Histogram of gains near ten to the four and above with a dashed line at 150, a scatter of noise ratios, and variance against brightness of real fields with lines"}}
+# %% tags=["hide-input"] mystnb={"figure": {"caption": "Above: gains of this set, and the value assumed before. Below: the arc's shot noise over the sky noise in its brightest r pixel, for both.", "name": "fig-gain"}, "image": {"alt": "Histogram of gains near ten to the four and above with a dashed line at 150, and a scatter of noise ratios"}}
+figures.gain(table)
+
+# %% tags=["hide-input"] mystnb={"figure": {"caption": "Photon-transfer curves of real DECam fields in r, with the slope measured (solid) and the one derived from the sky noise for a dark sky (dotted); a brighter night lies below its dotted line.", "name": "fig-photon-transfer"}, "image": {"alt": "Variance against brightness of real fields, with lines"}}
 from dhs.book.studies.photon_transfer import field_curves
 
-figures.gain(table, field_curves())
+figures.photon_transfer(field_curves())
 
 # %% [markdown]
 # ## Three priors
 #
 # Under the **joint** prior a lens belongs to its galaxy. The velocity dispersion follows the host's luminosity
-# (Faber-Jackson with its scatter, within 100 to 400 km/s), the Einstein radius follows from it and the two redshifts,
-# and unlensed sources keep to magnitudes that counts allow. Training needs more wide and bright lenses than there are:
-# the draw prefers massive ones by a power of the velocity dispersion, magnified ones as counts say, and the arc's SNR falls
-# less steeply than counts would have it. The **population** takes the same lenses by their cross-section and keeps each
-# source's own flux; every row holds the weight that turns it into the population. The **response grid** is uniform in
-# Einstein radius and logarithm of SNR whatever the galaxy: even coverage, not lenses.
+# (Faber-Jackson with its scatter {cite:p}`Bernardi2003`, within 100 to 400 km/s {cite:p}`Choi2007`), the Einstein radius
+# follows from it and the two redshifts, and unlensed sources keep to magnitudes that counts allow. Training needs more wide
+# and bright lenses than there are: the draw prefers massive ones by a power of the velocity dispersion, magnified ones as
+# counts say, and the arc's signal-to-noise ratio falls less steeply than counts would have it. The **population** takes the
+# same lenses by their cross-section and keeps each source's own flux; every row holds the weight that turns it into the
+# population. The **response grid** is uniform in Einstein radius and logarithm of SNR whatever the galaxy: even coverage,
+# not lenses.
 
 # %% tags=["hide-input"] mystnb={"figure": {"caption": "This set beside the other priors (the same hosts and sources, drawn afresh).", "name": "fig-priors"}, "image": {"alt": "Four panels of step histograms: the population has smaller Einstein radii and fainter arcs than the joint prior and the response grid"}}
 from dhs.datasets.fresh import FreshPairs
@@ -131,8 +122,8 @@ for prior in ("population", "response_grid"):
 figures.priors(drawn)
 
 # %% [markdown]
-# What a lens must weigh is the test: with Einstein radii that know nothing of the galaxy, many of the velocity
-# dispersions needed are of no galaxy.
+# What a lens must weigh is the test: with Einstein radii that know nothing of the galaxy, many of the velocity dispersions
+# needed are of no galaxy.
 
 # %% tags=["hide-input"] mystnb={"figure": {"caption": "Draws of each prior, from the stored study. Dashed: the greatest velocity dispersion of the measured functions.", "name": "fig-prior-study"}, "image": {"alt": "Four panels of histograms: the response grid needs velocity dispersions far beyond 400 km/s and unlensed sources brighter than counts allow, the joint prior does not"}}
 study = stored_benchmark("priors")
@@ -142,41 +133,36 @@ figures.prior_study(study)
 figures.prior_table(study)
 
 # %% [markdown]
-# ## Speed and size
-#
-# Measured by `python benchmarks/injection.py` beside its peers in one run, on {glue:text}`bench_machine`:
-# {glue:text}`bench_rate` pairs a second on two cores with everything included, {glue:text}`bench_hard_rate` with hard
-# negatives, {glue:text}`bench_kb` kB a pair.
-
-# %% tags=["hide-input"] mystnb={"figure": {"caption": "Times faster than peers, on one core, from the stored benchmark. Black: the aim.", "name": "fig-benchmark"}, "image": {"alt": "Three horizontal bars of speed ratios with their aims marked"}}
-figures.benchmark(beside["benchmark"])
-
-# %% [markdown]
 # ## Pairs across the set
 
-# %% tags=["hide-input"] mystnb={"figure": {"caption": "Controls, noiseless arcs and stamps of pairs spread over the whole set. Titles: Einstein radius and matched SNR. The bar is 3 arcsec.", "name": "fig-pairs"}, "image": {"alt": "Three rows of small colour pictures: galaxies without arcs, arcs alone, galaxies with arcs"}}
-figures.pair_grid(stamps.spread(pairs, n_shown))
+# %% tags=["hide-input"] mystnb={"figure": {"caption": "One column is one galaxy: its twin without an arc, with the arc, and with a look-alike in the arc's place. Above each column: the Einstein radius. The bar is 3 arcsec.", "name": "fig-pairs"}, "image": {"alt": "Three rows of small colour pictures: galaxies without arcs, with arcs, and with look-alikes"}}
+from dhs.book import one_galaxy
+
+figures.pair_columns(one_galaxy.columns(pairs, n_shown))
+
+# %% tags=["hide-input"] mystnb={"figure": {"caption": "The kinds of look-alike, a row each. None is the image of a source behind a lens.", "name": "fig-look-alikes"}, "image": {"alt": "Rows of stamps, one kind of look-alike a row"}}
+figures.look_alikes(one_galaxy.decoys(pairs))
 
 # %% [markdown]
 # ## What the set covers
 #
-# The two measures of arc SNR are different quantities. `arc_snr_maxpix` is the largest ratio of arc to noise in any
-# r-band pixel; the response grid is drawn in it. `arc_snr_matched` is that of a matched filter over all bands;
-# completeness is mapped in it.
+# The two measures of an arc's SNR are different quantities: that of its brightest pixel in r, in which arcs are drawn, and
+# that of a matched filter over all bands, in which completeness is mapped.
 
-# %% tags=["hide-input"] mystnb={"figure": {"caption": "Einstein radius, the two SNR measures, magnification and lens axis ratio of the accepted pairs, by split.", "name": "fig-coverage"}, "image": {"alt": "Four panels: three histograms by split and a scatter of matched SNR against maximum-pixel SNR on logarithmic axes"}}
-figures.parameter_coverage(table)
-
-# %% [markdown]
-# ## What was rejected
-#
-# {glue:text}`acceptance` of the draws were accepted. Each other draw was rejected for one reason, and counted.
-
-# %% tags=["hide-input"] mystnb={"figure": {"caption": "Draws by outcome. Grey: rejected draws, and hard negatives that were not made, by reason.", "name": "fig-rejections"}, "image": {"alt": "Bar chart of accepted draws and of rejected draws by reason"}}
-figures.rejections(pairs.manifest)
+# %% tags=["hide-input"] mystnb={"figure": {"caption": "The two measures of signal-to-noise of this set's arcs.", "name": "fig-coverage"}, "image": {"alt": "Scatter of matched SNR against maximum-pixel SNR on logarithmic axes"}}
+figures.snr_scatter(table)
 
 # %% [markdown]
-# ## The observing conditions of the hosts
+# Of the draws {number}`pairs.acceptance` were accepted; each other one was rejected for one reason, and counted. Look-alikes:
+# {number}`pairs.hard_kinds`.
 
-# %% tags=["hide-input"] mystnb={"figure": {"caption": "Sky noise and PSF width of the hosts in g, r and z, and where the hosts lie on the sky.", "name": "fig-hosts"}, "image": {"alt": "Histograms of sky noise and of PSF width by band, and a map of host positions"}}
+# %% tags=["hide-input"] mystnb={"figure": {"caption": "Sky noise and PSF width of the hosts in g, r and z.", "name": "fig-hosts"}, "image": {"alt": "Histograms of sky noise and of PSF width by band"}}
 figures.host_conditions(table)
+
+# %% [markdown]
+# ## Speed and size
+#
+# On two cores some {number}`pairs.bench_rate` pairs are made a second where a set has few galaxies, half of that with
+# look-alikes; a pair of few galaxies takes {number}`pairs.bench_kb` kB on disk, because its galaxy is stored with others
+# like it (`python benchmarks/injection.py`). With a galaxy of its own for each pair both are several times dearer:
+# [](07_scale) has those numbers.

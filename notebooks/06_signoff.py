@@ -11,52 +11,51 @@
 # ---
 
 # %% [markdown]
-# # Sign-off
+# # Sign-off: train? publish?
 #
-# The decision follows from the gates and the metrics by rules that are data (`signoff/rules.yaml`). Each line names the
-# number, the file it stands in, and the bound.
+# Two questions, and a screen for each. What stands against either follows from the gates and the metrics by rules that are
+# data (`signoff/rules.yaml`); each line has its remedy beside it, and what is already done is not recommended.
 
 # %% tags=["parameters"]
 run_dir: str = "runs/demo"  # folder of the run; missing steps before this one are made first
 profile: str = "demo"  # smoke, demo, paper, or a YAML file
 seed: int = 20260  # of the whole run
 
-# %%
-from myst_nb import glue
-
+# %% tags=["remove-cell"]
 import dhs
-import dhs.figures as figures
-from dhs.artefacts.report import read
 from dhs.book.parameters import refuse_unknown
 
 refuse_unknown(globals())
 run = dhs.Run(run_dir, profile, seed)
 result = run.signoff()
-signoff = read(run.path / "signoff.json")
-
-# %% tags=["remove-input"]
-for key, value in figures.glued(signoff, "signoff").items():
-    glue(key, value, display=False)
-
-# %% tags=["hide-input"] mystnb={"figure": {"caption": "The decision of this run.", "name": "fig-decision"}, "image": {"alt": "A coloured strip with the decision and the number of blockers, conditions and recommended changes"}}
-figures.decision_banner(signoff)
-
-# %% tags=["hide-input"]
-sheet = figures.signoff_table(signoff)
-glue("signoff_table", sheet, display=False)
-sheet
+result
 
 # %% [markdown]
-# Two questions, two words. Is the set fit to train on? {glue:text}`set_verdict`. Is the network useful?
-# {glue:text}`network_verdict`: it must tell arcs from decoys, find lenses at a false-positive rate a survey can afford,
-# and not take a ring for an arc. Networks that have read the test split are counted; the best of several is a condition.
+# ## Train?
 #
-# Plan: {glue:text}`plan`. The paper-size run, projected from this one's timings: {glue:text}`paper_inject_hours` h to
-# inject, {glue:text}`paper_train_hours` h to train, {glue:text}`paper_disk_gb` GB of disk.
+# **{number}`signoff.train_decision`.** {number}`signoff.train_says`
 #
-# ## The questions that the documents answer
-
-# %% tags=["hide-input"]
-answers = figures.answers_table(signoff)
-glue("answers_table", answers, display=False)
-answers
+# {number}`signoff.train_lines`
+#
+# ## Publish?
+#
+# **{number}`signoff.publish_decision`.** {number}`signoff.publish_says`
+#
+# {number}`signoff.publish_lines`
+#
+# ## What to change
+#
+# {number}`signoff.recommended_changes`
+#
+# ## What to do next, in this order
+#
+# {number}`signoff.priority_order`
+#
+# ## What it rests on
+#
+# Plan {number}`signoff.plan`, registered before the test split could be read. Every line with its number, file and bound
+# is in `signoff.json`.
+#
+# Scaled from this run's own epochs the fifty of the plan take {number}`signoff.paper_train_hours` hours on the machine that
+# made this copy, with whatever else it did; on a graphics processor pairs and epochs together take
+# {number}`plan_on_gpu.hours`, scaled from the epochs that were run. So the plan is worth a borrowed one.

@@ -13,9 +13,9 @@
 # %% [markdown]
 # # At any size
 #
-# The same `dhs inject` runs in one process, in a pool or on a Spark cluster, from cutouts or coadd bricks, to a disk
-# or to S3, and gives the same bytes. This page takes the rate of one core, measured by `benchmarks/scale.py` and
-# stored with the project, to a survey's $10^8$ cutouts, and says what would break first.
+# The same `dhs inject` runs in one process, in a pool or on a Spark cluster, from cutouts or coadd bricks, to a disk or to
+# S3, and gives the same bytes. This page takes the rate of one core (`benchmarks/scale.py`, stored with the project) to a
+# survey's hundred million cutouts, and says what would break first.
 
 # %% tags=["parameters"]
 run_dir: str = "runs/demo"  # not read: the measurement is stored with the project
@@ -25,31 +25,28 @@ node_cores: int = 8  # cores of a node
 core_price: float = 0.05  # US dollars for a core and hour; an assumption, put your provider's here
 
 # %% tags=["remove-input"]
-from myst_nb import glue
-
 import dhs.figures as figures
 from dhs.book.parameters import refuse_unknown
 from dhs.book.results import stored_benchmark
 
 refuse_unknown(globals())
-measured = stored_benchmark("scale")
-for key, value in figures.glued(measured, "scale").items():
-    glue(key, value, display=False)
+measured, plan = stored_benchmark("scale"), stored_benchmark("plan_on_gpu")
 
 # %% [markdown]
 # ## Measured
 #
-# Mock hosts and the embedded sources, from nothing to a finished data set. {glue:text}`scale_measured`
+# {number}`scale.scale_measured`
+#
+# {number}`scale.scale_growth` {number}`scale.scale_spark?`
 
 # %% tags=["hide-input"] mystnb={"figure": {"caption": "Wall time and peak memory of one run against its number of pairs; each point is a process of its own, start-up included.", "name": "fig-scale"}, "image": {"alt": "Two panels: wall time against pairs on logarithmic axes with a fitted power law, and peak memory against pairs"}}
 figures.scaling(measured)
 
 # %% [markdown]
-# ## A plan for $10^8$ cutouts
+# ## A plan for a hundred million cutouts
 #
-# {glue:text}`scale_needs` Parts are independent, so nodes divide the hours; the cost does not depend on their number.
-# A mock host is made in memory and goes through the reader of real cutouts. Reading real coadds is not in the measured
-# rate: a brick's files are read once each.
+# {number}`scale.scale_needs` Parts are independent, so nodes divide the hours; the cost does not depend on their number.
+# Reading real coadds is not in the measured rate: a brick's files are read once each.
 
 # %% tags=["hide-input"]
 figures.table(
@@ -58,19 +55,17 @@ figures.table(
     empty="not measured here: run benchmarks/scale.py",
 )
 
-# %% tags=["remove-input"]
-plan = stored_benchmark("plan_on_gpu")
-for key, value in figures.glued(plan, "plan_on_gpu").items():
-    glue(key, value, display=False)
-
 # %% [markdown]
 # ## The plan in full, on one graphics processor
 #
-# {glue:text}`plan_run` {glue:text}`plan_learning`
+# {number}`plan_on_gpu.run` {number}`plan_on_gpu.learning?` {number}`plan_on_gpu.finder?`
 #
-# {glue:text}`plan_plateau`
+# {number}`plan_on_gpu.plan_recall` Against look-alikes its AUROC is {number}`plan_on_gpu.plan_hard_negatives`.
+# {number}`plan_on_gpu.leaning?`
 #
-# It was run once by `benchmarks/plan_on_gpu.py` and is stored with the project; {numref}`fig-plan-on-gpu` shows it.
+# {number}`plan_on_gpu.plateau`
+#
+# {number}`plan_on_gpu.limits` It was run once by `benchmarks/plan_on_gpu.py` and is stored with the project.
 
 # %% tags=["hide-input"] mystnb={"figure": {"caption": "The seed's plan on one graphics processor. Upper left: validation AUROC by epoch. Upper right: recall on the test split against the false-positive rate on survey negatives. Lower left: recall by Einstein radius. Lower right: where the time of the first command went.", "name": "fig-plan-on-gpu"}, "image": {"alt": "Four panels: validation AUROC by epoch of the plan and of a smaller network, recall against false-positive rate, recall by Einstein radius, and bars of time by phase"}}
 figures.plan_on_gpu(plan)
@@ -78,7 +73,7 @@ figures.plan_on_gpu(plan)
 # %% [markdown]
 # ## What breaks first
 #
-# 1. **The driver's memory.** It holds the plan, every slot with its host ({glue:text}`scale_held` for $10^8$ pairs),
+# 1. **The driver's memory.** It holds the plan, every slot with its host ({number}`scale.scale_held` for a hundred million pairs),
 #    and the hosts' names again for the manifest. Run one data set a sky region (a sweep file is one), with the regions'
 #    catalogues apart and one seed: splits follow from the sky, so the same host never lands in two.
 # 2. **The number of objects.** Two a part. Raise `injection.pairs_per_part` for large runs, also because a brick with

@@ -7,11 +7,16 @@ from dhs.artefacts.preflight import Decision
 
 
 class Line(Part):
-    """One finding: what it says, and the number, file and bound behind it in ``source``."""
+    """One finding: what it says, and the number, file and bound behind it in ``source``.
+
+    ``about`` is what it stands against: the ``set``, the ``network`` or ``real lenses``.
+    """
 
     text: str
     source: str
     remedy: str | None = None
+    severity: str = "condition"
+    about: str = "set"
 
 
 class Priority(Line):
@@ -40,7 +45,8 @@ class Projection(Part):
 class SignOffContent(Part):
     """Blockers are NO-GO, conditions CONDITIONAL-GO; ``plan`` is the SHA-256 of the registered plan.
 
-    ``data_set`` says whether the set is fit to train on, ``network`` whether the network is useful.
+    ``data_set`` says whether one may train on the set, ``publish`` whether the numbers may be published, ``network``
+    whether the network is useful.
     """
 
     decision: Decision
@@ -54,3 +60,4 @@ class SignOffContent(Part):
     plan: str | None
     data_set: str = ""
     network: str = ""
+    publish: str = ""

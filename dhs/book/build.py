@@ -1,7 +1,8 @@
 """``dhs book``: notebooks executed with papermill, pages built with Jupyter Book, nothing done twice.
 
-jupytext percent script -> papermill with parameters -> executed notebook -> Jupyter Book with execution off. The
-book's own execution cache would not notice a change in ``dhs``.
+jupytext percent script -> papermill with parameters -> executed notebook -> prose and numbers filled in
+(`dhs.book.prose`) -> Jupyter Book with execution off. A changed sentence or caption executes nothing again. The book's
+own execution cache would not notice a change in ``dhs``.
 """
 
 from __future__ import annotations
@@ -16,11 +17,12 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-import yaml
-
 from dhs import fingerprint, storage
+from dhs.book import dress, faults, prose
+from dhs.book.project import pages, project_root
 from dhs.book.run import Run
-from dhs.config import load_profile
+from dhs.book.values import values
+from dhs.config import digest, load_profile
 from dhs.errors import DhsError, UsageError
 
 NOTEBOOKS = {  # each notebook and the steps it runs
@@ -31,9 +33,18 @@ NOTEBOOKS = {  # each notebook and the steps it runs
     "05_real_lenses": ("evaluate", "real_lenses"),
     "06_signoff": ("preflight", "real_lenses", "signoff"),
     "07_scale": (),
+    "08_survey": ("inject", "evaluate"),
+    "09_appendix": ("inject", "evaluate"),
 }
 
 EXTRAS = {"03_training": ("ablation/ablation.parquet",)}  # shown where the user has made them
+
+BINDER = "https://mybinder.org/v2/gh/darkhaloscope/dark-halo-scope/main?urlpath=lab/tree/notebooks"
+REPRODUCE = """```{{dropdown}} Reproduce this page
+The page is `notebooks/{name}.py`. In a clone of the project `dhs book` makes it with all others, and
+`jupytext --to ipynb -o - notebooks/{name}.py | papermill - out.ipynb` makes it alone. It can be
+[opened on Binder]({binder}/{name}.py) as well.
+```"""
 
 INLINE_BACKEND = "module://matplotlib_inline.backend_inline"
 LARGE_RUN = 50_000  # pairs; from here on hours and disk are projected before the start
@@ -102,35 +113,17 @@ def _strip(notebook) -> None:
             cell["outputs"] = [o for o in cell["outputs"] if o.get("name") != "stderr"]
 
 
+def _cells_of(notebook: Path) -> str:
+    """Hash of a script's code, without its prose and captions."""
+    import jupytext
+
+    cells = [c for c in jupytext.read(notebook).cells if c.cell_type == "code"]
+    return digest([[c.source, sorted(c.metadata.get("tags", []))] for c in cells])
+
+
 def _code_of(notebook: Path) -> str:
     """Hash of the ``dhs`` modules a notebook imports beside the verbs."""
     return fingerprint.code(*fingerprint.imported(notebook.read_text()))
-
-
-def project_root(start: Path | None = None) -> Path:
-    """The folder that holds ``_toc.yml``: the working directory, one above it, or the package's source tree."""
-    here = (start or Path.cwd()).resolve()
-    for folder in (here, *here.parents, Path(__file__).resolve().parents[2]):
-        if (folder / "_toc.yml").is_file() and (folder / "notebooks").is_dir():
-            return folder
-    raise DhsError(f"{here}: no _toc.yml here or above. Run `dhs book` inside a clone of the project.")
-
-
-def pages(root: Path) -> list[str]:
-    """Documents named in ``_toc.yml``."""
-    found: list[str] = []
-
-    def walk(node):
-        if isinstance(node, dict):
-            found.extend(node[k] for k in ("root", "file") if k in node)
-            for value in node.values():
-                walk(value)
-        elif isinstance(node, list):
-            for value in node:
-                walk(value)
-
-    walk(yaml.safe_load((root / "_toc.yml").read_text()))
-    return found
 
 
 def build(profile: str = "demo", *, runs: Path | None = None, seed: int | None = None) -> Path:
@@ -162,15 +155,13 @@ def build(profile: str = "demo", *, runs: Path | None = None, seed: int | None =
     if config.injection.n_pairs >= LARGE_RUN:
         print(_projection(run.path.parent), flush=True)
     source, html = run.path / "book", root / "_build" / config.name
-    executed = {}
     for name, steps in NOTEBOOKS.items():
-        script, target = root / "notebooks" / f"{name}.py", source / "notebooks" / f"{name}.ipynb"
+        script, target = root / "notebooks" / f"{name}.py", run.path / "executed" / f"{name}.ipynb"
         parameters = {"run_dir": str(run_dir), "profile": profile, "seed": config.seed}
-        depends = {"script": fingerprint.files(script), "figures": _code_of(script), "parameters": parameters}
+        depends = {"script": _cells_of(script), "figures": _code_of(script), "parameters": parameters}
         depends["benchmarks"] = fingerprint.files(*sorted((root / "benchmarks" / "results").glob("*.json")))
         depends["steps"] = {step: run.depends(step) for step in steps}
         depends["extras"] = fingerprint.files(*(run.path / extra for extra in EXTRAS.get(name, ())))
-        executed[name] = depends
         record = run.path / ".steps" / f"notebook-{name}.json"
         if target.exists() and record.exists() and storage.read_json(record) == depends:
             print(f"{name}: unchanged", flush=True)
@@ -180,6 +171,7 @@ def build(profile: str = "demo", *, runs: Path | None = None, seed: int | None =
         execute(script, target, parameters, root)
         depends["steps"] = {step: run.depends(step) for step in steps}
         storage.write_json(record, depends)
+        _timed(run.path, name, time.time() - started)
         print(f"{time.time() - started:.0f} s", flush=True)
     _build_pages(root, run, source, html)
     missing = [p for p in pages(root) if not (html / "_build" / "html" / f"{p}.html").is_file()]
@@ -203,19 +195,19 @@ def _projection(runs: Path) -> str:
 def _build_pages(root: Path, run: Run, source: Path, html: Path) -> None:
     """Copy the prose beside the executed notebooks and run Jupyter Book strictly, unless nothing changed."""
     inputs = [root / "_config.yml", root / "_toc.yml", *sorted(p for p in (root / "book").rglob("*") if p.is_file())]
-    notebooks = [source / "notebooks" / f"{name}.ipynb" for name in NOTEBOOKS]
+    inputs += [root / "notebooks" / f"{name}.py" for name in NOTEBOOKS]
+    notebooks = [run.path / "executed" / f"{name}.ipynb" for name in NOTEBOOKS]
+    known = values(run.path)
     depends = {"pages": fingerprint.files(*inputs, *notebooks), "api": fingerprint.code("dhs.cli", *_rooms())}
+    depends["numbers"] = digest(known)
     record = run.path / ".steps" / "pages.json"
     index = html / "_build" / "html" / "index.html"
     if index.exists() and record.exists() and storage.read_json(record) == depends:
         print("pages: unchanged")
         return
-    for folder in (source / "book", html):
+    for folder in (source / "book", source / "notebooks", source / "downloads", html):
         _remove(folder, record)
-    shutil.copytree(root / "book", source / "book")
-    for name in ("_config.yml", "_toc.yml"):
-        shutil.copy(root / name, source / name)
-    _front_picture(run, source / "book" / "_static" / "pair.png")
+    _write_sources(root, run, source, known)
     storage.write_json(record, {})
     start = "from jupyter_book.cli.main import main; main()"  # the module itself does nothing when run with -m
     command = [sys.executable, "-c", start, "build", str(source), "--path-output", str(html)]
@@ -229,7 +221,51 @@ def _build_pages(root: Path, run: Run, source: Path, html: Path) -> None:
     )
     if done.returncode != 0 or not index.exists():
         raise DhsError(f"jupyter-book failed ({done.returncode}):\n{done.stdout[-4000:]}\n{done.stderr[-6000:]}")
+    wrong = faults.of_pages(html / "_build" / "html")
+    if wrong:
+        raise DhsError("the pages read badly:\n" + "\n".join(wrong[:40]))
     storage.write_json(record, depends)
+
+
+def _write_sources(root: Path, run: Run, source: Path, known: prose.Values) -> None:
+    """What Sphinx reads: pages and executed notebooks with their prose and numbers, beside what they need."""
+    import jupytext
+    import nbformat
+
+    shutil.copytree(root / "book", source / "book")
+    for name in ("_config.yml", "_toc.yml"):
+        shutil.copy(root / name, source / name)
+    notebooks = {}
+    for name in NOTEBOOKS:
+        executed = nbformat.read(run.path / "executed" / f"{name}.ipynb", as_version=4)
+        notebooks[name] = prose.merged(jupytext.read(root / "notebooks" / f"{name}.py"), executed)
+    absent = prose.absent_figures(notebooks.values())
+    static, index = source / "book" / "_static", source / "book" / "index.md"
+    index.write_text(dress.front_page(index.read_text(), dress.front_pictures(_evaluation(run), static)))
+    for path in sorted((source / "book").glob("*.md")):
+        path.write_text(prose.fill(path.read_text(), known, absent, whole=True))
+    made_in = known["story"]["hash"]
+    for name, notebook in notebooks.items():
+        page = nbformat.from_dict(dress.dressed(prose.page(notebook, known, absent), name, made_in, static))
+        files = dress.downloads(name, run.path, source)
+        again = "\n\n".join(filter(None, (files, REPRODUCE.format(name=name, binder=BINDER))))
+        page.cells.append(nbformat.v4.new_markdown_cell(again))
+        for number, cell in enumerate(page.cells):
+            cell["id"] = f"cell-{number:03d}"
+        storage.write_bytes(source / "notebooks" / f"{name}.ipynb", nbformat.writes(page).encode())
+
+
+def _timed(run: Path, name: str, seconds: float) -> None:
+    """Note what a notebook took."""
+    path = run / dress.TIMES
+    known = storage.read_json(path) if path.is_file() else {}
+    storage.write_json(path, known | {name: round(seconds, 1)})
+
+
+def _evaluation(run: Run) -> dict:
+    """What the network's evaluation found; nothing where there is none."""
+    path = run.path / "evaluation.json"
+    return storage.read_json(path) if path.is_file() else {}
 
 
 def _remove(folder: Path, record: Path) -> None:
@@ -237,19 +273,6 @@ def _remove(folder: Path, record: Path) -> None:
     if folder.exists() and not record.exists():
         raise DhsError(f"{folder}: would be replaced by the book's pages, but no build made it. Move it away.")
     shutil.rmtree(folder, ignore_errors=True)
-
-
-def _front_picture(run: Run, target: Path) -> None:
-    """The book's first figure: a pair of this run whose arc is easy to see."""
-    import dhs.figures as figures
-    from dhs.book.stamps import with_stamp
-    from dhs.datasets.reader import open_pairs
-
-    pairs = open_pairs(run.path / "pairs")
-    table = pairs.table(columns=["theta_e_arcsec", "arc_snr_matched"]).to_pandas()
-    wide = table[(table["theta_e_arcsec"] > 1.4) & (table["theta_e_arcsec"] < 2.2)]
-    index = (wide if len(wide) else table)["arc_snr_matched"].sub(200.0).abs().idxmin()
-    figures.pair_strip(with_stamp(pairs[int(index)])).savefig(target, bbox_inches="tight", dpi=110)
 
 
 def _rooms() -> list[str]:

@@ -6,7 +6,7 @@ import json
 from importlib import resources
 
 from dhs import storage
-from dhs.book.build import project_root
+from dhs.book.project import project_root
 from dhs.errors import DhsError
 from dhs.survey.lenses.lens_list import build
 

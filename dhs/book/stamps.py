@@ -11,6 +11,7 @@ from dhs.artefacts.parts import absent
 from dhs.datasets import survey_negatives
 from dhs.datasets.reader import Pairs, stamp
 from dhs.datasets.stamp_sets import by_pair
+from dhs.figures.gates import axis_name
 from dhs.figures.zoom import Galleries, zoom_gallery
 from dhs.stats.pixels import MAD_TO_SIGMA, mad, radius_map
 from dhs.survey.facts import PIXEL_SCALE
@@ -156,7 +157,7 @@ def cause_galleries(failures: Mapping, pairs: Pairs, seed: int, folder: str | No
     found = [(f"missed: {c['cause']} ({c['n']})", c["examples"]) for c in failures["misses"]["causes"]]
     found.append(("missed, none of these causes", failures["misses"].get("unexplained_examples") or []))
     for k, group in enumerate((failures.get("embedding") or {}).get("groups") or [], start=1):
-        medians = ", ".join(f"{name.replace('_', ' ')} {value:.3g}" for name, value in group["medians"].items())
+        medians = ", ".join(f"{axis_name(name)} {value:.3g}" for name, value in group["medians"].items())
         found.append(
             (f"missed, group {k} by the network's features ({group['n']}); medians: {medians}", group["examples"])
         )
@@ -188,3 +189,35 @@ def cause_galleries(failures: Mapping, pairs: Pairs, seed: int, folder: str | No
         label = f"passed, group {k} by the network's features ({group['n']}): {held}"
         out.append(zoom_gallery(np.array(stamps), titles, label))
     return Galleries([g for g in out if len(g.stamps)], "No failure at this threshold.")
+
+
+def worst_galleries(scores, pairs: Pairs, seed: int, folder: str | None = None, n: int = 6) -> Galleries:
+    """The stamps that went most wrong, a gallery a kind: lowest lenses, highest twins, look-alikes, survey galaxies.
+
+    Parameters
+    ----------
+    scores : pyarrow.Table
+    pairs : Pairs
+    seed : int
+        Of the run.
+    folder : str, optional
+        Of the real galaxies that were scored as survey negatives.
+    n : int
+        Of a kind.
+    """
+    out = []
+    for kind, stored, label in (
+        ("positive", "positive", "lenses that score lowest"),
+        ("control", "control", "twins without an arc that score highest"),
+        ("hard_negative", "hard_negative", "look-alikes that score highest"),
+    ):
+        rows = worst(scores, kind, n)
+        titles = [f'{r.logit:+.1f}: {r.theta_e_arcsec:.1f}", SNR {r.arc_snr_matched:.0f}' for r in rows.itertuples()]
+        if kind == "control":
+            titles = [f"{x:+.1f}" for x in rows["logit"]]
+        out.append(zoom_gallery(by_pair(pairs, rows["pair_id"], stored)[0], titles, label))
+    rows = worst(scores, "survey_negative", n)
+    stamps = of_survey_negatives(pairs, seed, rows["host_id"], folder)
+    titles = [f"{r.logit:+.1f}: {r.subkind}" for r in rows.itertuples()]
+    out.append(zoom_gallery(stamps, titles, "survey galaxies that score highest"))
+    return Galleries([g for g in out if len(g.stamps)], "No stamp was scored.")

@@ -1,12 +1,11 @@
 """Figures: functions that take arrays, tables and artefacts of a run and return a matplotlib ``Figure``.
 
-Nothing here computes a result or opens a file, and no room of the package is imported. A section that is missing or
-skipped is drawn as a panel that says why.
+Nothing here computes a result or opens a file, and no room of the package is imported. Where a section is missing or
+skipped a function gives no figure but the reason (`dhs.figures.style.NoFigure`), and a page leaves it out.
 """
 
 from dhs.figures.attention import ablation, ablation_table, attribution_profile, attributions
 from dhs.figures.audit import (
-    answers_table,
     core_fractions,
     effect_shares,
     fixed_threshold_table,
@@ -16,20 +15,19 @@ from dhs.figures.audit import (
     operating_table,
     toys,
 )
+from dhs.figures.front import front
+from dhs.figures.gate_sheet import failing_gates, gate_sheet, leakage_by_radius
 from dhs.figures.gates import (
-    decision_banner,
     gate_of,
-    gate_overview,
     gate_table,
     leakage,
     radial_profiles,
-    signoff_table,
     table,
 )
 from dhs.figures.host_completeness import completeness_by_host
+from dhs.figures.interactive import completeness_play, explorer, interventions_play, threshold_slider
 from dhs.figures.leaks import leak_curves, leak_scatter, leak_table
-from dhs.figures.learning import training_curves
-from dhs.figures.numbers.glue import glued
+from dhs.figures.learning import learning_curve, training_curves
 from dhs.figures.scale import plan_on_gpu, scale_plan, scaling
 from dhs.figures.scores import (
     completeness_map,
@@ -41,20 +39,18 @@ from dhs.figures.scores import (
     score_distributions,
     strata,
 )
-from dhs.figures.sets.injection import benchmark, closure, convergence, gain, priors, renderer_agreement
+from dhs.figures.sets.galaxies import look_alikes, one_galaxy, pair_columns
+from dhs.figures.sets.injection import closure, convergence, gain, photon_transfer, priors, renderer_agreement
 from dhs.figures.sets.pairs import (
     host_conditions,
     pair_build_up,
     pair_grid,
     pair_strip,
-    parameter_coverage,
-    rejections,
-    sample_sheet,
+    snr_scatter,
 )
 from dhs.figures.sets.prior_draws import prior_study, prior_table
 from dhs.figures.style import colour, skipped
 from dhs.figures.worth import (
-    completeness_contours,
     coverage,
     failure_causes,
     fixes,
@@ -69,45 +65,50 @@ from dhs.figures.zoom import zoom_gallery
 __all__ = [
     "ablation",
     "ablation_table",
-    "answers_table",
     "attribution_profile",
     "attributions",
-    "benchmark",
     "closure",
     "colour",
     "completeness_by_host",
-    "completeness_contours",
     "completeness_map",
+    "completeness_play",
     "convergence",
     "core_effect",
     "core_fractions",
     "coverage",
-    "decision_banner",
     "effect_shares",
+    "explorer",
+    "failing_gates",
     "failure_causes",
     "fixed_threshold_table",
     "fixes",
     "foreign_arcs",
+    "front",
     "gain",
     "gallery",
     "gate_of",
-    "gate_overview",
+    "gate_sheet",
     "gate_table",
-    "glued",
     "host_conditions",
     "interventions",
+    "interventions_play",
     "interventions_table",
     "leak_curves",
     "leak_scatter",
     "leak_table",
     "leakage",
+    "leakage_by_radius",
+    "learning_curve",
     "lens_list",
+    "look_alikes",
     "missed_lenses",
+    "one_galaxy",
     "operating_table",
     "pair_build_up",
+    "pair_columns",
     "pair_grid",
     "pair_strip",
-    "parameter_coverage",
+    "photon_transfer",
     "plan_on_gpu",
     "prior_study",
     "prior_table",
@@ -118,17 +119,16 @@ __all__ = [
     "real_lens_scores",
     "real_recall",
     "realism_gap",
-    "rejections",
     "reliability",
     "renderer_agreement",
-    "sample_sheet",
     "scale_plan",
     "scaling",
     "score_distributions",
-    "signoff_table",
     "skipped",
+    "snr_scatter",
     "strata",
     "table",
+    "threshold_slider",
     "toys",
     "training_curves",
     "zoom_gallery",

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from dhs.figures.style import BLUE, GREY, ORANGE, extent, picture, skipped, styled
+from dhs.figures.style import BLUE, GREY, ORANGE, WIDTH, extent, picture, says, skipped, styled
 
 if TYPE_CHECKING:  # torch and captum are not needed to draw
     from dhs.models.attribution import Attribution
@@ -30,44 +30,47 @@ def attributions(found: Attribution, n: int = 4) -> Figure:
         Pairs drawn: spread evenly over the rise of the logit.
     """
     if not len(found.pair_id):
-        return skipped("the split has no pair", "what the network looks at")
+        return skipped("the split has no pair")
     order = np.argsort(found.logit_control - found.logit_positive)
     chosen = order[np.unique(np.linspace(0, len(order) - 1, min(n, len(order))).astype(int))]
-    figure, axes = plt.subplots(len(chosen), 4, figsize=(7.6, 1.95 * len(chosen)), squeeze=False)
+    figure, axes = plt.subplots(len(chosen), 4, figsize=(WIDTH, 1.55 * len(chosen)), squeeze=False)
     for row, i in zip(axes, chosen):
         rise = found.logit_positive[i] - found.logit_control[i]
         picture(row[0], found.positive[i], f"logit {found.logit_positive[i]:.1f}")
-        picture(row[1], found.control[i], f"control: {found.logit_control[i]:.1f}")
-        picture(row[2], found.light[i, 1], f'arc, r: θ_E {found.theta_e[i]:.2f}"', vmin=0, cmap="gray")
+        picture(row[1], found.control[i], f"twin {found.logit_control[i]:.1f}")
+        picture(row[2], found.light[i, 1], f'θ_E {found.theta_e[i]:.2f}"', vmin=0, cmap="gray")
         values = found.maps[i].sum(0)
         limit = max(float(np.quantile(np.abs(values), 0.998)), 1e-12)
-        shown = row[3].imshow(values, extent=extent(values.shape), cmap="RdBu_r", vmin=-limit, vmax=limit)
+        row[3].imshow(values, extent=extent(values.shape), cmap="RdBu_r", vmin=-limit, vmax=limit)
         row[3].set(xticks=[], yticks=[])
-        row[3].set_title(f"share of the rise {rise:+.1f}", fontsize=7.5)
+        row[3].set_title(f"rise {rise:+.1f}", fontsize=9)
         ring = plt.Circle((0, 0), found.theta_e[i], fill=False, lw=1.0, ls=":", color="black")
         row[3].add_patch(ring)
-        bar = figure.colorbar(shown, ax=row[3], fraction=0.05, pad=0.02)
-        bar.ax.tick_params(labelsize=6)
-        bar.set_label("logit a pixel", fontsize=6.5)
-    return figure
+    rises = ", ".join(f"{found.logit_positive[i] - found.logit_control[i]:+.1f}" for i in chosen)
+    return says(
+        figure, f"Pairs whose arc changed the logit by {rises}, each with the pixels that did it in red and blue."
+    )
 
 
 @styled
 def attribution_profile(found: Attribution) -> Figure:
     """Where attribution and arc light lie, by radius over theta_E; median and middle half of the pairs."""
     if not len(found.pair_id):
-        return skipped("the split has no pair", "attribution by radius")
+        return skipped("the split has no pair")
     edges, attribution, light = found.profiles()
     middle = 0.5 * (edges[1:] + edges[:-1])
-    figure, axis = plt.subplots(figsize=(6.4, 3.2))
+    figure, axis = plt.subplots(figsize=(WIDTH, 3.4))
     for values, colour, label in ((light, ORANGE, "arc light, r"), (attribution, BLUE, "attribution, absolute")):
         low, median, high = np.quantile(values, (0.25, 0.5, 0.75), axis=0)
         axis.fill_between(middle, low, high, color=colour, alpha=0.2, lw=0)
         axis.plot(middle, median, "o-", color=colour, label=label)
     axis.axvline(1.0, color=GREY, lw=0.8, ls=":")
-    axis.set(xlabel="radius / θ_E [1]", ylabel="share of the pair's total [1]", ylim=(0, None))
+    axis.set(xlabel="radius / Einstein radius", ylabel="share of the pair's total", ylim=(0, None))
     axis.legend(title=f"{len(found.pair_id)} pairs")
-    return figure
+    peaks = [float(middle[np.argmax(np.median(v, axis=0))]) for v in (light, attribution)]
+    return says(
+        figure, "The arcs' light peaks at {:.2f} of the Einstein radius, the attribution at {:.2f}.".format(*peaks)
+    )
 
 
 @styled
@@ -82,20 +85,21 @@ def ablation(table: pd.DataFrame | None, run: str = "runs/demo") -> Figure:
         Folder of the run, for that command.
     """
     if table is None or not len(table):
-        return skipped(HOW_TO_ABLATE.format(run=run), "ablations")
+        return skipped(HOW_TO_ABLATE.format(run=run))
     rates = [m for m in table["metric"].unique() if str(m).startswith("tpr_fpr_")]
     shown = [*HEADLINE, *sorted(rates, key=lambda m: float(m.removeprefix("tpr_fpr_")))[:1]]
     variants = [v for v, rows in table.groupby("variant", sort=False) if (rows["against"] != "").any()]
     skips = table[table["status"] == "skip"].drop_duplicates("variant")
     names = [*variants, *skips["variant"]]
-    figure, axes = plt.subplots(1, len(shown), figsize=(7.6, 0.34 * len(names) + 1.5), sharey=True, squeeze=False)
-    for axis, metric in zip(axes[0], shown):
+    figure, axes = plt.subplots(
+        len(shown), 1, figsize=(WIDTH, len(shown) * (0.26 * len(names) + 0.7) + 0.4), sharey=True, squeeze=False
+    )
+    for axis, metric in zip(axes[:, 0], shown):
         rows = table[table["metric"] == metric].set_index("variant")
         axis.axvline(0, color=GREY, lw=0.8)
         for y, name in enumerate(names):
             if name not in rows.index or rows.loc[name, "status"] == "skip":
-                if axis is axes[0][0]:
-                    axis.text(0, y, "skipped", fontsize=7, va="center", ha="center", color="#404040")
+                axis.text(0, y, "skipped", fontsize=9, va="center", ha="center", color="#404040")
                 continue
             row = rows.loc[name]
             if np.isfinite(row["ci_low"]):
@@ -111,14 +115,15 @@ def ablation(table: pd.DataFrame | None, run: str = "runs/demo") -> Figure:
             seeds = list(row["difference_by_seed"])
             axis.plot(seeds, [y] * len(seeds), "|", color=ORANGE, ms=9, mew=1.4, label="each seed" if y == 0 else None)
         title = TITLES.get(metric, f"recall at FPR {metric.removeprefix('tpr_fpr_')}")
-        axis.set(title=title, xlabel="difference [1]")
-        axis.tick_params(axis="x", labelsize=7)
+        axis.set(title=title, xlabel="difference")
+        axis.tick_params(axis="x", labelsize=8.6)
     labels = [_against(table, name) for name in names]
-    axes[0][0].set_yticks(range(len(names)), labels, fontsize=7.5)
+    for axis in axes[:, 0]:
+        axis.set_yticks(range(len(names)), labels, fontsize=9)
     axes[0][0].set_ylim(len(names) - 0.5, -0.5)
     handles, texts = axes[0][0].get_legend_handles_labels()
     if handles:
-        figure.legend(handles, texts, loc="outside lower center", ncols=2, fontsize=7.5)
+        figure.legend(handles, texts, loc="outside lower center", ncols=2, fontsize=9)
     return figure
 
 

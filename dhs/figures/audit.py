@@ -10,23 +10,36 @@ from matplotlib.figure import Figure
 
 from dhs.artefacts.parts import absent
 from dhs.figures.gates import Html, bins_of, interval_name, table
-from dhs.figures.style import BLUE, GREY, ORANGE, RED, number, plot_interval, skipped, styled
+from dhs.figures.style import (
+    BLUE,
+    GREY,
+    ORANGE,
+    RED,
+    WIDTH,
+    interval_text,
+    number,
+    plot_interval,
+    says,
+    skipped,
+    stacked,
+    styled,
+)
 
 LABELS = {
-    "core_light_removed": "arc light at r < R removed before the PSF",
-    "core_pixels_swapped": "core pixels from the control (hard edge)",
-    "placebo_edge": "placebo: the same edge, nothing removed",
-    "core_pixels_net_of_edge": "hard core-swap net of its placebo",
-    "outer_pixels_swapped": "all but the core from the control",
-    "noise_redrawn": "another draw of the arc's shot noise",
+    "core_light_removed": "core's arc light removed",
+    "core_pixels_swapped": "core pixels of the twin",
+    "placebo_edge": "placebo: the edge alone",
+    "core_pixels_net_of_edge": "core pixels, net of placebo",
+    "outer_pixels_swapped": "all but the core of the twin",
+    "noise_redrawn": "noise drawn again",
     "core_masked": "core filled with sky",
     "source_occulted": "brightest image hidden",
-    "colour_of_host": "arc in the galaxy's colours, same SNR",
-    "colour_redder": "arc 0.4 mag redder, same SNR",
-    "colour_bluer": "arc 0.4 mag bluer, same SNR",
-    "arc_rotated": "arc turned by a quarter, same SNR",
-    "ring_added": "uniform ring instead of the arc, same SNR",
-    "arc_removed": "whole arc removed (the control)",
+    "colour_of_host": "in the galaxy's colours",
+    "colour_redder": "0.4 mag redder",
+    "colour_bluer": "0.4 mag bluer",
+    "arc_rotated": "turned by a quarter",
+    "ring_added": "plain ring instead",
+    "arc_removed": "whole arc removed",
 }
 
 
@@ -41,13 +54,13 @@ def toys(folds: Mapping[str, Sequence[float]], paired: Sequence[Mapping]) -> Fig
     paired : sequence of mapping
         Of `dhs.book.studies.leakage_toys.hidden_effect`.
     """
-    figure, (left, right) = plt.subplots(1, 2, figsize=(8.4, 3))
+    figure, (left, right) = stacked([2.7, 3.0])
     for i, (name, colour) in enumerate((("ungrouped", RED), ("grouped", BLUE))):
         values = np.asarray(folds[name])
         left.plot(i + np.linspace(-0.15, 0.15, len(values)), values, "o", ms=3.5, color=colour)
     left.axhline(0.5, color="#1a1a1a", lw=0.8, ls=":")
     left.set_xticks([0, 1], ["folds ignore pairs", "folds by host"])
-    left.set(xlim=(-0.5, 1.5), ylabel="AUC out of fold", title="identical pairs: the truth is 0.5")
+    left.set(xlim=(-0.5, 1.5), ylabel="AUC out of fold", title="Pairs without an arc: the truth is 0.5")
     effect = [row["effect"] for row in paired]
     right.plot(effect, [row["concordance"] for row in paired], "o-", color=BLUE, label="within-pair concordance")
     right.plot(effect, [row["auc"] for row in paired], "s-", color=ORANGE, label="marginal AUC")
@@ -55,9 +68,16 @@ def toys(folds: Mapping[str, Sequence[float]], paired: Sequence[Mapping]) -> Fig
     right.set_xscale("symlog", linthresh=0.02)
     right.set_xticks([0, 0.1, 1], ["0", "0.1", "1"])
     right.minorticks_off()
-    right.set(xlabel="effect of the arc [scatter between hosts]", ylim=(0.45, 1.03), title="an effect that pairs see")
+    right.set(xlabel="effect of the arc, in units of the scatter between galaxies", ylabel="AUC, concordance")
+    right.set(ylim=(0.45, 1.05), title="A small effect: pairs see it, the crowd hides it")
+    right.margins(x=0.04)
     right.legend()
-    return figure
+    ungrouped, grouped = (float(np.median(folds[k])) for k in ("ungrouped", "grouped"))
+    return says(
+        figure,
+        f"On pairs without an arc, folds that ignore the pairing give a median AUC of {ungrouped:.2f}, folds by host "
+        f"{grouped:.2f}; the truth is 0.5. A small effect is plain within pairs long before the AUC over all shows it.",
+    )
 
 
 @styled
@@ -71,26 +91,18 @@ def core_fractions(gate: Mapping) -> Figure:
     """
     entries = [b for b in bins_of(gate) if b.get("stored") is not None]
     if absent(gate) or not entries:
-        return skipped(absent(gate) or "the gate holds no bins", "core fraction")
-    figure, (left, right) = plt.subplots(1, 2, figsize=(8.4, 3))
+        return skipped(absent(gate) or "the gate holds no bins")
+    figure, left = plt.subplots(figsize=(WIDTH, 2.6))
     names = [interval_name(e) if e.get("lo") is not None else "all" for e in entries]
     places = np.arange(len(entries))
     left.plot(places - 0.1, [e["stored"] for e in entries], "o", color=BLUE, label="stamp minus control")
     left.plot(places + 0.1, [e["expected"] for e in entries], "_", ms=12, mew=2, color=ORANGE, label="rendered again")
-    left.set(ylabel="share of the r-band light in the core", ylim=(0, None))
+    left.set(ylabel="share of light in the core", ylim=(0, None))
     left.legend()
-    for i, entry in enumerate(entries):
-        plot_interval(right, i, entry, horizontal=False, color=BLUE)
-    limit = number(gate.get("threshold"))
-    if np.isfinite(limit):
-        right.axhspan(-limit, limit, color=GREY, alpha=0.25, lw=0, label="margin of the mean")
-    right.axhline(0, color="#1a1a1a", lw=0.8, ls=":")
-    right.set(ylabel="difference")
-    right.legend()
-    for axis in (left, right):
-        axis.set_xticks(places, names)
-        axis.set_xlabel("θ_E [arcsec]")
-    return figure
+    left.set_xticks(places, names)
+    left.set_xlabel("Einstein radius [arcsec]")
+    said = ", ".join(f"{n} {e['stored']:.2f} and {e['expected']:.2f}" for n, e in zip(names, entries))
+    return says(figure, f"Share of the added light in the core, found and rendered again, by Einstein radius: {said}.")
 
 
 @styled
@@ -104,39 +116,40 @@ def interventions(section: Mapping) -> Figure:
     """
     rows = [r for r in section.get("interventions") or [] if r.get("value") is not None]
     if absent(section) or not rows:
-        return skipped(absent(section) or "no intervention was scored", "interventions")
+        return skipped(absent(section) or "no intervention was scored")
     rows.sort(key=lambda r: r["value"])
-    figure, axes = plt.subplots(1, 3, figsize=(11, 3.8), gridspec_kw={"width_ratios": [1.5, 1, 1]})
+    figure, axes = stacked([0.9 + 0.25 * len(rows), 2.7, 2.7])
     for i, row in enumerate(rows):
         plot_interval(axes[0], i, row, color=ORANGE if row["name"] in ("placebo_edge", "noise_redrawn") else BLUE)
-    axes[0].set_yticks(range(len(rows)), [LABELS.get(r["name"], r["name"].replace("_", " ")) for r in rows], fontsize=7)
+    axes[0].set_yticks(range(len(rows)), [LABELS.get(r["name"], r["name"].replace("_", " ")) for r in rows], fontsize=9)
     axes[0].axvline(0, color="#1a1a1a", lw=0.8, ls=":")
-    axes[0].set_xlabel("change of the logit [1], 95 % by host and source")
+    axes[0].set_xlabel("change of the logit, 95 %")
     chosen = {r["name"]: r for r in rows}
     for name, colour, shift in (("core_light_removed", BLUE, -0.08), ("arc_removed", GREY, 0.08)):
         for i, entry in enumerate(chosen.get(name, {}).get("by_theta_e") or []):
             label = LABELS[name] if i == 0 else None
             plot_interval(axes[1], i + shift, entry, horizontal=False, color=colour, label=label)
     entries = chosen.get("core_light_removed", {}).get("by_theta_e") or []
-    axes[1].set_xticks(range(len(entries)), [interval_name(e) for e in entries], fontsize=7)
-    axes[1].set(xlabel="θ_E [arcsec]", ylabel="change of the logit [1]")
-    axes[1].legend(fontsize=6)
+    axes[1].set_xticks(range(len(entries)), [interval_name(e) for e in entries], fontsize=9)
+    axes[1].set(xlabel="Einstein radius [arcsec]", ylabel="change of the logit")
+    axes[1].legend(fontsize=9)
     for i, entry in enumerate(section.get("sweep") or []):
         label = "light at r < R removed" if i == 0 else None
         plot_interval(axes[2], entry["radius_px"], entry, horizontal=False, color=BLUE, label=label)
-    axes[2].set(xlabel="R [pixels]", ylabel="change of the logit [1]")
-    axes[2].legend(fontsize=6)
+    axes[2].set(xlabel="R [pixels]", ylabel="change of the logit")
+    axes[2].legend(fontsize=9)
     for axis in axes[1:]:
         axis.axhline(0, color="#1a1a1a", lw=0.8, ls=":")
-    return figure
+    said = "; ".join(f"{LABELS.get(r['name'], r['name'].replace('_', ' '))} {r['value']:+.2f}" for r in rows)
+    return says(figure, f"Change of the logit under each intervention: {said}.")
 
 
 SHARE_LABELS = {
-    "ring": "a plain ring in its place has",
-    "core": "its light in the core carries",
-    "outer": "its light outside the core carries",
+    "ring": "a plain ring has",
+    "core": "light in the core carries",
+    "outer": "light outside it carries",
     "colour": "its colour carries",
-    "brightest_image": "its brightest image carries",
+    "brightest_image": "brightest image carries",
 }
 
 
@@ -151,13 +164,13 @@ def effect_shares(section: Mapping) -> Figure:
     """
     shares = section.get("shares") or {}
     if absent(section) or not any(s.get("value") is not None for s in shares.values()):
-        return skipped(absent(section) or "the arc has no effect to share out", "shares of the arc's effect")
-    figure, axes = plt.subplots(1, 3, figsize=(11, 3.2), gridspec_kw={"width_ratios": [1.3, 1, 1]})
+        return skipped(absent(section) or "the arc has no effect to share out")
+    figure, axes = stacked([2.3, 2.6, 2.6])
     for i, name in enumerate(reversed(SHARE_LABELS)):
         if (shares.get(name) or {}).get("value") is not None:
             plot_interval(axes[0], i, shares[name], color=BLUE)
-    axes[0].set_yticks(range(len(SHARE_LABELS)), [SHARE_LABELS[n] for n in reversed(SHARE_LABELS)], fontsize=7)
-    axes[0].set_xlabel("share of the arc's effect [1], 95 %")
+    axes[0].set_yticks(range(len(SHARE_LABELS)), [SHARE_LABELS[n] for n in reversed(SHARE_LABELS)], fontsize=9)
+    axes[0].set_xlabel("share of the arc's effect, 95 %")
     core_light = section.get("core_light") or {}
     series = (
         (axes[1], ((shares.get("ring") or {}, BLUE, "plain ring"),)),
@@ -171,15 +184,17 @@ def effect_shares(section: Mapping) -> Figure:
                 shift = 0.1 * (k - 0.5 * (len(lines) - 1))
                 named = label if place == 0 else None
                 plot_interval(axis, i + shift, entry, horizontal=False, color=colour, label=named)
-            axis.set_xticks(range(len(entries)), [interval_name(e) for e in entries], fontsize=7)
-        axis.set_xlabel("θ_E [arcsec]")
+            axis.set_xticks(range(len(entries)), [interval_name(e) for e in entries], fontsize=9)
+        axis.set_xlabel("Einstein radius [arcsec]")
         axis.axhline(0, color="#1a1a1a", lw=0.8, ls=":")
         if axis.get_legend_handles_labels()[0]:
-            axis.legend(fontsize=6)
-    axes[1].set_ylabel("share of the arc's effect [1]")
+            axis.legend(fontsize=9)
+    axes[1].set_ylabel("ring's share of the effect")
     axes[1].axhline(1, color="#1a1a1a", lw=0.8, ls=":")
-    axes[2].set_ylabel("the core's share [1]")
-    return figure
+    axes[2].set_ylabel("the core's share")
+    known = [(SHARE_LABELS[n], shares[n]) for n in SHARE_LABELS if (shares.get(n) or {}).get("value") is not None]
+    said = "; ".join(f"{label} {interval_text(metric)}" for label, metric in known)
+    return says(figure, f"Of the arc's effect on the score {said}.")
 
 
 def interventions_table(section: Mapping) -> Html:
@@ -213,8 +228,8 @@ def foreign_arcs(entries: Sequence[Mapping]) -> Figure:
         Of `dhs.book.studies.hsc_injections.measure`; empty where there are no such files.
     """
     if not entries:
-        return skipped("no stamps with arcs injected by others under DHS_DATA_DIR", "foreign arcs")
-    figure, (left, right) = plt.subplots(1, 2, figsize=(8.4, 3))
+        return skipped("no stamps with arcs injected by others under DHS_DATA_DIR")
+    figure, (left, right) = stacked([3.0, 3.0])
     for entry, colour in zip(entries, (BLUE, ORANGE, RED)):
         label = f"shifted by {entry['shift_px']:g} px" if entry["shift_px"] else "as given"
         left.plot(entry["radii_px"], np.median(entry["core_fraction"], axis=0), "o-", color=colour, label=label)
@@ -265,11 +280,3 @@ def fixed_threshold_table(rows: Sequence[Mapping]) -> Html:
     shown = [{"bin": interval_name(r), "expected": r["expected"], "verdict": r["verdict"]} for r in rows]
     columns = {"bin": "θ_E [arcsec]", "expected": "AUC that physics gives", "verdict": "a threshold of 0.65"}
     return table(shown, columns, "the gate holds no bins of theta_E")
-
-
-def answers_table(signoff: Mapping, number: int | None = None) -> Html:
-    """The questions answered from the sign-off, with the number, file and bound behind each."""
-    chosen = [a for a in signoff.get("answers") or [] if number is None or a["number"] == number]
-    rows = [{**a, "evidence": "; ".join(a.get("evidence") or []) or None} for a in chosen]
-    columns = {"number": "question", "ask": "asked", "text": "answer"}
-    return table(rows, columns, "no question was answered", below=("evidence",))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import html
 from collections.abc import Mapping, Sequence
 
-import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
 
@@ -16,12 +15,11 @@ from dhs.figures.style import (
     BLUE,
     GREY,
     ORANGE,
-    RED,
-    STATUS_COLOURS,
-    STATUS_MARKERS,
     number,
     plot_interval,
+    says,
     skipped,
+    stacked,
     styled,
 )
 
@@ -37,61 +35,7 @@ def bins_of(section: Mapping) -> list[Mapping]:
 
 
 @styled
-def gate_overview(report: Mapping) -> Figure:
-    """Every gate on one line: status, value with its interval, threshold.
-
-    Parameters
-    ----------
-    report : mapping
-        ``preflight.json``. A gate's value has its own unit, so each line has its own axis, scaled to hold the
-        value, its interval and the threshold.
-    """
-    gates = report.get("gates", [])
-    if not gates:
-        return skipped("the report holds no gate", "gates")
-    figure, axis = plt.subplots(figsize=(8.2, 0.6 + 0.36 * len(gates)))
-    for line, gate in enumerate(gates):
-        colour, marker = STATUS_COLOURS[gate["status"]], STATUS_MARKERS[gate["status"]]
-        value, low, high, limit = (number(gate.get(k)) for k in ("value", "ci_low", "ci_high", "threshold"))
-        known = [x for x in (value, low, high, limit) if np.isfinite(x)]
-        if np.isfinite(value):
-            start, stop = min(known), max(known)
-            width = (stop - start) or 1.0
-
-            def place(x, start=start, width=width):
-                return 0.12 + 0.76 * (x - start) / width
-
-            axis.hlines(line, 0, 1, color="#e6e6e6", lw=0.8, zorder=0)
-            if np.isfinite([low, high]).all():
-                axis.hlines(line, place(low), place(high), color=colour, lw=2)
-            if np.isfinite(limit):
-                axis.plot(place(limit), line, marker="|", ms=13, mew=1.5, color="#1a1a1a")
-            axis.plot(place(value), line, marker=marker, ms=7, color=colour)
-            text = f"{value:.4g}" + (f"  [{low:.3g}, {high:.3g}]" if np.isfinite([low, high]).all() else "")
-            text += f"  limit {limit:.3g}" if np.isfinite(limit) else ""
-        else:
-            axis.plot(0.12, line, marker=marker, ms=7, color=colour)
-            text = "no value"
-        axis.text(
-            1.03,
-            line,
-            f"{gate['status']:4s}  {text}",
-            va="center",
-            fontsize=7.5,
-            family="monospace",
-            color="#1a1a1a",
-        )
-    names = [g["name"].replace("_", " ") + (" *" if g.get("blocking") else "") for g in gates]
-    axis.set(xlim=(0, 1), ylim=(len(gates) - 0.4, -0.6), xticks=[], yticks=range(len(gates)))
-    axis.set_yticklabels(names)
-    axis.set_xlabel("value of each gate between its own limits (bar: interval, tick: threshold; * blocking)")
-    axis.spines[["left", "bottom"]].set_visible(False)
-    axis.tick_params(length=0)
-    return figure
-
-
-@styled
-def leakage(gate: Mapping, label: str = "AUC of a logistic regression") -> Figure:
+def leakage(gate: Mapping, label: str = "AUC of the core's pixels") -> Figure:
     """Leakage per bin: what was observed, what the null gives, what physics makes one expect.
 
     Parameters
@@ -105,16 +49,18 @@ def leakage(gate: Mapping, label: str = "AUC of a logistic regression") -> Figur
     reason = absent(gate)
     bins = bins_of(gate)
     if reason or not bins:
-        return skipped(reason or "the gate holds no bins", gate.get("name", "leakage").replace("_", " "))
+        return skipped(reason or "the gate holds no bins")
     groups = {}
     for entry in bins:
         groups.setdefault(entry["by"], []).append(entry)
-    figure, axes = plt.subplots(1, len(groups), figsize=(1.2 + 3.8 * len(groups), 3), sharey=True, squeeze=False)
-    for axis, (name, entries) in zip(axes[0], groups.items(), strict=True):
+    figure, axes = stacked([2.8] * len(groups), squeeze=False)
+    for axis, (name, entries) in zip(axes[:, 0], groups.items(), strict=True):
         _leakage_panel(axis, name, entries)
-    axes[0, 0].set_ylabel(label)
+        axis.set_ylabel(label)
     axes[0, 0].legend(loc="best")
-    return figure
+    known = [b for b in bins if b.get("value") is not None and b.get("expected") is not None]
+    off = max((abs(b["value"] - b["expected"]) for b in known), default=0.0)
+    return says(figure, f"{len(known)} bins: observed and expected AUC differ by {off:.3f} at most.")
 
 
 def _leakage_panel(axis, name: str, entries: Sequence[Mapping]) -> None:
@@ -139,7 +85,7 @@ def _leakage_panel(axis, name: str, entries: Sequence[Mapping]) -> None:
                 i + 0.35,
                 color=ORANGE,
                 lw=2,
-                label="expected of physics" if first else None,
+                label="arcs rendered again" if first else None,
             )
         plot_interval(axis, i, entry, horizontal=False, color=BLUE, label="observed, 95 %" if first else None)
     axis.axhline(0.5, color="#1a1a1a", lw=0.8, ls=":")
@@ -182,8 +128,8 @@ def radial_profiles(profiles: Mapping) -> Figure:
         Of `dhs.book.stamps.radial_profiles`: ``radius``, ``annulus``, ``stamps``, ``controls``, ``noise_ratio``.
     """
     if not len(profiles["noise_ratio"]):
-        return skipped("no stamps", "radial profiles")
-    figure, axes = plt.subplots(1, 2, figsize=(8.4, 3))
+        return skipped("no stamps")
+    figure, axes = stacked([3.0, 2.6])
     for i, band in enumerate(BANDS):
         colour = BAND_COLOURS[band]
         axes[0].plot(profiles["radius"], profiles["stamps"][i], "-", color=colour, label=f"{band}, stamps")
@@ -197,34 +143,6 @@ def radial_profiles(profiles: Mapping) -> Figure:
     axes[1].axvline(1, color="#1a1a1a", lw=0.8, ls=":")
     axes[1].set(xlabel="MAD sigma in the annulus / sky noise of the host", ylabel="stamps")
     axes[1].legend(title="band")
-    return figure
-
-
-DECISIONS = {"GO": BLUE, "CONDITIONAL-GO": ORANGE, "NO-GO": RED}
-
-
-@styled
-def decision_banner(signoff: Mapping) -> Figure:
-    """The decision in one strip, with the number of blockers, conditions and recommended changes."""
-    decision = signoff.get("decision")
-    if not decision:
-        return skipped("no decision in signoff.json", "sign-off")
-    figure, axis = plt.subplots(figsize=(6.4, 0.9))
-    axis.set_axis_off()
-    axis.set(xlim=(0, 1), ylim=(0, 1))
-    axis.add_patch(plt.Rectangle((0, 0), 0.36, 1, color=DECISIONS.get(decision, GREY)))
-    axis.text(0.18, 0.5, decision, ha="center", va="center", color="white", fontsize=13, weight="bold")
-    kinds = {
-        "blockers": "blocker(s)",
-        "conditions": "condition(s)",
-        "recommended_changes": "recommended change(s)",
-    }
-    counts = [(name, len(signoff.get(key) or [])) for key, name in kinds.items()]
-    axis.text(0.4, 0.66, "   ".join(f"{n} {k}" for k, n in counts), va="center", fontsize=10)
-    two = [
-        f"{name}: {signoff.get(key) or 'not decided'}" for name, key in (("set", "data_set"), ("network", "network"))
-    ]
-    axis.text(0.4, 0.3, "; ".join(two), va="center", fontsize=9)
     return figure
 
 
@@ -299,13 +217,3 @@ def gate_table(report: Mapping) -> Html:
         "the report holds no gate",
         below=("explanation", "remedy"),
     )
-
-
-def signoff_table(signoff: Mapping) -> Html:
-    """Blockers, conditions, recommended changes and priority order, each with the evidence it points at."""
-    kinds = {"blockers": "blocker", "conditions": "condition", "recommended_changes": "recommended change"}
-    rows = [{**entry, "kind": kind} for key, kind in kinds.items() for entry in signoff.get(key) or []]
-    for rank, entry in enumerate(signoff.get("priority_order") or [], start=1):
-        rows.append({**entry, "kind": f"priority {rank}", "remedy": entry["why"]})
-    columns = {"kind": "kind", "text": "what", "remedy": "what to do"}
-    return table(rows, columns, "nothing stands against this run", below=("source",))

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
 
 from dhs.figures.gates import interval_name
-from dhs.figures.style import BLUE, ORANGE, RED, absent, plot_interval, skipped, styled
+from dhs.figures.style import BLUE, ORANGE, RED, absent, plot_interval, skipped, stacked, styled
 
 SHADES = (BLUE, ORANGE, RED, "#7f7f7f", "#9467bd")
 
@@ -28,23 +27,26 @@ def completeness_by_host(section: Mapping) -> Figure:
     """
     cells = section.get("host_cells") or []
     if absent(section) or not cells:
-        return skipped(absent(section) or "host magnitudes are not known", "completeness by host magnitude")
-    figure, axes = plt.subplots(1, 3, figsize=(11, 3.2))
+        return skipped(absent(section) or "host magnitudes are not known")
+    figure, axes = stacked([2.7, 2.5, 2.5])
     bins = sorted({(c["host_mag_r_lo"], c["host_mag_r_hi"]) for c in cells})
     for k, (bounds, colour) in enumerate(zip(bins, SHADES)):
         mine = [c for c in cells if (c["host_mag_r_lo"], c["host_mag_r_hi"]) == bounds]
         label = f"r {bounds[0]:.1f} to {bounds[1]:.1f}"
         _row(axes[0], _entries(mine, "theta_e_arcsec"), 0.12 * (k - 0.5 * (len(bins) - 1)), colour, label)
     drawn, weighted = section.get("marginals") or {}, section.get("marginals_population") or {}
-    for axis, name, label in ((axes[1], "theta_e_arcsec", "θ_E [arcsec]"), (axes[2], "host_mag_r", "host r [mag]")):
+    for axis, name, label in (
+        (axes[1], "theta_e_arcsec", "Einstein radius [arcsec]"),
+        (axes[2], "host_mag_r", "host r [mag]"),
+    ):
         _row(axis, _entries(drawn.get(name) or [], name), -0.06, BLUE, f"{section.get('prior', 'as drawn')}")
         _row(axis, _entries(weighted.get(name) or [], name), 0.06, ORANGE, "population")
         axis.set_xlabel(label)
-    axes[0].set(xlabel="θ_E [arcsec]", ylabel="completeness")
+    axes[0].set_xlabel("Einstein radius [arcsec]")
     for axis in axes:
-        axis.set_ylim(-0.02, 1.02)
+        axis.set(ylim=(-0.02, None), ylabel="share found")
         if axis.get_legend_handles_labels()[0]:
-            axis.legend(fontsize=6)
+            axis.legend(fontsize=9)
     return figure
 
 
@@ -54,4 +56,4 @@ def _row(axis, entries: list[dict], shift: float, colour: str, label: str) -> No
         named = label if place == 0 else None
         plot_interval(axis, i + shift, entry, horizontal=False, color=colour, label=named)
     if entries:
-        axis.set_xticks(range(len(entries)), [interval_name(e) for e in entries], fontsize=7)
+        axis.set_xticks(range(len(entries)), [interval_name(e) for e in entries], fontsize=9)

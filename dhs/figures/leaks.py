@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from dhs.figures.gates import Html, table
-from dhs.figures.style import BLUE, GREY, PALETTE, STATUS_COLOURS, STATUS_MARKERS, number, skipped, styled
+from dhs.figures.style import BLUE, GREY, PALETTE, STATUS_COLOURS, STATUS_MARKERS, WIDTH, number, skipped, styled
 
 ABSENT = "not measured here: run benchmarks/leaks.py"
 SHOWN = ("residual_image", "core_leakage", "radial_profile_leakage", "normalisation")
@@ -29,12 +29,12 @@ def leak_curves(measured: Mapping) -> Figure:
     """
     cells = measured.get("cells") or []
     if not cells:
-        return skipped(ABSENT, "leaks")
+        return skipped(ABSENT)
     kinds = list(dict.fromkeys(c["kind"] for c in cells))
-    columns = min(4, len(kinds))
+    columns = min(2, len(kinds))
     rows = -(-len(kinds) // columns)
     heights = {"height_ratios": [2.2, 1] * rows}
-    size = (2.7 * columns, 3.1 * rows)
+    size = (WIDTH, 3.2 * rows)
     figure, axes = plt.subplots(2 * rows, columns, figsize=size, squeeze=False, sharey="row", gridspec_kw=heights)
     for i, kind in enumerate(kinds):
         row, column = divmod(i, columns)
@@ -97,10 +97,10 @@ def leak_scatter(measured: Mapping) -> Figure:
     """
     cells = [c for c in measured.get("cells") or [] if "excess_reliance" in c]
     if not cells or not measured.get("gates"):
-        return skipped(ABSENT, "leaks")
+        return skipped(ABSENT)
     far = {(g["kind"], g["strength"], g["gate"]): g["distance"] for g in measured["gates"]}
     kinds, material = list(dict.fromkeys(c["kind"] for c in cells)), number(measured["answer"].get("material"), 0.1)
-    figure, axes = plt.subplots(1, 2, figsize=(9, 3.8), sharey=True)
+    figure, axes = plt.subplots(2, 1, figsize=(WIDTH, 6.6), sharey=True)
     chosen = {"residual image": ("residual_image",), "core or profile": ("core_leakage", "radial_profile_leakage")}
     for axis, (label, names) in zip(axes, chosen.items()):
         for i, kind in enumerate(kinds):
@@ -120,7 +120,7 @@ def leak_scatter(measured: Mapping) -> Figure:
         axis.set(xscale="log", xlabel=f"{label}: distance from what is right [its limit]")
         axis.set_yscale("symlog", linthresh=material)
     axes[0].set_ylabel("excess reliance [effect of the arc]")
-    axes[1].legend(fontsize=7)
+    axes[1].legend(ncols=2)
     return figure
 
 

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.ticker import NullLocator
+from matplotlib.ticker import NullLocator, ScalarFormatter
 
-from dhs.figures.style import skipped, styled
+from dhs.figures.style import GREY, skipped, stacked, styled
 
 TARGET = 1e8  # cutouts
 NODES = (1, 10, 34, 100)
@@ -26,16 +25,17 @@ def scaling(measured: Mapping) -> Figure:
     """
     runs = measured.get("runs")
     if not runs:
-        return skipped("not measured here: run benchmarks/scale.py", "scale")
+        return skipped("not measured here: run benchmarks/scale.py")
     pairs = np.array([r["pairs"] for r in runs], dtype=float)
-    figure, axes = plt.subplots(1, 2, figsize=(9, 3.6))
+    figure, axes = stacked([2.8, 2.5])
     for axis, key, unit in zip(axes, ("wall_s", "peak_gb"), ("wall time [s]", "peak memory [GB]")):
         axis.plot(pairs, [r[key] for r in runs], "o-", label=f"{runs[0]['workers']} processes")
-        axis.set(xscale="log", xlabel="pairs [1]", ylabel=unit)
+        axis.set(xscale="log", xlabel="pairs", ylabel=unit)
     wall = np.array([r["wall_s"] for r in runs])
-    line = np.exp(np.polyval(np.polyfit(np.log(pairs), np.log(wall), 1), np.log(pairs)))
-    axes[0].plot(pairs, line, "--", label=f"slope {measured['slope_wall']:.2f}")
-    axes[0].set_yscale("log")
+    proportional = wall[-1] * pairs / pairs[-1]
+    axes[0].plot(pairs, proportional, ":", color=GREY, label="proportional")
+    axes[0].set(yscale="log", ylim=(0.5 * wall.min(), None))
+    axes[0].yaxis.set_major_formatter(ScalarFormatter())
     axes[0].yaxis.set_minor_locator(NullLocator())
     axes[1].set_ylim(0)
     axes[0].legend()
@@ -86,8 +86,9 @@ def plan_on_gpu(measured: Mapping) -> Figure:
     """
     runs = {name: r for name, r in (measured.get("recipes") or {}).items() if r.get("history")}
     if not runs:
-        return skipped("not measured here: run benchmarks/plan_on_gpu.py", "plan on one GPU")
-    figure, axes = plt.subplots(2, 2, figsize=(9, 6.6))
+        return skipped("not measured here: run benchmarks/plan_on_gpu.py")
+    figure, stack = stacked([2.6, 2.6, 2.6, 2.8])
+    axes = np.asarray(stack).reshape(2, 2)
     for name, run in runs.items():
         _learning(axes[0, 0], name, run)
         found = run.get("evaluation") or {}
@@ -95,9 +96,9 @@ def plan_on_gpu(measured: Mapping) -> Figure:
         _with_interval(axes[0, 1], [e["fpr"] for e in rates], [e["tpr"] for e in rates], name)
         bins = [e for e in (found.get("strata") or {}).get("theta_e_arcsec", []) if e["recall"]["value"] is not None]
         _with_interval(axes[1, 0], [(e["lo"] + e["hi"]) / 2 for e in bins], [e["recall"] for e in bins], name)
-    axes[0, 0].set(xlabel="epoch [1]", ylabel="validation AUROC [1]")
-    axes[0, 1].set(xscale="log", xlabel="false-positive rate, survey negatives [1]", ylabel="recall [1]", ylim=(0, 1))
-    axes[1, 0].set(xlabel="theta_E [arcsec]", ylabel="recall at the smallest rate [1]", ylim=(0, 1))
+    axes[0, 0].set(xlabel="epoch", ylabel="validation AUROC")
+    axes[0, 1].set(xscale="log", xlabel="false-positive rate, survey negatives", ylabel="recall", ylim=(0, 1))
+    axes[1, 0].set(xlabel="Einstein radius [arcsec]", ylabel="recall, smallest rate", ylim=(0, 1))
     axes[0, 0].legend()
     commands = [*(measured.get("commands") or []), measured]
     phases = next((c["phases"] for c in commands if "train plan" in c["phases"]), {})

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping
+import io
+from collections.abc import Callable, Mapping, Sequence
 from importlib import resources
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -25,41 +27,76 @@ STATUS_MARKERS = {"pass": "o", "warn": "^", "fail": "X", "skip": "s"}
 STYLE = resources.files("dhs.figures") / "dhs.mplstyle"
 
 
+WIDTH = 5.2  # inches of a figure: on a phone its column is 350 px wide, and type of 8.6 points is 8 px there
+DPI = 200  # of the pictures in pages
+
+
+class NoFigure:
+    """What a figure function gives where there is nothing to draw: it prints as the reason; a page leaves it out."""
+
+    def __init__(self, reason: str):
+        self.reason = reason or "no data"
+
+    def __repr__(self) -> str:
+        return f"no figure: {self.reason}"
+
+
+def skipped(reason: str | None) -> Any:
+    """Why there is nothing to draw, instead of an empty picture."""
+    return NoFigure(reason or "")
+
+
 def styled(function: Callable[..., Figure]) -> Callable[..., Figure]:
-    """Draw under the room's style and close the figure, so that a notebook shows it once."""
+    """Draw under the room's style and close the figure, so that a notebook shows it once, sharp, with its result in
+    words: what `says` left on it."""
 
     @functools.wraps(function)
     def wrapper(*args, **kwargs) -> Figure:
         with plt.style.context(str(STYLE)):
             figure = function(*args, **kwargs)
-            plt.close(figure)
+            if isinstance(figure, Figure):
+                plt.close(figure)
+                figure._repr_mimebundle_ = functools.partial(_shown, figure)
         return figure
 
     return wrapper
 
 
-@styled
-def skipped(reason: str, title: str = "") -> Figure:
-    """A plain panel that says why there is nothing to draw.
+def _shown(figure: Figure, **_) -> tuple[dict, dict]:
+    """Data and metadata of a figure as IPython displays it."""
+    buffer = io.BytesIO()
+    with plt.style.context(str(STYLE)):
+        figure.savefig(buffer, format="png", dpi=DPI)
+    about = {"width": round(120 * figure.get_figwidth()), "alt": getattr(figure, "alt", "")}
+    return {"image/png": buffer.getvalue()}, {"image/png": {k: v for k, v in about.items() if v}}
 
-    Parameters
-    ----------
-    reason : str
-    title : str
-        What would have been drawn.
-    """
-    figure, axis = plt.subplots(figsize=(6.4, 1.4))
-    note(axis, reason, title)
+
+def says(figure: Figure, alt: str) -> Figure:
+    """The figure, with what it shows in words: its alternative text on a page."""
+    figure.alt = alt
     return figure
 
 
+def stacked(heights: Sequence[float], **kwargs):
+    """A figure one phone wide and its panels, one below the other; heights in inches."""
+    grid = {"height_ratios": list(heights)}
+    return plt.subplots(len(heights), 1, figsize=(WIDTH, sum(heights)), gridspec_kw=grid, **kwargs)
+
+
 def note(axis: Axes, reason: str, title: str = "") -> None:
-    """Write ``skipped: reason`` into an axis instead of data."""
+    """Write a reason into an axis that has no data beside others that do."""
     axis.set_axis_off()
-    text = f"skipped: {reason or 'no data'}"
+    text = reason or "no data"
     axis.text(0.5, 0.5, text, ha="center", va="center", wrap=True, transform=axis.transAxes, color="#404040")
     if title:
         axis.set_title(title)
+
+
+def interval_text(metric: Mapping, digits: int = 2) -> str:
+    """A value and its interval in words: ``0.91 (0.89 to 0.93)``."""
+    value, low, high = (number(metric.get(k)) for k in ("value", "ci_low", "ci_high"))
+    ends = f" ({low:.{digits}f} to {high:.{digits}f})" if np.isfinite([low, high]).all() else ""
+    return f"{value:.{digits}f}{ends}"
 
 
 def extent(shape: tuple[int, ...]) -> tuple[float, float, float, float]:
@@ -76,11 +113,11 @@ def picture(axis: Axes, image: np.ndarray, title: str = "", scale_bar: float | N
     for spine in axis.spines.values():
         spine.set_visible(False)
     if title:
-        axis.set_title(title, fontsize=7.5)
+        axis.set_title(title, fontsize=9)
     if scale_bar:
         x, y = box[0] * 0.9, box[2] * 0.86
         axis.plot([x, x + scale_bar], [y, y], color="white", lw=2, solid_capstyle="butt")
-        axis.text(x, y + 0.4, f'{scale_bar:g}"', color="white", fontsize=7, va="bottom")
+        axis.text(x, y + 0.4, f'{scale_bar:g}"', color="white", fontsize=9, va="bottom")
 
 
 def number(value, default: float = np.nan) -> float:

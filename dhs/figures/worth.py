@@ -1,4 +1,4 @@
-"""Pictures of what scores are worth: completeness to read off, purity at prevalence, realism, causes of failure."""
+"""Pictures of what scores are worth: purity at prevalence, realism, causes of failure."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from dhs.artefacts.parts import absent, text
-from dhs.figures.gates import axis_name
 from dhs.figures.scores import PUBLISHED, draw_published
 from dhs.figures.style import (
     BLUE,
@@ -19,79 +18,16 @@ from dhs.figures.style import (
     ORANGE,
     PURPLE,
     RED,
+    WIDTH,
+    interval_text,
     note,
     number,
     plot_interval,
+    says,
     skipped,
+    stacked,
     styled,
 )
-
-LEVELS = (0.1, 0.25, 0.5, 0.75, 0.9)
-SEEING_LEVELS = 3
-
-
-@styled
-def completeness_contours(model, published: Mapping | None = None) -> Figure:
-    """Smooth completeness over theta_E and matched SNR at typical conditions, and along theta_E for three seeings.
-
-    Parameters
-    ----------
-    model : CompletenessMap or str
-        Of ``completeness.parquet``; a string says why there is none.
-    published : mapping, optional
-        Of `dhs.book.studies.published_grid.published_grid`: its marginal over theta_E is drawn for comparison.
-    """
-    if isinstance(model, str):
-        return skipped(model, "smooth completeness")
-    ranges = dict(zip(model.axes, model.ranges))
-    if not {"theta_e_arcsec", "arc_snr_matched"} <= set(ranges):
-        return skipped("theta_E or SNR did not vary", "smooth completeness")
-    middle = {a: float(np.mean(r)) for a, r in ranges.items() if a not in ("theta_e_arcsec", "arc_snr_matched")}
-    theta = np.linspace(*ranges["theta_e_arcsec"], 60)
-    snr = np.geomspace(*ranges["arc_snr_matched"], 60)
-    x, y = np.meshgrid(theta, snr)
-    flat = {a: np.full(x.size, v) for a, v in middle.items()}
-    surface = model(theta_e_arcsec=x.ravel(), arc_snr_matched=y.ravel(), **flat).reshape(x.shape)
-    figure, (left, right) = plt.subplots(1, 2, figsize=(8.8, 3.7))
-    mesh = left.pcolormesh(x, y, surface, cmap="viridis", vmin=0, vmax=1, shading="gouraud", rasterized=True)
-    lines = left.contour(x, y, surface, LEVELS, colors="white", linewidths=1)
-    left.clabel(lines, fmt="%.2g", fontsize=8)
-    conditions = ", ".join(f"{axis_name(a)} {v:.3g}" for a, v in middle.items())
-    left.set(
-        yscale="log", xlabel="θ_E [arcsec]", ylabel="arc SNR, matched filter", title=conditions or "all conditions"
-    )
-    figure.colorbar(mesh, ax=left, label="completeness")
-    _along_theta(right, model, ranges, middle, theta)
-    if published:
-        entries = published["theta_e"]
-        right.plot(
-            [e["theta_e_arcsec"] for e in entries],
-            [e["value"] for e in entries],
-            "s--",
-            color=GREY,
-            ms=3,
-            label="Balaji & Johnson 2026:\nother arcs, other threshold",
-        )
-    right.legend(fontsize=7)
-    return figure
-
-
-def _along_theta(axis, model, ranges: Mapping, middle: Mapping, theta: np.ndarray) -> None:
-    """Completeness against theta_E at one SNR, at good, typical and poor seeing, with its band."""
-    low, high = ranges["arc_snr_matched"]
-    snr = float(np.clip(60.0, low, high))
-    seeing = ranges.get("psf_fwhm_r_arcsec")
-    values = [None] if seeing is None else np.linspace(*seeing, SEEING_LEVELS + 2)[1:-1]
-    for value, colour in zip(values, (BLUE, ORANGE, RED)):
-        at = {a: np.full(len(theta), v) for a, v in middle.items()}
-        if value is not None:
-            at["psf_fwhm_r_arcsec"] = np.full(len(theta), value)
-        at |= {"theta_e_arcsec": theta, "arc_snr_matched": np.full(len(theta), snr)}
-        below, above = model.interval(**at)
-        axis.fill_between(theta, below, above, color=colour, alpha=0.15, lw=0)
-        axis.plot(theta, model(**at), color=colour, label=None if value is None else f'PSF {value:.2f}"')
-    axis.set(xlabel="θ_E [arcsec]", ylabel="completeness", ylim=(-0.02, 1.02), title=f"arc SNR {snr:.0f}")
-    axis.grid(True)
 
 
 @styled
@@ -105,18 +41,39 @@ def purity_curve(purity: Mapping) -> Figure:
     """
     curve = purity.get("curve") or []
     if absent(purity) or not curve:
-        return skipped(absent(purity) or "too few survey negatives for a curve", "purity at prevalence")
-    figure, axis = plt.subplots(figsize=(5.4, 3.6))
+        return skipped(absent(purity) or "too few survey negatives for a curve")
+    figure, axis = plt.subplots(figsize=(WIDTH, 3.9))
     x, y, low, high = (np.array([number(p[k]) for p in curve]) for k in ("completeness", "purity", "ci_low", "ci_high"))
-    keep = y > 0
+    keep, prevalence = y > 0, purity["prevalence"]
+    if not keep.any():
+        return skipped("no threshold finds a lens")
     axis.fill_between(x[keep], np.maximum(low[keep], 1e-9), high[keep], color=BLUE, alpha=0.2, lw=0)
-    axis.plot(x[keep], y[keep], "o-", color=BLUE, ms=3, label=f"prevalence {purity['prevalence']:g}")
-    axis.axhline(purity["prevalence"], color="#1a1a1a", lw=0.8, ls=":", label="a random draw")
-    axis.set(yscale="log", xlim=(-0.02, 1.02), ylim=(purity["prevalence"] / 3, 1.5))
-    axis.set(xlabel="completeness of the injected lenses", ylabel="purity")
+    axis.plot(x[keep], y[keep], "o-", color=BLUE, ms=3)
+    axis.axhline(prevalence, color="#1a1a1a", lw=0.8, ls=":")
+    right = x[keep].max()
+    axis.text(
+        right, prevalence * 1.1, f"a random draw: one in {1 / prevalence:,.0f}", ha="right", va="bottom", fontsize=9
+    )
+    best = int(np.argmax(np.where(keep, y, -1)))
+    axis.annotate(
+        f"one lens in {1 / y[best]:,.0f} candidates,\nfinding {100 * x[best]:.0f} % of them",
+        (x[best], y[best]),
+        (0.35, 0.9),
+        textcoords="axes fraction",
+        va="top",
+        arrowprops={"arrowstyle": "-", "color": GREY},
+    )
+    places = [10.0**-k for k in range(6) if prevalence / 3 <= 10.0**-k <= 1.5]
+    axis.set(yscale="log", xlim=(0, right * 1.06), ylim=(prevalence / 2, min(1.5, max(high[keep].max(), y[best] * 4))))
+    axis.set_yticks(places, [f"1 in {round(1 / p):,}" for p in places])
+    axis.minorticks_off()
+    axis.set(xlabel="share of the injected lenses found", ylabel="lenses among the candidates")
     axis.grid(True)
-    axis.legend()
-    return figure
+    return says(
+        figure,
+        f"At best one candidate in {1 / y[best]:,.0f} is a lens, when {100 * x[best]:.0f} % of the injected lenses are "
+        f"found; a random draw holds one in {1 / prevalence:,.0f}.",
+    )
 
 
 @styled
@@ -129,20 +86,20 @@ def realism_gap(realism: Mapping) -> Figure:
         A report of `dhs.validation.realism.probe.compare`.
     """
     if absent(realism) or not realism.get("auc"):
-        return skipped(absent(realism) or "not probed", "realism")
+        return skipped(absent(realism) or "not probed")
     rows = [(f"probe on {realism['features']} features", realism["auc"], BLUE)]
     rows += [(f"by {f['family']} alone", f, ORANGE) for f in realism["families"]]
     rows.append(("left after matching hosts", realism["left_after_matching"], GREY))
     control = realism["control"]
     if control.get("auc"):
         rows.append((f"control: {control['what'].replace('_', ' ')}", control["auc"], GREEN))
-    figure, axis = plt.subplots(figsize=(7, 0.9 + 0.36 * len(rows)))
+    figure, axis = plt.subplots(figsize=(WIDTH, 0.9 + 0.4 * len(rows)))
     for i, (_, metric, colour) in enumerate(rows):
         plot_interval(axis, i, metric, color=colour)
     null = (realism.get("probe") or {}).get("null_95")
     if null is not None:
         axis.axvline(null, color=GREY, lw=0.8, ls="--", label="95 % of permutations lie below")
-        axis.legend(fontsize=7, loc="lower right")
+        axis.legend(fontsize=9, loc="lower right")
     axis.axvline(0.5, color="#1a1a1a", lw=0.8, ls=":")
     axis.set_yticks(range(len(rows)), [name for name, _, _ in rows])
     axis.set(xlim=(0.25, 1.02), ylim=(len(rows) - 0.5, -0.5))
@@ -160,25 +117,27 @@ def failure_causes(failures: Mapping) -> Figure:
         Of ``evaluation.json``.
     """
     if absent(failures):
-        return skipped(absent(failures), "failures by cause")
+        return skipped(absent(failures))
     causes, kinds = failures["misses"]["causes"], failures["alarms"]["causes"]
     if not causes and not kinds:
-        return skipped("no failure at this threshold", "failures by cause")
-    figure, (left, right) = plt.subplots(1, 2, figsize=(8.8, 1 + 0.36 * max(len(causes), len(kinds))))
+        return skipped("no failure at this threshold")
+    figure, (left, right) = stacked([1.1 + 0.36 * max(len(causes), 1), 1.1 + 0.36 * max(len(kinds), 1)])
     for i, cause in enumerate(causes):
         plot_interval(left, i - 0.12, cause["missed_with"], color=RED, label="with the cause" if i == 0 else None)
         plot_interval(left, i + 0.12, cause["missed_without"], color=BLUE, label="without" if i == 0 else None)
     if causes:
         left.set_yticks(range(len(causes)), [f"{c['cause']} ({c['n']})" for c in causes])
-        left.set(ylim=(len(causes) - 0.5, -0.5), xlim=(-0.02, 1.02), xlabel="share of arcs missed", title="misses")
-        left.legend(fontsize=7)
+        left.set(ylim=(len(causes) - 0.5, -0.5), xlabel="share of arcs missed", title="Misses")
+        left.legend(fontsize=9)
     else:
         note(left, "no arc is missed", "misses")
     for i, kind in enumerate(kinds):
         plot_interval(right, i, kind["rate"], color=ORANGE)
     right.set_yticks(range(len(kinds)), [f"{k['cause'].replace('_', ' ')} ({k['n']})" for k in kinds])
-    right.set(ylim=(len(kinds) - 0.5, -0.5), xlabel="share above the threshold", title="false alarms")
-    return figure
+    right.set(ylim=(len(kinds) - 0.5, -0.5), xlabel="share above the threshold", title="False alarms")
+    missed = "; ".join(f"{c['cause']} {c['n']}" for c in causes)
+    passed = "; ".join(f"{k['cause'].replace('_', ' ')} {k['n']}" for k in kinds)
+    return says(figure, f"Arcs missed by cause: {missed or 'none'}. False alarms by kind: {passed or 'none'}.")
 
 
 @styled
@@ -201,9 +160,9 @@ def coverage(rows: Sequence[Mapping]) -> Figure:
     for (i, j), value in np.ndenumerate(share):
         outside = np.isfinite(value) and not 0.93 <= value <= 0.97
         word = f"{value:.3f}".removeprefix("0") if np.isfinite(value) else ""
-        axis.text(j, i, word, ha="center", va="center", fontsize=6, weight="bold" if outside else "normal")
-    axis.set_xticks(range(len(designs)), [f"{h:g}\n{s:g}" + ("\nweak" if w else "") for h, s, w in designs], fontsize=6)
-    axis.set_yticks(range(len(names)), names, fontsize=6)
+        axis.text(j, i, word, ha="center", va="center", fontsize=9, weight="bold" if outside else "normal")
+    axis.set_xticks(range(len(designs)), [f"{h:g}\n{s:g}" + ("\nweak" if w else "") for h, s, w in designs], fontsize=9)
+    axis.set_yticks(range(len(names)), names, fontsize=9)
     axis.set(xlabel="hosts, sources", title="share that holds the truth (bold: outside 0.93 to 0.97)")
     return figure
 
@@ -240,8 +199,8 @@ def real_recall(real: Mapping) -> Figure:
     """
     entries = [] if absent(real) else real.get("recall_at_fpr") or []
     if not entries:
-        return skipped(absent(real) or "no evaluation set a threshold", "recall on real lenses")
-    figure, axis = plt.subplots(figsize=(7, 3.6))
+        return skipped(absent(real) or "no evaluation set a threshold")
+    figure, axis = plt.subplots(figsize=(WIDTH, 4.6))
     for i, entry in enumerate(entries):
         label = f"this network, {entry['recall']['n']} real stamps, exact 95 %" if i == 0 else None
         plot_interval(axis, entry["fpr"], entry["recall"], horizontal=False, color=PURPLE, label=label)
@@ -250,8 +209,9 @@ def real_recall(real: Mapping) -> Figure:
     axis.set(xscale="log", xlim=(low, 1), ylim=(-0.02, 1.02))
     axis.set(xlabel="false-positive rate on survey negatives", ylabel="recall on real lenses")
     axis.grid(True)
-    axis.legend(loc="center left", bbox_to_anchor=(1, 0.5), fontsize=7)
-    return figure
+    figure.legend(*axis.get_legend_handles_labels(), loc="outside lower center", ncols=1)
+    said = "; ".join(f"{interval_text(e['recall'])} at {e['fpr']:.2g}" for e in entries)
+    return says(figure, f"Recall on {entries[0]['recall']['n']} real stamps by false-positive rate: {said}.")
 
 
 def missed_lenses(real: Mapping):

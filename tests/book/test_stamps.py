@@ -72,7 +72,7 @@ def test_every_cause_and_group_has_its_gallery(pairs, monkeypatch):
     np.testing.assert_array_equal(made.galleries[2].stamps[0], SurveyNegatives(3, 2).read(1).image)
     np.testing.assert_array_equal(made.galleries[3].stamps[0], pairs[30]["control"])
     page = made._repr_html_()
-    assert page.count("<figure") == 5 and "theta e arcsec 0.7" in page and "&lt;b&gt;" in page
+    assert page.count('role="img"') == 5 and "θ_E [arcsec] 0.7" in page and "&lt;b&gt;" in page
     assert (
         "no threshold" in stamps.cause_galleries({"status": "skip", "reason": "no threshold"}, pairs, 2)._repr_html_()
     )

@@ -32,12 +32,12 @@ def texts(figure: Figure) -> str:
 def test_interventions_are_sorted_named_and_by_radius(section):
     figure = figures.interventions(section)
     labels = [t.get_text() for t in figure.axes[0].get_yticklabels()]
-    assert labels[0] == "of ones own" and labels[-1].startswith("arc light at r < R")
+    assert labels[0] == "of ones own" and labels[-1] == "core's arc light removed"
     assert len(figure.axes) == 3 and "R [pixels]" in texts(figure)
     shown = figures.interventions_table(section)._repr_html_()
-    assert "whole arc removed (the control)" in shown and "-2.20 to -1.80" in shown and "0.9" in shown
+    assert "whole arc removed" in shown and "-2.20 to -1.80" in shown and "0.9" in shown
     reason = {"status": "skip", "reason": "3 pairs, 10 are needed"}
-    assert "3 pairs, 10 are needed" in texts(figures.interventions(reason))
+    assert "3 pairs, 10 are needed" in repr(figures.interventions(reason))
     assert "3 pairs" in figures.interventions_table(reason)._repr_html_()
 
 
@@ -50,13 +50,11 @@ def test_shares_of_the_effect_by_radius(section):
     }
     full = section | {"shares": shares, "core_light": metric(0.3) | {"by_theta_e": bins}}
     figure = figures.effect_shares(full)
-    assert (
-        len(figure.axes) == 3 and "a plain ring in its place has" in texts(figure) and "of the light" in texts(figure)
-    )
+    assert len(figure.axes) == 3 and "a plain ring has" in texts(figure) and "of the light" in texts(figure)
     assert any(np.isclose(np.ravel(line.get_ydata()), 0.7).any() for line in figure.axes[1].lines)
     shares["ring"]["by_theta_e"] = none
     assert len(figures.effect_shares(full).axes) == 3
-    assert "no effect to share out" in texts(figures.effect_shares(section))
+    assert "no effect to share out" in repr(figures.effect_shares(section))
 
 
 def test_prior_study_shows_every_prior_and_its_numbers():
@@ -87,7 +85,7 @@ def test_toys_and_core_fractions():
     bins += [{"lo": 0.5, "hi": 1.0, "stored": 0.5, "expected": 0.5, **metric(0.0, -0.01, 0.01)}, {"label": "x", "n": 3}]
     figure = figures.core_fractions({"name": "g", "status": "pass", "threshold": 0.05, "details": {"bins": bins}})
     assert [t.get_text() for t in figure.axes[0].get_xticklabels()] == ["all", "0.5-1"]
-    assert "no bins" in texts(figures.core_fractions({"name": "g", "status": "pass", "details": {}}))
+    assert "no bins" in repr(figures.core_fractions({"name": "g", "status": "pass", "details": {}}))
 
 
 def test_foreign_arcs_drawn_or_skipped():
@@ -95,18 +93,12 @@ def test_foreign_arcs_drawn_or_skipped():
     entry |= {"auc": [0.5, 0.6, 0.7], "concordance": [0.6, 1.0, 1.0]}
     figure = figures.foreign_arcs([{**entry, "shift_px": s} for s in (0.0, 1.0, 23.0)])
     assert "shifted by 23 px" in texts(figure) and "n = 3 pairs" in texts(figure)
-    assert "skipped" in texts(figures.foreign_arcs([]))
+    assert "no stamps" in repr(figures.foreign_arcs([]))
 
 
-def test_tables_of_thresholds_answers_and_the_gates_own_record():
+def test_tables_of_thresholds_and_the_gates_own_record():
     rows = [{"lo": 0.5, "hi": 1.0, "expected": 0.79, "verdict": "refused"}]
     assert "refused" in figures.fixed_threshold_table(rows)._repr_html_()
-    answers = {
-        "answers": [{"number": 3, "ask": "Which?", "text": "A.", "evidence": ["e: x = 1, must be > 2: not met"]}]
-    }
-    shown = figures.answers_table(answers)._repr_html_()
-    assert "Which?" in shown and "not met" in shown
-    assert "no question" in figures.answers_table(answers, 7)._repr_html_()
     own = figures.operating_table(operating_study())._repr_html_()
     assert "clean set" in own and "let through" in own and "residual image" in own
     assert "no study" in figures.operating_table({"faults": []})._repr_html_()

@@ -1,29 +1,25 @@
-"""Time and memory as they stand in prose, from the stored benchmarks."""
+"""Time, memory and size as they stand in prose, from the stored benchmarks; empty where one was never run."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from itertools import pairwise
 
-from dhs.artefacts.parts import text
+from dhs.figures.numbers.words import number
 
 
 def training(bench: Mapping) -> dict[str, str]:
     """What ``benchmarks/training.py`` stored."""
-    out = {"bench_precision": str(bench.get("precision", "not measured"))}
+    out = {}
     for key, name, digits in (
-        ("bench_vs_plain", "ratio_vs_plain_fp32_loop", 2),
+        ("bench_vs_plain", "ratio_vs_plain_fp32_loop", 1),
         ("bench_rate", "stamps_per_s_ours", 0),
-        ("bench_rate_plain", "stamps_per_s_plain", 0),
-        ("bench_auroc", "auroc_ours", 3),
-        ("bench_auroc_plain", "auroc_plain", 3),
-        ("bench_loader", "loader_overhead", 2),
-        ("bench_vs_v5", "ratio_vs_v5_loader", 1),
-        ("bench_scoring", "scoring_vs_bare_forward", 2),
-        ("bench_ddp_frozen", "ddp_frozen_loss_difference", 3),
         ("bench_ddp_live", "ddp_live_loss_difference", 3),
     ):
-        out[key] = text(bench.get(name), digits)
+        out[key] = number(bench.get(name), digits)
+    frozen = bench.get("ddp_frozen_loss_difference")
+    out["bench_ddp_frozen"] = "" if frozen is None else "none" if abs(frozen) < 1e-4 else number(frozen, 3)
+    reads = bench.get("loader_overhead")
+    out["bench_reading"] = f"{100 * reads:.0f} %" if reads is not None else ""
     return out
 
 
@@ -31,106 +27,43 @@ def evaluation(bench: Mapping) -> dict[str, str]:
     """What ``benchmarks/evaluation.py`` stored, as one sentence."""
     runs = bench.get("runs") or []
     if not runs:
-        return {"evaluation_cost": "Not measured yet: benchmarks/evaluation.py does it."}
-    said = "; ".join(
-        f"{text(run['n_passes'])} forward passes in {text(run['evaluate_s'] / 60, 1)} minutes, "
-        f"{text(run['ratio'], 2)} times what the bare network needs for them, and {text(run['peak_gb'], 2)} GB"
-        for run in runs
-    )
-    return {"evaluation_cost": f"On {bench['date']}, on {bench['cores']} cores: {said}."}
+        return {"evaluation_cost": ""}
+    largest = max(runs, key=lambda run: run["n_passes"])
+    said = f"On {bench['cores']} cores an evaluation of {number(largest['n_passes'])} forward passes took "
+    said += f"{number(largest['evaluate_s'] / 60, 1)} minutes"
+    return {"evaluation_cost": f"{said}, {number(largest['ratio'], 1)} times what the bare network needs for them."}
 
 
 def scale(measured: Mapping) -> dict[str, str]:
-    """The stored measurement and what it makes of 10^8 cutouts, as sentences: whole ones, measured or not."""
+    """The stored measurement and what it makes of 10⁸ cutouts, as sentences."""
     target, runs = 1e8, measured.get("runs") or []
     if not runs:
-        absent = "Not measured yet: benchmarks/scale.py does it."
-        return {"scale_measured": absent, "scale_needs": "Without a rate there is no plan.", "scale_held": "unmeasured"}
+        return dict.fromkeys(("scale_measured", "scale_growth", "scale_spark", "scale_needs", "scale_held"), "")
     last, own = runs[-1], measured["own_hosts"]
     spark = measured.get("spark_speedup")
-    said = [
-        f"On {measured['date']}, on {measured['cores']} cores, {text(last['pairs'])} pairs took "
-        f"{text(last['wall_s'] / 60, 1)} minutes and at most {text(last['peak_gb'], 2)} GB over all processes "
-        f"together: {text(last['pairs_per_cpu_s'], 1)} pairs for each second of a core. They share some thousand mock "
-        f"hosts. With a host for every pair it is {text(own['pairs_per_cpu_s'], 1)} pairs, and "
-        f"{text(own['bytes_per_pair'] / 1e3, 1)} kB a pair on disk: that is what a survey costs.",
-        f"Wall time grows with the number of pairs to the power {text(measured['slope_wall'], 2)}.",
-        f"Spark on two cores is {text(spark, 2)} times as fast as on one." if spark else "Spark was not measured.",
-    ]
     objects = 2e-6 * target * own["parts"] / own["pairs"]
     return {
-        "scale_measured": " ".join(said),
-        "scale_needs": f"A host each, they take {text(round(target / own['pairs_per_cpu_s'] / 3600))} core hours and "
-        f"{text(own['bytes_per_pair'] * target / 1e12, 2)} TB, in {text(objects, 2)} million objects.",
-        "scale_held": f"{text(measured['plan_bytes_per_pair'] * target / 1e9, 1)} GB",
+        "scale_measured": f"On {measured['cores']} cores {number(last['pairs'])} pairs took "
+        f"{number(last['wall_s'] / 60, 1)} minutes and at most {number(last['peak_gb'], 1)} GB of memory over all "
+        "processes together. They share some thousand mock hosts, and one core makes "
+        f"{number(last['pairs_per_cpu_s'], 0)} a second. "
+        f"With a host for every pair it makes {number(own['pairs_per_cpu_s'], 0)}, of "
+        f"{number(own['bytes_per_pair'] / 1e3, 0)} kB each on disk: that is what a survey costs.",
+        "scale_growth": _growth(runs),
+        "scale_spark": f"Spark on two cores is {number(spark, 1)} times as fast as on one." if spark else "",
+        "scale_needs": f"A host each, they take {number(round(target / own['pairs_per_cpu_s'] / 3600))} core hours and "
+        f"{number(own['bytes_per_pair'] * target / 1e12, 1)} TB, in {number(objects, 1)} million objects.",
+        "scale_held": f"{number(measured['plan_bytes_per_pair'] * target / 1e9, 0)} GB",
     }
 
 
-def plan_on_gpu(measured: Mapping) -> dict[str, str]:
-    """The seed's plan on one graphics processor, as sentences that follow from what was measured."""
-    runs = measured.get("recipes") or {}
-    plan, finder = (runs.get(name) or {} for name in ("plan", "finder"))
-    if not plan.get("history"):
-        return {
-            "plan_run": "Not measured yet: benchmarks/plan_on_gpu.py does it.",
-            "plan_learning": "",
-            "plan_plateau": "",
-        }
-    aurocs = [row["auroc_val"] for row in plan["history"]]
-    peak, last = max(aurocs), aurocs[-1]
-    pairs = sum(measured["data"]["counts"].values())
-    made, trained = (text(round(n)) for n in (measured["data"]["pairs_per_s"], plan["stamps_per_s"]))
-    ran = (
-        f"{text(pairs)} pairs on {text(measured['data']['hosts']['n'])} mock galaxies were made by "
-        f"{measured['machine']['cores']} cores at {made} a second and trained on "
-        f"one {measured['machine']['device']} at {trained} stamps a second: {plan['epochs']} of "
-        f"the plan's {plan['epochs_asked']} epochs fitted into the ten minutes that there were."
-    )
-    learnt = f"The plan's network is best at epoch {plan['best_epoch']}, with a validation AUROC of {text(peak, 3)}"
-    losses = [plan["history"][i]["loss_val"] for i in (aurocs.index(peak), -1)]
-    hosts = measured["data"]["hosts"]["per_split"]["train"]
-    if last < peak - 0.005 and losses[1] > losses[0]:
-        learnt += (
-            f"; by epoch {plan['epochs']} it has fallen to {text(last, 3)} while the training loss still falls. It saw "
-            f"{text(hosts)} distinct galaxies, some {text(round(measured['data']['counts']['train'] / hosts))} pairs "
-            "each, and may be learning those: more galaxies would tell."
-        )
-    else:
-        learnt += "."
-    if finder.get("history"):
-        best = max(row["auroc_val"] for row in finder["history"])
-        learnt += (
-            f" A network of {text(finder['about']['parameters'] / 1e6, 1)} million parameters without core dropout, "
-            f"half of its negatives look-alikes, taught by the plan's, reaches {text(best, 3)} in "
-            f"{finder['epochs']} epochs." + _leaning(plan, finder)
-        )
-    return {"plan_run": ran, "plan_learning": learnt, "plan_plateau": _plateau(runs)}
-
-
-def _leaning(plan: Mapping, finder: Mapping) -> str:
-    """What masking the core costs either network, where both were judged."""
-    found = [(r.get("evaluation") or {}).get("core_masked") or {} for r in (plan, finder)]
-    masked = [(f.get("auroc") or {}).get("value") for f in found]
-    if None in masked:
+def _growth(runs) -> str:
+    """Whether wall time grows in proportion to the pairs, from the two largest runs."""
+    if len(runs) < 2 or runs[-1]["pairs"] <= runs[-2]["pairs"]:
         return ""
-    return (
-        f" With the core masked its AUROC against twins falls to {text(masked[1], 2)}, that of the plan's network, "
-        f"which was trained with core dropout, to {text(masked[0], 2)}."
-    )
-
-
-def _plateau(runs: Mapping) -> str:
-    """Whether positives' logits follow the prediction ln(1 / ratio), from short trainings at several ratios."""
-    ended = {float(n.removeprefix("ratio_")): r for n, r in runs.items() if n.startswith("ratio_") and r.get("history")}
-    found = [(k, r["history"][-1]["positive_logit_median"], r["predicted_plateau"]) for k, r in sorted(ended.items())]
-    if len(found) < 2:
-        return ""
-    said = "; ".join(f"{text(ratio, 1)}: {text(logit, 2)} (predicted {text(want, 2)})" for ratio, logit, want in found)
-    epochs = " and ".join(str(n) for n in sorted({r["epochs"] for r in ended.values()}))
-    falls = all(a[1] > b[1] for a, b in pairwise(found))
-    verdict = (
-        f"The order is the predicted one; after {epochs} epochs the values are no test of it."
-        if falls
-        else "The order is not the predicted one."
-    )
-    return f"Median logit of positives by share of look-alikes among the negatives, {said}. {verdict}"
+    a, b = runs[-2:]
+    pairs, wall = b["pairs"] / a["pairs"], b["wall_s"] / a["wall_s"]
+    said = f"From {number(a['pairs'])} to {number(b['pairs'])} pairs, {number(pairs, 0)} times as many, "
+    said += f"the wall time grows {number(wall, 1)} times"
+    near = 0.7 * pairs <= wall <= 1.3 * pairs
+    return said + (": in proportion, once the start is paid." if near else ": the start still counts.")

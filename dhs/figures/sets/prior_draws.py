@@ -9,13 +9,13 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from dhs.figures.style import BLUE, GREY, ORANGE, styled
+from dhs.figures.style import BLUE, GREY, ORANGE, WIDTH, styled
 
 NAMES = {"response_grid": "response grid (before)", "joint": "joint (after)", "population": "population"}
 COLOURS = {"response_grid": GREY, "joint": BLUE, "population": ORANGE}
 PANELS = {
     "theta_e_arcsec": "Einstein radius [arcsec]",
-    "sigma_v_kms": "velocity dispersion needed [km/s]",
+    "sigma_v_kms": "σ needed [km/s]",
     "arc_r": "arc, r [mag]",
     "source_r": "unlensed source, r [mag]",
 }
@@ -42,7 +42,8 @@ def prior_study(result: Mapping) -> Figure:
     result : mapping
         What ``benchmarks/priors.py`` stored.
     """
-    figure, axes = plt.subplots(1, len(PANELS), figsize=(8.8, 2.5))
+    figure, grid = plt.subplots(2, 2, figsize=(WIDTH, 4.8))
+    axes = grid.ravel()
     for axis, (name, label) in zip(axes, PANELS.items()):
         for prior, colour in COLOURS.items():
             found = result["histograms"][prior][name]
@@ -50,9 +51,9 @@ def prior_study(result: Mapping) -> Figure:
             axis.stairs(np.asarray(found["share"]) / np.diff(edges), edges, color=colour, label=NAMES[prior])
         axis.set(xlabel=label, yticks=[])
     axes[1].axvline(400.0, color="black", lw=0.8, ls="--")
-    axes[0].set_ylabel("density")
-    axes[2].legend(fontsize=6, loc="upper left")
-    axes[2].set_ylim(0, 1.6 * axes[2].get_ylim()[1])
+    for row in grid:
+        row[0].set_ylabel("density")
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=3, columnspacing=1)
     return figure
 
 

@@ -86,18 +86,22 @@ def ring_kept(by_name: dict) -> dict:
 def decoys(evaluation: dict) -> dict:
     """How often decoys are called lenses at the survey's threshold, beside how often lenses are.
 
-    ``over_recall`` is the largest share of a kind of hard negative above the threshold, over the recall there.
+    ``over_recall`` is the largest share of a kind of hard negative above the threshold, over the recall there;
+    ``above_zero`` the share of all with a logit above zero.
     """
     rates = evaluation.get("tpr_at_fpr") or []
     recall = (rates[-1].get("tpr") or {}).get("value") if rates else None
     kinds = (evaluation.get("hard_negatives") or {}).get("by_kind") or {}
     shares = {k: (v.get("fraction_above_threshold") or {}).get("value") for k, v in kinds.items()}
     shares = {k: v for k, v in shares.items() if v is not None}
+    right = [v["accuracy"] for v in kinds.values() if (v.get("accuracy") or {}).get("value") is not None]
+    n = sum(r["n"] for r in right)
+    zero = {"above_zero": 1 - sum(r["value"] * r["n"] for r in right) / n} if n else {}
     if not shares:
-        return {"reason": "no share of hard negatives above the survey's threshold"}
+        return zero | {"reason": "no share of hard negatives above the survey's threshold"}
     worst = max(shares, key=shares.get)
     over = shares[worst] / recall if recall else None
-    return {"kind": worst, "share": shares[worst], "recall": recall, "over_recall": over}
+    return zero | {"kind": worst, "share": shares[worst], "recall": recall, "over_recall": over}
 
 
 def _plan_lines(run, manifest: dict, lines) -> dict:

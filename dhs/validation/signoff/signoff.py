@@ -7,60 +7,18 @@ is evaluated but a dotted path and a comparison. Every line of the outcome carri
 from __future__ import annotations
 
 import html
-import operator
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
-from importlib import resources
+from dataclasses import asdict, dataclass
 from pathlib import Path
-
-import yaml
 
 from dhs import storage
 from dhs.artefacts.report import VERSION, checked, jsonable, read
 from dhs.artefacts.signoff import SignOffContent
-from dhs.errors import DhsError
 from dhs.validation.preflight.gate import CONDITIONAL, EXIT_CODES, GO, NO_GO
 from dhs.validation.signoff.artefacts import FILES, MISSING, lookup, read_documents
+from dhs.validation.signoff.rules import OPERATORS, SEVERITIES, SYMBOLS, Rule, load_rules
 
-OPERATORS = {
-    "eq": operator.eq,
-    "ne": operator.ne,
-    "lt": operator.lt,
-    "le": operator.le,
-    "gt": operator.gt,
-    "ge": operator.ge,
-}
-SYMBOLS = {"eq": "=", "ne": "not", "lt": "<", "le": "<=", "gt": ">", "ge": ">="}
-SEVERITIES = ("blocker", "condition", "recommendation")
 USEFUL, LIMITED, USELESS, UNKNOWN = "USEFUL", "OF LIMITED USE", "NOT SHOWN TO BE USEFUL", "NOT MEASURED"
-
-
-@dataclass(frozen=True)
-class Rule:
-    """One rule; the keys are explained at the head of ``signoff/rules.yaml``."""
-
-    id: str
-    at: str
-    op: str
-    severity: str
-    text: str
-    change: str
-    bound: object = None
-    bound_at: str | None = None
-    stage: str = "always"
-    where: dict = field(default_factory=dict)
-    unless: dict | None = None
-    missing: str = "condition"
-    cap: bool = False
-    about: str = "set"
-    decisive: bool = False
-
-    def __post_init__(self):
-        known = self.op in OPERATORS and self.severity in SEVERITIES and self.stage in ("always", "after")
-        if not known or self.about not in ("set", "network", "real lenses"):
-            raise DhsError(
-                f"sign-off rule {self.id!r}: op, severity, stage or about is unknown. See the head of the rules file."
-            )
 
 
 @dataclass(frozen=True)
@@ -71,8 +29,10 @@ class SignOff:
     ----------
     decision : {"GO", "CONDITIONAL-GO", "NO-GO"}
     stage : {"before training", "after training"}
-    blockers, conditions, recommended_changes : tuple of dict
-        ``rule, text, remedy, number, bound, file, path, source``.
+    blockers, conditions : tuple of dict
+        ``rule, text, remedy, number, bound, file, path, source, severity, about``.
+    recommended_changes : tuple of dict
+        The same of what stands against nothing, with ``why``; what was done is not among them.
     priority_order : tuple of dict
         Experiments to do next, those that a violated rule calls for first.
     caps : tuple of str
@@ -89,6 +49,8 @@ class SignOff:
         Is the network useful? From those that are about it.
     plan_lines : tuple of dict
         The training plan line by line, with the verdict of the run's own ablation.
+    publish : {"GO", "CONDITIONAL-GO", "NO-GO", "NOT MEASURED"}
+        May its numbers be published? From all rules, once there is an evaluation.
     """
 
     decision: str
@@ -104,6 +66,7 @@ class SignOff:
     data_set: str = ""
     network: str = UNKNOWN
     plan_lines: tuple[dict, ...] = ()
+    publish: str = UNKNOWN
 
     @property
     def exit_code(self) -> int:
@@ -119,11 +82,12 @@ class SignOff:
         return jsonable(asdict(self))
 
     def __str__(self) -> str:
-        two = f"set to train on: {self.data_set}; network: {self.network}"
+        two = f"train: {self.data_set}; publish: {self.publish}; network: {self.network}"
         lines = [f"{self.decision} ({self.stage})", two, f"plan {self.plan or 'not registered'}", self.cost]
         for title, entries in self._groups():
             lines += [f"{title}:"] if entries else []
-            lines += [f"  - {e['text']} [{e['source']}]" for e in entries]
+            remedied = title in ("blockers", "conditions")
+            lines += [f"  - {e['text']}{' ' + e['remedy'] if remedied else ''} [{e['source']}]" for e in entries]
         return "\n".join(lines)
 
     @property
@@ -143,7 +107,7 @@ class SignOff:
 
     def _repr_html_(self) -> str:
         about = html.escape(f"plan {self.plan or 'not registered'}; {self.cost}")
-        two = f"set to train on: <b>{self.data_set}</b>; network: <b>{self.network}</b>"
+        two = f"train: <b>{self.data_set}</b>; publish: <b>{self.publish}</b>; network: <b>{self.network}</b>"
         parts = [f"<p><b>{self.decision}</b> ({self.stage})<br>{two}<br><small>{about}</small></p>"]
         for title, entries in self._groups():
             items = "".join(
@@ -151,34 +115,6 @@ class SignOff:
             )
             parts.append(f"<p>{title}</p><ol>{items}</ol>" if entries else "")
         return "".join(parts)
-
-
-def load_rules(path: str | Path | None = None) -> tuple[list[Rule], list[dict], list[dict], list[dict], list[dict]]:
-    """Rules, standing recommendations, experiments, questions and lines of the training plan of a YAML file.
-
-    The package's own by default.
-
-    Raises
-    ------
-    DhsError
-        Not YAML, or a rule with an unknown key, operator, severity or stage.
-    """
-    if path is None:
-        text, where = (
-            (resources.files("dhs.validation.signoff") / "rules.yaml").read_text(),
-            "signoff/rules.yaml",
-        )
-    else:
-        text, where = storage.read_bytes(path).decode(), str(path)
-    try:
-        data = yaml.safe_load(text)
-        rules = [Rule(**entry) for entry in data["rules"]]
-        more = [list(data.get(k) or []) for k in ("questions", "plan_lines")]
-        return rules, list(data["standing"]), list(data["experiments"]), *more
-    except (yaml.YAMLError, TypeError, KeyError, AttributeError) as error:
-        raise DhsError(
-            f"{where}: not a file of sign-off rules ({error}). See the head of signoff/rules.yaml."
-        ) from None
 
 
 def places(documents: dict, rule: Rule) -> Iterator[tuple[str, dict]]:
@@ -210,15 +146,22 @@ def check(documents: dict, rule: Rule) -> Iterator[tuple[str, dict]]:
                 continue
             missing = path if value is MISSING or value is None else rule.bound_at
             reason = _reason(documents, missing)
-            text = f"Not measured: {rule.id.replace('_', ' ')} needs {missing}{reason}."
+            text = f"Not measured: {rule.id.replace('_', ' ')}{reason}."
             severity = rule.severity if rule.cap or rule.severity == "recommendation" else "condition"
             yield severity, _line(rule, path, None, bound, text, _how_to_measure(documents, rule, missing, entry))
         elif not OPERATORS[rule.op](value, bound):
-            words = _Words(entry | {"value": value, "bound": bound})
+            share = {"percent": f"{100 * value:.0f}"} if isinstance(value, float) else {}
+            words = _Words(entry | share | {"value": value, "bound": bound})
             yield (
                 rule.severity,
                 _line(rule, path, value, bound, rule.text.format_map(words), rule.change.format_map(words)),
             )
+
+
+def _done(documents: dict, entry: dict) -> bool:
+    """Whether a recommended change or an experiment has been made in this run."""
+    value = lookup(documents, entry["done"]["at"]) if "done" in entry else MISSING
+    return value is not MISSING and OPERATORS[entry["done"]["op"]](value, entry["done"]["bound"])
 
 
 def _standing(documents: dict, entry: dict) -> dict:
@@ -295,6 +238,8 @@ def _line(rule: Rule, path: str, value, bound, text: str, change: str) -> dict:
         "remedy": change,
         "number": number,
         "bound": f"{SYMBOLS[rule.op]} {limit}",
+        "severity": rule.severity,
+        "about": rule.about,
         "file": FILES[root],
         "path": inner,
         "source": f"{FILES[root]}: {inner} = {_short(number)}, must be {SYMBOLS[rule.op]} {_short(limit)}",
@@ -334,20 +279,20 @@ def signoff(run: str | Path, *, rules: str | Path | None = None) -> SignOff:
         if rule.stage == "after" and not after:
             continue
         for severity, line in check(documents, rule):
-            found[severity].append(line)
+            found[severity].append(line | {"severity": severity})
             of.append((rule, severity))
             if rule.cap and rule.id not in caps:
                 caps.append(rule.id)
     decision = _worst(severity for _, severity in of)
-    changes = [line | {"text": line["remedy"], "why": line["text"]} for lines in found.values() for line in lines]
-    changes += [_standing(documents, entry) for entry in standing]
+    changes = [line | {"text": line["remedy"], "why": line["text"]} for line in found["recommendation"]]
+    changes += [_standing(documents, entry) for entry in standing if not _done(documents, entry)]
     result = SignOff(
         decision=decision,
         stage="after training" if after else "before training",
         blockers=tuple(found["blocker"]),
         conditions=tuple(found["condition"]),
         recommended_changes=tuple({c["text"]: c for c in reversed(changes) if c["text"]}.values())[::-1],
-        priority_order=tuple(_priorities(experiments, found)),
+        priority_order=tuple(_priorities(documents, experiments, found)),
         caps=tuple(caps),
         projection=documents["projection"],
         plan=documents["plan"].get("sha256"),
@@ -355,6 +300,7 @@ def signoff(run: str | Path, *, rules: str | Path | None = None) -> SignOff:
         data_set=_worst(severity for rule, severity in of if rule.about == "set"),
         network=_useful(of) if after else UNKNOWN,
         plan_lines=tuple(documents["plan_lines"]["lines"]),
+        publish=decision if after else UNKNOWN,
     )
     data = result.as_dict() | {VERSION: 1}
     checked(SignOffContent, data, "signoff.json")
@@ -375,8 +321,8 @@ def _useful(found: list[tuple[Rule, str]]) -> str:
     return LIMITED if mine else USEFUL
 
 
-def _priorities(experiments: list[dict], found: dict[str, list[dict]]) -> list[dict]:
-    """Experiments that a blocker calls for, then those of conditions, then the rest; file order within each."""
+def _priorities(documents: dict, experiments: list[dict], found: dict[str, list[dict]]) -> list[dict]:
+    """Experiments that a blocker calls for, then those of conditions, then the rest that were not made; file order."""
     rank = {line["rule"]: level for level, severity in enumerate(SEVERITIES) for line in found[severity]}
 
     def key(experiment):
@@ -390,4 +336,5 @@ def _priorities(experiments: list[dict], found: dict[str, list[dict]]) -> list[d
             "why": ", ".join(r.replace("_", " ") for r in e["raised_by"] if r in rank) or "of the standing plan",
         }
         for e in sorted(experiments, key=key)
+        if key(e) < len(SEVERITIES) or not _done(documents, e)
     ]

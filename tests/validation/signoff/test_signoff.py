@@ -118,9 +118,12 @@ def test_nothing_against_it_is_go(tmp_path):
     assert (got.decision, got.blockers, got.conditions, got.caps) == ("GO", (), (), ())
     assert got.stage == "after training" and got.exit_code == 0
     standing = {c["rule"]: c for c in got.recommended_changes}
-    assert set(standing) == {"scaled_core_dropout", "quarter_turns", "keep_conv1", "prior_shift"}
+    assert set(standing) == {"scaled_core_dropout", "keep_conv1", "prior_shift"}, "quarter turns are made"
     assert standing["scaled_core_dropout"]["number"] == 5.0 and "5.0 px" in standing["scaled_core_dropout"]["why"]
-    assert len(got.priority_order) == 10 and SignOff.read(tmp_path / "signoff.json") == got
+    assert {e["experiment"] for e in got.priority_order} == {
+        *("survey_fpr", "realism_probe", "paired_against_unpaired", "completeness_population", "source_diversity")
+    }, "what was made is not listed"
+    assert (got.data_set, got.publish) == ("GO", "GO") and SignOff.read(tmp_path / "signoff.json") == got
 
 
 FAULTS = [
@@ -195,6 +198,13 @@ FAULTS = [
     ),
     (
         "evaluation.json",
+        "hard_negatives.by_kind.lookalike.accuracy",
+        metric(0.3),
+        "most_decoys_above_zero",
+        "CONDITIONAL-GO",
+    ),
+    (
+        "evaluation.json",
         "interventions.interventions.2.by_theta_e.1.value",
         -1.2,
         "ring_counts_as_an_arc",
@@ -236,7 +246,9 @@ def test_each_rule_sees_its_fault(name, path, value, rule, decision, tmp_path):
     line = lines[rule]
     assert line["file"] == name and line["bound"] and line["text"] and line["remedy"]
     assert line["source"].startswith(f"{name}: ")
-    assert any(c["rule"] == rule or c["text"] == line["remedy"] for c in got.recommended_changes)
+    assert not [c for c in got.recommended_changes if c["rule"] == rule or c["text"] == line["remedy"]], "said once"
+    assert line["severity"] in ("blocker", "condition") and line["about"] in ("set", "network", "real lenses")
+    assert got.publish == decision and (got.data_set == "GO" or line["about"] == "set")
     expected = {"mock_hosts", "mock_sources", "gate_not_measured", "gate_inconclusive", "real_lenses_missing"}
     assert set(got.caps) == ({rule} & expected)
 
@@ -253,14 +265,16 @@ def test_the_seed_s_questions_are_answered_from_the_documents(tmp_path):
     documents = good()
     got = signoff(write(tmp_path, documents))
     answers = {a["number"]: a for a in got.answers}
-    assert set(answers) == {3, 4, 5, 7} and answers[7]["text"] == "GO" and answers[5]["text"].startswith("Yes: every")
-    assert answers[3]["text"].startswith("A, with B's network")
+    assert (
+        set(answers) == {3, 4, 5, 7} and answers[7]["text"] == "GO" and answers[5]["text"].startswith("Yes, corrected")
+    )
+    assert got.publish == "GO" and answers[3]["text"].startswith("A, with B's network")
     assert "evaluation.json: tpr_at_fpr.-1.fpr = 0.001, must be <= 0.0001: not met" in answers[3]["evidence"]
     put(documents, "evaluation.json", "tpr_at_fpr.1.fpr", 1e-4)
     assert signoff(write(tmp_path, documents)).answers[0]["text"].startswith("B as well as A")
     put(documents, "preflight.json", "decision", "NO-GO")
     answers = {a["number"]: a for a in signoff(write(tmp_path, documents)).answers}
-    assert answers[5]["text"].startswith("No:") and answers[4]["text"].startswith("Not as it stands")
+    assert answers[5]["text"].startswith("No:") and answers[4]["text"].startswith("Not on this set")
 
 
 def test_plan_and_cost_are_shown(tmp_path):
@@ -283,7 +297,7 @@ def test_history_is_judged_and_scaled_to_the_paper_run(tmp_path):
 def test_before_training_only_preflight_is_needed(tmp_path):
     (tmp_path / "preflight.json").write_text(json.dumps(good()["preflight.json"]))
     got = signoff(tmp_path)
-    assert got.stage == "before training" and got.decision == "CONDITIONAL-GO"
+    assert got.stage == "before training" and got.decision == "CONDITIONAL-GO" and got.publish == "NOT MEASURED"
     assert {"mock_hosts", "real_lenses_missing"} <= set(got.caps)
     missing = next(line for line in got.conditions if line["rule"] == "real_lenses_missing")
     assert "there is no real_lenses.json" in missing["text"] and missing["number"] is None
@@ -377,6 +391,18 @@ def test_a_plan_that_was_deleted_and_replaced_is_still_known(tmp_path):
     assert "plan_changed_after_test" in {line["rule"] for line in got.conditions}
 
 
+def test_a_change_that_was_made_is_not_recommended_and_an_experiment_that_was_made_not_listed(tmp_path):
+    documents = good()
+    documents["pairs/manifest.json"]["config"]["train"] |= {"core_dropout": "scaled", "conv1": "keep"}
+    documents["evaluation.json"]["calibration"]["survey"] = {"promised_lenses": 0.97}
+    got = signoff(write(tmp_path, documents))
+    assert got.recommended_changes == ()
+    put(documents, "evaluation.json", "core_swap.auroc.ci_low", 0.4)
+    again = signoff(write(tmp_path, documents))
+    before, after = ({e["experiment"] for e in x.priority_order} for x in (got, again))
+    assert "core_counterfactual" not in before and "core_counterfactual" in after, "asked for again by what it found"
+
+
 def test_a_network_that_finds_nothing_is_told_in_another_word_than_its_set(tmp_path):
     documents = good()
     assert (signoff(write(tmp_path / "a", documents)).data_set, signoff(tmp_path / "a").network) == ("GO", "USEFUL")
@@ -398,7 +424,7 @@ def test_the_training_plan_is_judged_by_what_was_measured_line_by_line(tmp_path)
         return next(a["text"] for a in signoff(folder).answers if a["number"] == 4)
 
     folder = write(tmp_path, good())
-    assert answer(folder).startswith("Not shown.") and "asinh stretch" in answer(folder)
+    assert answer(folder).startswith("As corrected below, yes. That rests on reasons")
     lines = [line for line in load_rules()[4] if "variant" in line]
     rows = [
         {"variant": line["variant"], "against": "reference", "metric": "auroc", "status": "done"}
@@ -407,7 +433,7 @@ def test_the_training_plan_is_judged_by_what_was_measured_line_by_line(tmp_path)
     ]
     rows[0] |= {"difference": 0.03, "ci_low": 0.01, "ci_high": 0.05}
     rows[1] |= {"ci_high": 0.01}
-    for content, begins in (("other", "Not shown."), ("h", "Not as it stands.")):
+    for content, begins in (("other", "As corrected below"), ("h", "Not as it stands.")):
         table = pa.Table.from_pylist(rows).replace_schema_metadata({"dhs_content_hash": content})
         storage.write_table(folder / "ablation" / "ablation.parquet", table)
         assert answer(folder).startswith(begins)
