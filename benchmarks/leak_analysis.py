@@ -311,3 +311,12 @@ def answer(rows: list[dict], gates: list[dict]) -> dict:
         "strengths that were planted."
     )
     return {"kinds": kinds, "gates": tables, "clean_status": said.clean, "margin": MARGIN, **about, "note": note}
+
+
+def rounded(x):
+    """The same with four digits of every float."""
+    if isinstance(x, dict):
+        return {k: rounded(v) for k, v in x.items()}
+    if isinstance(x, list | tuple):
+        return [rounded(v) for v in x]
+    return float(f"{x:.4g}") if isinstance(x, float) else x

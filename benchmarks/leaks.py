@@ -153,16 +153,9 @@ def small(data: dict) -> dict:
     out |= {"networks": [{k: n[k] for k in ("kind", "strength", "seed", "stamps")} for n in data["networks"]]}
     kept = ("kind", "strength", "gate", "status", "value", "distance")
     rows = sorted(data["gates"], key=lambda r: (r["kind"], r["strength"], r["gate"]))
-    out |= {"gates": [{k: r[k] for k in kept} for r in rows], "answer": data["answer"], "complete": data["complete"]}
-    return _rounded(out)
-
-
-def _rounded(x):
-    if isinstance(x, dict):
-        return {k: _rounded(v) for k, v in x.items()}
-    if isinstance(x, list):
-        return [_rounded(v) for v in x]
-    return float(f"{x:.4g}") if isinstance(x, float) else x
+    out |= {"gates": [{k: r[k] for k in kept} for r in rows], "complete": data["complete"]}
+    out = leak_analysis.rounded(out)
+    return out | {"answer": leak_analysis.rounded(jsonable(leak_analysis.answer(out["cells"], out["gates"])))}
 
 
 def _one(logits: dict, leak: int) -> dict:

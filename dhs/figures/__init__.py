@@ -26,7 +26,7 @@ from dhs.figures.gates import (
 )
 from dhs.figures.host_completeness import completeness_by_host
 from dhs.figures.interactive import completeness_play, explorer, interventions_play, threshold_slider
-from dhs.figures.leaks import leak_curves, leak_scatter, leak_table
+from dhs.figures.leaks import leak_curves, leak_onsets, leak_scatter, leak_table
 from dhs.figures.learning import learning_curve, training_curves
 from dhs.figures.scale import plan_on_gpu, scale_plan, scaling
 from dhs.figures.scores import (
@@ -94,6 +94,7 @@ __all__ = [
     "interventions_play",
     "interventions_table",
     "leak_curves",
+    "leak_onsets",
     "leak_scatter",
     "leak_table",
     "leakage",
