@@ -136,7 +136,7 @@ figures.prior_table(study)
 # ## Pairs across the set
 
 # %% tags=["hide-input"] mystnb={"figure": {"caption": "One column is one galaxy: its twin without an arc, with the arc, and with a look-alike in the arc's place. Above each column: the Einstein radius. The bar is 3 arcsec.", "name": "fig-pairs"}, "image": {"alt": "Three rows of small colour pictures: galaxies without arcs, with arcs, and with look-alikes"}}
-from dhs.book import one_galaxy
+from dhs.book.studies import one_galaxy
 
 figures.pair_columns(one_galaxy.columns(pairs, n_shown))
 

@@ -28,7 +28,7 @@ from dhs import storage
 from dhs.artefacts.report import read
 from dhs.book import stamps
 from dhs.book.parameters import refuse_unknown
-from dhs.stats.coverage import table as simulated
+from dhs.book.studies.interval_coverage import table as simulated
 
 refuse_unknown(globals())
 run = dhs.Run(run_dir, profile, seed)
@@ -94,7 +94,7 @@ figures.realism_gap((evaluation.get("realism") or {}).get("display") or evaluati
 # ## How far the intervals can be trusted
 #
 # Pairs were simulated with effects of host and source, hundreds of samples a design, so that a share is known to one or
-# two hundredths; `python -m dhs.stats.coverage` makes the stored table again. Below eight clusters on an axis no interval
+# two hundredths; `python -m dhs.book.studies.interval_coverage` makes the stored table again. Below eight clusters on an axis no interval
 # is given. For calibration and realism it is the p-value that is printed, and shown is how seldom it falls below one in
 # twenty though nothing is amiss.
 

@@ -29,6 +29,8 @@ class Leak(Part):
     name, unit : str
     strength : float or None
         Smallest that would be caught with 90 % power; None where the strongest tried would not.
+    at_most : bool
+        It is the weakest that was tried.
     check : str
         That catches it.
     how : str
@@ -38,6 +40,7 @@ class Leak(Part):
     name: str
     unit: str
     strength: float | None
+    at_most: bool = False
     check: str
     how: str
 

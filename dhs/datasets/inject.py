@@ -30,10 +30,12 @@ from dhs.engines import Engine, Progress
 from dhs.errors import DhsError, InputRefused, Refusal
 from dhs.injection.hard_negatives.base import kinds
 from dhs.injection.pair import ARC_LEVELS, Pair, make_pair, noise_variance
+from dhs.injection.sources.base import SourceSet
 from dhs.injection.sources.open import open_sources
 from dhs.options import refuse_others, take
+from dhs.owner import alone
 from dhs.random import HOST_ORDER, Stream, keyed, rng_key
-from dhs.survey.hosts.open import open_hosts, resolved
+from dhs.survey.hosts.open import Hosts, open_hosts, resolved
 
 log = logging.getLogger(__name__)
 UNMATCHED = (
@@ -62,8 +64,8 @@ class Context:
 
     profile: Profile
     out: str
-    hosts: object
-    sources: object
+    hosts: Hosts
+    sources: SourceSet
     source_index: dict[str, np.ndarray]
 
 
@@ -82,9 +84,10 @@ def plan(context: Context) -> list[Part]:
     profile, refs = context.profile, context.hosts.refs
     split = splits.split_hosts(refs, profile.seed, profile.splits)
     order = keyed(profile.seed, Stream.DRAW, HOST_ORDER).permutation(len(refs))
+    order = order[~np.isin(order, list(splits.near_other_splits(refs, split)))]
     slots: dict[str, list[tuple[int, int]]] = {name: [] for name in SPLITS}
     for pair_id in range(profile.injection.n_pairs):
-        host = int(order[pair_id % len(refs)])
+        host = int(order[pair_id % len(order)])
         slots[split[host]].append((pair_id, host))
     size = profile.injection.pairs_per_part
     bricks = [r.brickname for r in refs]
@@ -220,6 +223,7 @@ class HostOptions:
         return {f"hosts__{k}": v for k, v in (names | {"allow_known_lenses": self.allow_known_lenses}).items()}
 
 
+@alone("inject", "out")
 def inject(
     out: str | Path,
     *,
@@ -275,6 +279,9 @@ def inject(
     asked, started = engine, time.time()
     data = config.model_dump(mode="json")
     context = open_context(data, out)
+    refs = context.hosts.refs
+    near = splits.near_other_splits(refs, splits.split_hosts(refs, config.seed, config.splits))
+    context.hosts.refusals.extend(near.values())
     if not context.hosts.mock and context.hosts.known_lens_catalogue is None:
         log.warning(UNMATCHED)
     storage.write_json(storage.join(out, "run.json"), {"identity": identity, "finished": False, **maker})

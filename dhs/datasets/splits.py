@@ -12,11 +12,15 @@ import hashlib
 
 import hpgeom
 import numpy as np
+from scipy.spatial import cKDTree
 
 from dhs.config import SplitsConfig
 from dhs.datasets.schema import SPLITS
-from dhs.errors import DhsError
+from dhs.errors import DhsError, Refusal
+from dhs.survey.lenses.catalogues import unit_vectors
 
+GUARD_ARCSEC = 24.0
+"""Between hosts of two splits, a stamp's diagonal: nearer ones show one sky, and the later one is left out."""
 HELD_OUT = 8
 """Sources, or hosts, that an interval needs: `dhs.stats.clusters.MIN_CLUSTERS`."""
 
@@ -50,6 +54,31 @@ def split_hosts(refs, seed: int, config: SplitsConfig) -> list[str]:
         for name, index in _by_rank([f"host:{seed}:{refs[i].host_id}" for i in alone], config).items():
             for i in alone[index]:
                 out[i] = name
+    return out
+
+
+def near_other_splits(refs, split: list[str]) -> dict[int, Refusal]:
+    """Hosts nearer than `GUARD_ARCSEC` to an earlier host of another split: on either side of a cell's edge.
+
+    Parameters
+    ----------
+    refs : sequence of HostRef
+    split : list of str
+        Of each host.
+    """
+    ra, dec = (np.array([getattr(r, name) for r in refs], float) for name in ("ra", "dec"))
+    known = np.flatnonzero(np.isfinite(ra) & np.isfinite(dec))
+    if len(known) < 2:
+        return {}
+    reach = 2 * np.sin(np.radians(GUARD_ARCSEC / 3600) / 2)
+    near = np.sort(known[cKDTree(unit_vectors(ra[known], dec[known])).query_pairs(reach, output_type="ndarray")])
+    out: dict[int, Refusal] = {}
+    for first, second in sorted(near.tolist(), key=lambda pair: pair[1]):
+        if split[first] != split[second] and first not in out and second not in out:
+            ref = refs[second]
+            message = f"within {GUARD_ARCSEC:g} arcsec of {refs[first].host_id}, which is in split {split[first]!r}"
+            remedy = "Nothing need be done: the other host is used."
+            out[second] = Refusal(ref.host_id, ref.file, ref.row, "host", "near_other_split", message, remedy)
     return out
 
 

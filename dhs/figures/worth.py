@@ -147,7 +147,7 @@ def coverage(rows: Sequence[Mapping]) -> Figure:
     Parameters
     ----------
     rows : sequence of mapping
-        Of `dhs.stats.coverage.table`. A cell without a number is one for which no interval is given, or
+        Of `dhs.book.studies.interval_coverage.table`. A cell without a number is one for which no interval is given, or
         that was not simulated.
     """
     designs = sorted({(r["hosts"], r["sources"], r["weak_source"]) for r in rows})

@@ -8,8 +8,8 @@ bootstrap minus that of a bootstrap over (host, source) cells (Cameron, Gelbach 
 Economic Statistics 29, 238, eq. 2.11). A t interval follows, its degrees of freedom after Satterthwaite (1946,
 Biometrics Bulletin 2, 110): an axis counts by its share of the variance, so ten sources that hardly matter do not
 widen what three thousand hosts say. A statistic between 0 and 1 is taken on the logit scale. How often the intervals
-cover, with many clusters and with few, is measured by `dhs.stats.coverage`. A statistic that is a smooth function of
-row sums needs no bootstrap: `Clusters.linear` takes the variance from its influence values.
+cover, with many clusters and with few, is measured by `dhs.book.studies.interval_coverage`. A statistic that
+is a smooth function of row sums needs no bootstrap: `Clusters.linear` takes the variance from its influence values.
 
 Intervals are 95 % unless a function takes ``level``.
 """

@@ -32,6 +32,7 @@ FLUX_RANGE = 1.5
 REACH, LEAST_REACH, NEIGHBOURS = 2.0, 3.0, 4  # of proposals: over the noise, at least, and how many a picture
 SAME = 1.3  # excess below which two pictures with surroundings are one; two as alike as any differ by 3 and more
 MIN_LOPSIDED = 40
+BRIGHT = 0.05  # of the light: a bright centre is lopsided by that much without a neighbour
 SHARED_NOISE = 0.15
 TURNS = 8
 
@@ -186,8 +187,8 @@ class Likeness:
         Correlation of what is left where neither has light: shared noise, whatever was added to it. Two looks at one
         field have 0, a copy 1.
     lopsided : int
-        Pixels whose light has no twin on the galaxy's other side: neighbours, arms. Smooth galaxies can be alike by
-        chance, their surroundings cannot.
+        Pixels whose light has no twin on the galaxy's other side, in the picture that has fewer: neighbours, arms.
+        Smooth galaxies can be alike by chance, their surroundings cannot.
     turn : int
     """
 
@@ -214,7 +215,7 @@ def compare(first: np.ndarray, second: np.ndarray) -> Likeness:
     disc = radius_map(a.shape[-1]) < COMPARED_PX
     level = 2.0 * CORRELATED / (4 * np.pi * SMOOTH_PX**2)
     limit, found = LIT * np.sqrt(level), []
-    lopsided = int((disc & (a - turned(a, 2) > limit)).sum())
+    lopsided = min(int((disc & (x - turned(x, 2) > limit + BRIGHT * np.abs(x))).sum()) for x in (a, whole))
     for turn in range(TURNS):
         b, sharp = turned(whole, turn), turned(sharp_b, turn)
         lit = (a > limit) | (b > limit)

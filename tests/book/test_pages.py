@@ -77,6 +77,7 @@ def test_no_result_is_typed(page):
         "api",
         "your_data",
         "gates",
+        "what_goes_wrong",
         "changes",
         "glossary",
     ):  # commands, exit codes and fields, no results
@@ -201,3 +202,9 @@ def test_a_chapter_is_read_in_a_dozen_minutes(page):
     text = "\n".join(c.source for c in cells if c.cell_type == "markdown") if cells else page.read_text()
     numbers = 12 * len(CITED.findall(text))  # a sentence each, at most
     assert sum(len(line.split()) for line in prose(text)) + numbers <= 12 * 200
+
+
+def test_every_model_of_an_artefact_is_on_the_page_of_the_interface():
+    api = (ROOT / "book" / "api.md").read_text()
+    models = [p.stem for p in (ROOT / "dhs" / "artefacts").glob("*.py") if p.stem != "__init__"]
+    assert [m for m in models if f".. automodule:: dhs.artefacts.{m}\n" not in api] == []

@@ -2,11 +2,14 @@
 
 import numpy as np
 import pytest
+from astropy.coordinates import SkyCoord
 
-from dhs.config import SplitsConfig
+import dhs.datasets.inject as verb
+from dhs.config import SplitsConfig, load_profile
 from dhs.datasets import splits
 from dhs.errors import DhsError
 from dhs.stats.clusters import MIN_CLUSTERS
+from dhs.survey.hosts.record import HostRef
 
 CONFIG = SplitsConfig()
 
@@ -50,3 +53,28 @@ def test_few_sources_still_give_an_interval(n, want):
 def test_two_sources_cannot_fill_three_splits():
     with pytest.raises(DhsError, match="relax the cuts"):
         splits.split_sources(["a", "b"], 0, CONFIG)
+
+
+def test_of_two_hosts_on_either_side_of_a_splits_edge_the_later_is_left_out():
+    """Distances by astropy; a chain leaves out no more than it must, and hosts of one split may touch."""
+    at = [(150.0, 2.0), (150.0, 2.0 + 23 / 3600), (150.0, 2.0 + 25 / 3600), (150.0, 2.0 + 46 / 3600), (np.nan, np.nan)]
+    refs = [
+        HostRef(host_id=f"h{i}", brickname="b", ra=ra, dec=dec, brick_ra=ra, brick_dec=dec, file="f", row=i)
+        for i, (ra, dec) in enumerate(at)
+    ]
+    sky = SkyCoord(*np.array(at[:4]).T, unit="deg")
+    assert (sky[0].separation(sky[1]).arcsec < splits.GUARD_ARCSEC) and sky[0].separation(sky[2]).arcsec > 24.0
+    found = splits.near_other_splits(refs, ["train", "test", "test", "train", "val"])
+    assert set(found) == {1, 3} and found[1].code == "near_other_split" and "h0" in found[1].message
+    assert splits.near_other_splits(refs, ["train"] * 5) == {}
+
+
+def test_a_set_has_no_host_beside_one_of_another_split(tmp_path, monkeypatch):
+    monkeypatch.setattr(splits, "GUARD_ARCSEC", 3600.0 * 2)  # two degrees: so that some of a few mock hosts are near
+    profile = load_profile("smoke", hosts__n_mock=300, injection__n_pairs=40)
+    context = verb.open_context(profile.model_dump(mode="json"), str(tmp_path))
+    refs, used = context.hosts.refs, {}
+    near = splits.near_other_splits(refs, splits.split_hosts(refs, profile.seed, profile.splits))
+    for part in verb.plan(context):
+        used |= {host: part.split for _, host in part.slots}
+    assert near and not set(near) & set(used)

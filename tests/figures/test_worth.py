@@ -5,7 +5,7 @@ from matplotlib.text import Text
 
 import dhs.figures as figures
 from dhs.book.results import lens_list_counts
-from dhs.stats.coverage import table
+from dhs.book.studies.interval_coverage import table
 
 
 def texts(figure) -> str:

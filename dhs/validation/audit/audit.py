@@ -88,7 +88,7 @@ def audit(
     negatives = None if negatives is None else str(negatives)
     wanted = Wanted(data, labels, negatives, imaging(survey), layout, seed)
     found = measure(wanted, workers)
-    gates = settle([run_gate(c, found) for c in sorted(CHECKS.values(), key=lambda c: c.number)], ALPHA, CHECKS)
+    gates = judge(found)
     decision, reasons = decide(gates)
     report = Audit.made(
         {
@@ -109,6 +109,12 @@ def audit(
             storage.join(out, "quarantine.parquet"), [*found.stamps.found.refusals, *found.measured.refusals]
         )
     return report
+
+
+def judge(data: AuditData, names=None) -> tuple[Gate, ...]:
+    """Outcomes of all checks, or of the named ones, settled together."""
+    chosen = [c for c in CHECKS.values() if names is None or c.name in names]
+    return settle([run_gate(c, data) for c in sorted(chosen, key=lambda c: c.number)], ALPHA, CHECKS)
 
 
 def opened(wanted: Wanted) -> tuple[Context, np.ndarray | None, np.ndarray, str, str]:

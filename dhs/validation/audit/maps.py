@@ -16,7 +16,7 @@ from dhs.validation.audit import geometry as geo
 from dhs.validation.audit.collect import MAPS
 from dhs.validation.preflight.gate import Skip
 
-N_PERMUTATIONS = 1999
+N_PERMUTATIONS, N_SHOWN = 1999, 299  # where a map is tested, and where it is only shown
 MIN_BLOCKS = 8
 FLOOR = 0.3  # of the median scatter of pixels: one that hardly varies by chance is no discovery
 AT_A_TIME = 2048  # pixels
@@ -77,8 +77,8 @@ def compare(data) -> dict[str, Map]:
             size = np.array([x[1] for x in (*positive.values(), *negative.values())], float)
             own = np.repeat([True, False], [len(positive), len(negative)])
             weights = _exchanged(own, size, data.seed)
-        tested = _tested(stack, shape, name) if name in TESTED else stack
-        out[name] = _one(tested, stack, weights, paired, data.stamps.bands)
+        tested, some = (_tested(stack, shape, name), weights) if name in TESTED else (stack, weights[: N_SHOWN + 1])
+        out[name] = _one(tested, stack, some, paired, data.stamps.bands)
     data.sections["maps"] = out
     return {name: out[name] for name in TESTED}
 

@@ -55,8 +55,10 @@ def high_pass(images: np.ndarray) -> np.ndarray:
     return images - around / 4
 
 
-def measure(raw: np.ndarray, scale: np.ndarray, bands: tuple[str, ...]) -> dict[str, tuple[np.ndarray, list[str]]]:
-    """Every family of some stamps.
+def measure(
+    raw: np.ndarray, scale: np.ndarray, bands: tuple[str, ...], families: tuple[str, ...] = FAMILIES
+) -> dict[str, tuple[np.ndarray, list[str]]]:
+    """Families of numbers of some stamps.
 
     Parameters
     ----------
@@ -65,37 +67,40 @@ def measure(raw: np.ndarray, scale: np.ndarray, bands: tuple[str, ...]) -> dict[
     scale : ndarray, (bands,)
         Of `scale_of`.
     bands : tuple of str
+    families : tuple of str
+        Which of `FAMILIES`.
 
     Returns
     -------
     dict of str to (ndarray (k, d), list of str)
-        Values and what they are, for each of `FAMILIES`.
+        Values and what they are.
     """
     shape = raw.shape[-2:]
     good = np.isfinite(raw)
     image = raw / scale[:, None, None].astype(np.float32)
     out = geo.outskirts(shape)
-    sky = np.nan_to_num(np.nanmedian(np.where(good, image, np.nan)[..., out], axis=-1))
-    image = np.where(good, image, sky[..., None, None])
+    whole = bool(good.all())
+    sky = np.median(image[..., out], axis=-1) if whole else np.nan_to_num(np.nanmedian(image[..., out], axis=-1))
+    image = image if whole else np.where(good, image, sky[..., None, None])
     rough = high_pass(image)
     flat = image.reshape(*image.shape[:2], -1)
     far = rough[..., out]
-    sigma = 1.4826 * np.median(np.abs(far - np.median(far, axis=-1, keepdims=True)), axis=-1) / np.sqrt(1.25)
-    parts = {
-        "border": _border(image, bands),
-        "corners": _corners(image, bands),
-        "outskirts": _outskirts(image, flat, sky, bands),
-        "core": _means(flat, shape, "core", bands),
-        "radial profile": _means(flat, shape, "rings", bands),
-        "noise power": _power(image, sky, bands),
-        "quantisation": _quantisation(raw, scale, bands),
-        "zeros and limits": _limits(raw, good, bands),
-        "noise": _noise(rough, image[..., out], sigma, out, bands),
-        "blocks and stripes": _blocks(rough, sigma, bands),
-        "centring": _centring(image - sky[..., None, None], bands),
-        "photometry": _photometry(flat - sky[..., None], shape, bands),
+    sigma = _mad(far) / np.sqrt(1.25) if {"noise", "blocks and stripes"} & {*families} else sky
+    of = {
+        "border": lambda: _border(image, bands),
+        "corners": lambda: _corners(image, bands),
+        "outskirts": lambda: _outskirts(image, flat, sky, bands),
+        "core": lambda: _means(flat, shape, "core", bands),
+        "radial profile": lambda: _means(flat, shape, "rings", bands),
+        "noise power": lambda: _power(image, sky, bands),
+        "quantisation": lambda: _quantisation(raw, scale, bands),
+        "zeros and limits": lambda: _limits(raw, good, bands),
+        "noise": lambda: _noise(rough, image[..., out], sigma, out, bands),
+        "blocks and stripes": lambda: _blocks(rough, sigma, bands),
+        "centring": lambda: _centring(image - sky[..., None, None], bands),
+        "photometry": lambda: _photometry(flat - sky[..., None], shape, bands),
     }
-    return {name: parts[name].done() for name in FAMILIES}
+    return {name: of[name]().done() for name in families}
 
 
 def _log(x) -> np.ndarray:

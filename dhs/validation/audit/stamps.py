@@ -147,9 +147,9 @@ def _common(sides: Counter) -> tuple[int, int]:
 
 
 def _names(found: Found, imaging: Imaging, bands, n: int) -> tuple[str, ...]:
+    if bands and len(bands) != n:
+        raise DhsError(f"--bands names {len(bands)} ({', '.join(bands)}), the stamps have {n} planes.")
     for names in (bands, found.bands, imaging.bands):
         if names and len(names) == n:
             return tuple(names)
-    if bands:
-        raise DhsError(f"--bands names {len(bands)} ({', '.join(bands)}), the stamps have {n} planes.")
     return ("R", "G", "B") if found.display and n == 3 else tuple(f"plane {i + 1}" for i in range(n))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from dhs import storage
 from dhs.datasets.reader import Pairs, open_pairs
 from dhs.datasets.stamp_sets import by_pair
 from dhs.errors import DhsError, UsageError
+from dhs.options import refuse_others, take
 from dhs.random import Stream, keyed
 from dhs.survey.hosts.open import open_cutouts
 from dhs.validation.candidates.contact_sheet import contact_sheet
@@ -21,6 +23,25 @@ CANDIDATE, PLANTED_LENS, PLANTED_CONTROL, KNOWN_LENS = "candidate", "planted len
 TOLD = ("ra", "dec", "rank", "logit", "probability", "known_lens", "host_id", "theta_e_arcsec", "arc_snr_matched")
 
 
+@dataclass(frozen=True)
+class Blinding:
+    """What makes a sheet blind: a seed, or pairs to plant.
+
+    Attributes
+    ----------
+    planted : str or Path, optional
+        A pairs data set: its validation pairs are planted, arcs in some and controls alone in others, of other hosts.
+    n_planted : int
+        Of each kind, at most.
+    seed : int, optional
+        Candidates are in a random order, under numbers, without score, position or name.
+    """
+
+    planted: str | Path | None = None
+    n_planted: int = 40
+    seed: int | None = None
+
+
 def grade_sheet(
     candidates: str | Path,
     out: str | Path,
@@ -29,9 +50,7 @@ def grade_sheet(
     data_path: str | Path | None = None,
     n: int = 1000,
     lenses: str | None = None,
-    planted: str | Path | None = None,
-    n_planted: int = 40,
-    seed: int | None = None,
+    **blinding,
 ) -> list[str]:
     """Write a contact sheet of the best candidates of a table.
 
@@ -47,13 +66,8 @@ def grade_sheet(
         Candidates on the sheet.
     lenses : str, optional
         Cutouts of known lenses to hold candidates against. On a blind sheet every second one is planted instead.
-    planted : str or Path, optional
-        A pairs data set: its validation pairs are planted, arcs in some and controls alone in others, of other hosts.
-        The sheet is then blind.
-    n_planted : int
-        Of each kind, at most.
-    seed : int, optional
-        Makes a blind sheet: candidates in a random order, under numbers, without score, position or name.
+    **blinding
+        Fields of `Blinding`.
 
     Returns
     -------
@@ -63,12 +77,14 @@ def grade_sheet(
     Raises
     ------
     UsageError
-        Both places of stamps, or neither.
+        Both places of stamps, or neither; an unknown option.
     DhsError
         A candidate has no stamp there; the pairs hold no validation pair.
     """
     if (cutouts is None) == (data_path is None):
         raise UsageError("give either cutouts (--cutouts) or data_path (--data-path): what was scored, one of the two")
+    blind = take(Blinding, blinding)
+    refuse_others("grade_sheet", blinding, Blinding)
     table = storage.read_table(candidates).slice(0, n)
     pairs = open_pairs(data_path) if data_path is not None else None
     hosts = open_cutouts(cutouts) if cutouts is not None else None
@@ -77,7 +93,7 @@ def grade_sheet(
     except KeyError as error:
         raise DhsError(f"{cutouts or data_path}: no stamp of candidate {error}. Give what was scored.") from None
     out, prevalence = str(out), (table.schema.metadata or {}).get(b"dhs_prevalence", b"None").decode()
-    if seed is None and planted is None:
+    if blind.seed is None and blind.planted is None:
         known = None if prevalence == "None" else float(prevalence)
         page = contact_sheet(table.to_pylist(), stamps, lenses=beside(lenses, table, stamps), prevalence=known)
         storage.write_bytes(out, page.encode())
@@ -86,13 +102,13 @@ def grade_sheet(
     shown: tuple[list, list] = ([], [])
     if lenses is not None:
         found, images = beside(lenses, table, stamps)
-        rows += [{"what": KNOWN_LENS} | row for row in found[::2][:n_planted]]
-        stamps += images[::2][:n_planted]
+        rows += [{"what": KNOWN_LENS} | row for row in found[::2][: blind.n_planted]]
+        stamps += images[::2][: blind.n_planted]
         shown = (found[1::2], images[1::2])
-    if planted is not None:
-        simulated, images = _plants(open_pairs(planted), n_planted, seed or 0)
+    if blind.planted is not None:
+        simulated, images = _plants(open_pairs(blind.planted), blind.n_planted, blind.seed or 0)
         rows, stamps = rows + simulated, stamps + images
-    return _write_blind(out, rows, stamps, shown, seed or 0)
+    return _write_blind(out, rows, stamps, shown, blind.seed or 0)
 
 
 def _plants(pairs: Pairs, n: int, seed: int) -> tuple[list[dict], list[np.ndarray]]:

@@ -18,10 +18,10 @@ from dhs.datasets.reader import Pairs
 from dhs.datasets.stamp_sets import StampSet, as_display, describe, of_folder, of_pairs
 from dhs.errors import DhsError
 from dhs.random import Stream, keyed
-from dhs.stats.frechet import distances
 from dhs.stats.metrics import missing
 from dhs.stats.probe import MIN_STAMPS, excess, halves, probe
 from dhs.validation.preflight.gate import holm
+from dhs.validation.realism.frechet import distances
 
 CALIPER = 1.0  # largest distance of a matched pair in any quantity, in standard deviations of the first set
 N_PERMUTATIONS = 999

@@ -13,11 +13,11 @@ from scipy.stats import binom
 from dhs import storage
 from dhs.datasets.stamp_sets import StampSet, as_display, describe, of_folder, read_display
 from dhs.errors import DhsError, InputRefused
-from dhs.stats.frechet import frechet
 from dhs.stats.pixels import radius_map
 from dhs.stats.probe import excess
 from dhs.survey.mock.hosts import write_mock_hosts
 from dhs.validation.realism import probe
+from dhs.validation.realism.frechet import frechet
 
 DATA = os.environ.get("DHS_DATA_DIR")
 RADIUS = radius_map()

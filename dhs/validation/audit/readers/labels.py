@@ -71,12 +71,13 @@ def classes(values, positive: str | None = None) -> tuple[np.ndarray, np.ndarray
     if len(found) == 1:
         raise DhsError(f"every stamp has the label {found[0]!r}: there is no second class. Give the negatives too.")
     low, high = found
+    if _number(low) is not None and _number(high) is not None:
+        low, high = sorted(found, key=_number)
+        begin = "" if low in ("0", "-1") else f" (labels begin at {low})"
+        return words == high, known, f"{high} is the lens, {low} is not{begin}"
     for a, b in ((low, high), (high, low)):
         if (b in POSITIVE and a not in POSITIVE) or (a in NEGATIVE and b not in NEGATIVE):
             return words == b, known, f"{b} is the lens, {a} is not"
-    if _number(low) is not None and _number(high) is not None:
-        low, high = sorted(found, key=_number)
-        return words == high, known, f"{high} is the lens, {low} is not (labels begin at {low})"
     raise DhsError(f"labels are {low!r} and {high!r}: which is the lens? Say so with --positive {high}.")
 
 

@@ -96,7 +96,8 @@ class Comparison:
     def _tested(self, found, wanted, rows: np.ndarray, fewest: int) -> dict:
         """Value observed and expected, each with the influence of all rows, and their difference against the margin.
 
-        Below ``fewest`` clusters the test stands and no interval is shown (`dhs.stats.coverage`: 0.84 to 0.92 there).
+        Below ``fewest`` clusters the test stands and no interval is shown: it would cover in 0.84 to 0.92 of samples
+        (`dhs.book.studies.interval_coverage`).
         """
         over = Clusters(self.hosts[rows], self.sources[rows], classes=self.labels[rows])
         difference, influence = found[0] - wanted[0], found[1] - wanted[1]

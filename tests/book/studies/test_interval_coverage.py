@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from dhs.stats import coverage
+from dhs.book.studies import interval_coverage as coverage
 from dhs.stats.metrics import Metric
 
 

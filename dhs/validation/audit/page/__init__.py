@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import html
-import math
 from importlib import metadata, resources
 from string import Template
 
@@ -64,7 +63,7 @@ def _installed() -> bool:
 
 
 def _file(suffix: str) -> str:
-    return (resources.files("dhs.validation.audit") / f"page.{suffix}").read_text()
+    return (resources.files("dhs.validation.audit.page") / f"page.{suffix}").read_text()
 
 
 def _reasons(found) -> str:
@@ -234,7 +233,7 @@ def _missed(found) -> str:
     if not found.missed:
         return "<p>Not measured.</p>"
     rows = "".join(
-        f"<tr><td>{html.escape(m.name)}</td><td class='n'>{_strength(m.strength)}</td><td>{html.escape(m.unit)}</td>"
+        f"<tr><td>{html.escape(m.name)}</td><td class='n'>{_strength(m)}</td><td>{html.escape(m.unit)}</td>"
         f"<td>{html.escape(m.check.replace('_', ' '))}</td></tr>"
         for m in found.missed
     )
@@ -244,8 +243,10 @@ def _missed(found) -> str:
     return f"<p class='soft'>{how}</p><div class='wide'>{table}</div>"
 
 
-def _strength(value: float | None) -> str:
-    return "beyond what was tried" if value is None or not math.isfinite(value) else f"{value:.3g}"
+def _strength(leak) -> str:
+    if leak.strength is None:
+        return "beyond what was tried"
+    return f"{leak.strength:.2g}{' or less' if leak.at_most else ''}"
 
 
 METHOD = """<p>Each stamp was read once and measured: no number is scaled by the stamp's own light or noise, so that a

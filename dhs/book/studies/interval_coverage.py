@@ -2,10 +2,10 @@
 
 Pairs are drawn with a random effect of the host (shared by positive and control), one of the source, and scatter of
 their own; the truth follows from the normal model. Hosts and sources are crossed at random, as in an injection. Every
-interval that is printed anywhere belongs to one of the families below, and ``coverage.csv`` holds what was measured
-for each at the sizes of `DESIGNS`. It is made again by::
+interval that is printed anywhere belongs to one of the families below, and ``interval_coverage.csv`` holds what was
+measured for each at the sizes of `DESIGNS`. It is made again by::
 
-    python -m dhs.stats.coverage --out dhs/stats/coverage.csv --samples 400
+    python -m dhs.book.studies.interval_coverage --out dhs/book/studies/interval_coverage.csv --samples 400
 
 Where a p-value is printed instead of an interval, ``covered`` is the share of samples in which it does not fall below
 0.05 though nothing is amiss.
@@ -277,7 +277,7 @@ def coverage(family: str, design: dict, n_samples: int = N_SAMPLES, seed: int = 
 
 def table() -> list[dict]:
     """The coverage that was measured; `coverage` makes it again."""
-    text = (resources.files("dhs.stats") / "coverage.csv").read_text()
+    text = (resources.files("dhs.book.studies") / "interval_coverage.csv").read_text()
     words = ("family", "statistic")
     return [{k: v if k in words else float(v) for k, v in row.items()} for row in csv.DictReader(io.StringIO(text))]
 
