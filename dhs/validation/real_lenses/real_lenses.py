@@ -18,6 +18,7 @@ from dhs.config import Profile, load_profile
 from dhs.datasets.schema import SCORE_SCHEMA
 from dhs.datasets.stamp_sets import describe
 from dhs.errors import DhsError
+from dhs.owner import alone
 from dhs.stats.metrics import Metric, clopper_pearson
 from dhs.stats.pixels import radius_map
 from dhs.survey.facts import PIXEL_SCALE
@@ -47,6 +48,7 @@ def recall(k: int, n: int) -> Metric:
     return Metric(k / n if n else None, low, high, n, n, None, ("exact",))
 
 
+@alone("real-lenses", "out")
 def real_lenses(
     checkpoint: str | Path,
     out: str | Path,
