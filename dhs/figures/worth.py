@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from dhs.artefacts.parts import absent, text
+from dhs.artefacts.parts import absent
+from dhs.figures.gates import figure_text
 from dhs.figures.scores import PUBLISHED, draw_published
 from dhs.figures.style import (
     BLUE,
@@ -184,7 +185,7 @@ def fixes(failures: Mapping):
         ("passed: " + k["cause"], k["n"], k["rate"]["value"], k["fix"]) for k in failures["alarms"]["causes"] if k["n"]
     ]
     table = pd.DataFrame(rows, columns=["cause", "failures", "share of such stamps", "what would help"])
-    table["share of such stamps"] = [text(v) for v in table["share of such stamps"]]
+    table["share of such stamps"] = [figure_text(v) for v in table["share of such stamps"]]
     return table.style.hide(axis="index").set_properties(**{"text-align": "left", "white-space": "normal"})
 
 
