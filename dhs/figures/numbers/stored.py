@@ -202,7 +202,7 @@ def _transfer(study: Mapping) -> str:
 
 
 def _less(first: Mapping, second: Mapping) -> bool:
-    """One number below an independent other, by an interval for their difference (Newcombe 1998, Stat. Med. 17, 873)."""
+    """One number below an independent other, by an interval for their difference (Newcombe 1998)."""
     bounds = interval(first), interval(second)
     if not all(bounds):
         return False
