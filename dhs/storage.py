@@ -14,6 +14,7 @@ import errno
 import hashlib
 import json
 import os
+import re
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -40,7 +41,7 @@ _S3_CAUSES = (
         "write s3://anonymous@bucket/key.",
     ),
     (
-        ("SLOW_DOWN", "THROTTLING", "REQUEST_LIMIT", "SERVICE_UNAVAILABLE"),
+        ("SLOW_DOWN", "THROTTLING", "REQUEST_LIMIT", "SERVICE_UNAVAILABLE", "status 503", "status 429"),
         "the store is throttling. Run again with fewer workers; --resume goes on where it stopped.",
     ),
     (
@@ -113,6 +114,8 @@ def explained(path: str | Path) -> Iterator[None]:
             said = "a folder, not a file. Name the file in it."
         else:
             said = next((said for words, said in _S3_CAUSES if any(w in str(error) for w in words)), None)
+            if region := re.search(r"bucket is located in '([\w-]+)'", str(error)):
+                said = f"the bucket lies in another region. Set AWS_REGION={region[1]}."
         if said is None and str(path).startswith("s3://"):
             said = "the store answered with an error. Check the bucket's name, region and endpoint, and run again."
         if said is None:
