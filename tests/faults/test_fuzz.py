@@ -1,4 +1,4 @@
-"""Damaged and arbitrary bytes at every door: refused in words or read, and never a crash, a hang or a flood of memory."""
+"""Damaged and arbitrary bytes at every door: refused in words or read; never a crash, a hang or a flood of memory."""
 
 import gzip
 import io
