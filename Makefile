@@ -35,6 +35,7 @@ lint: $(READY)
 	$(BIN)/ruff check dhs tests notebooks benchmarks
 	$(BIN)/ruff format --check --quiet dhs tests notebooks benchmarks
 	$(BIN)/lint-imports
+	$(BIN)/mypy
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed, this is " + sys.version) if sys.version_info < (3, 11) else None'

@@ -67,7 +67,7 @@ def interventions_play(galaxies: Sequence[Mapping]):
     Parameters
     ----------
     galaxies : sequence of mapping
-        Of `dhs.book.one_galaxy.under_interventions`.
+        Of `dhs.book.studies.one_galaxy.under_interventions`.
     """
     if not galaxies:
         return skipped("no pair whose source is at hand")

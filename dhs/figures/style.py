@@ -92,6 +92,12 @@ def note(axis: Axes, reason: str, title: str = "") -> None:
         axis.set_title(title)
 
 
+def signed(value: float, digits: int = 1) -> str:
+    """A number with its sign; zero has none."""
+    text = f"{value:+.{digits}f}"
+    return text[1:] if float(text) == 0 else text
+
+
 def interval_text(metric: Mapping, digits: int = 2) -> str:
     """A value and its interval in words: ``0.91 (0.89 to 0.93)``."""
     value, low, high = (number(metric.get(k)) for k in ("value", "ci_low", "ci_high"))

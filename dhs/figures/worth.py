@@ -176,7 +176,7 @@ def fixes(failures: Mapping):
         Of ``evaluation.json``.
     """
     if absent(failures):
-        return pd.DataFrame({"failures by cause": [f"skipped: {absent(failures)}"]})
+        return skipped(absent(failures))
     rows = [
         ("missed: " + c["cause"], c["n"], c["missed_with"]["value"], c["fix"]) for c in failures["misses"]["causes"]
     ]
@@ -224,8 +224,8 @@ def missed_lenses(real: Mapping):
     """
     misses = real.get("misses") or {"status": "skip", "reason": real.get("reason") or "no real stamp was scored"}
     if misses.get("status") == "skip":
-        return pd.DataFrame({"missed real lenses": [f"skipped: {misses['reason']}"]})
-    rows = [(e["host_id"], e.get("name") or "", f"{e['logit']:.1f}", "; ".join(e["why"])) for e in misses["stamps"]]
+        return skipped(misses["reason"])
+    rows = [(e["host_id"], e.get("name") or "", f"{e['logit']:z.1f}", "; ".join(e["why"])) for e in misses["stamps"]]
     table = pd.DataFrame(rows, columns=["stamp", "name", "logit", "what is known"])
     return (
         table.style.format(escape="html")
@@ -243,7 +243,7 @@ def lens_list(about: Mapping | str):
         Of `dhs.book.results.lens_list_counts`; a string says why there is none.
     """
     if isinstance(about, str):
-        return pd.DataFrame({"list of real lenses": [f"skipped: {about}"]})
+        return skipped(about)
     rows = [(f"dropped: {reason}", n) for reason, n in sorted(about["dropped"].items(), key=lambda e: -e[1])]
     rows += [("kept", about["n"]), ("kept, in a spectroscopic follow-up", about["n_spectroscopic"])]
     table = pd.DataFrame(rows, columns=[f"rules, version {about['rules_version']}", "rows"])

@@ -77,6 +77,7 @@ def test_no_result_is_typed(page):
         "api",
         "your_data",
         "gates",
+        "what_goes_wrong",
         "changes",
         "glossary",
     ):  # commands, exit codes and fields, no results
