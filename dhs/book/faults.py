@@ -10,8 +10,8 @@ from pathlib import Path
 SKIPPED = ("script", "style", "pre", "code", "nav", "svg", "math", "header", "footer", "title")
 BLOCKS = ("p", "li", "td", "th", "figcaption", "h1", "h2", "h3", "h4", "dd", "dt", "summary", "span.alt")
 VOID = ("img", "br", "hr", "input", "meta", "link", "source", "wbr")
-REFERENCE = ("api", "references", "architecture", "genindex", "search")
-"""Pages of fields and works, which are read otherwise."""
+REFERENCE = ("api", "references", "architecture", "what_goes_wrong", "genindex", "search")
+"""Pages of fields, works and messages as they are printed, which are read otherwise."""
 
 FAULTS = {
     "sizes inside a sentence": re.compile(r"[,(;] ?n = \d|\b(?:hosts|sources) = \d"),
