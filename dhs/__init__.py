@@ -24,6 +24,7 @@ _WHERE = {
     "export_pairs": "dhs.datasets.export.pairs",
     "export_truth": "dhs.datasets.export.truth",
     "model_card": "dhs.validation.signoff.model_card",
+    "lens_catalogue": "dhs.survey.lenses.searches",
     "fetch": "dhs.survey.fetch.sets",
     "open_pairs": "dhs.datasets.reader",
     "stamp": "dhs.datasets.reader",

@@ -9,6 +9,7 @@ from dhs.datasets.reader import stamp as stamp
 from dhs.models.training.train import train as train
 from dhs.selftest import selftest as selftest
 from dhs.survey.fetch.sets import fetch as fetch
+from dhs.survey.lenses.searches import lens_catalogue as lens_catalogue
 from dhs.validation.ablation.ablate import ablate as ablate
 from dhs.validation.audit.audit import audit as audit
 from dhs.validation.candidates.blind import grade_sheet as grade_sheet

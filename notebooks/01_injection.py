@@ -37,7 +37,6 @@ refuse_unknown(globals())
 run = dhs.Run(run_dir, profile, seed)
 pairs = run.inject()
 table = pairs.table()
-pairs
 
 # %% [markdown]
 # The set holds {number}`pairs.n_pairs` pairs. Hosts are {number}`pairs.hosts_kind`: {number}`pairs.hosts_per_split`.
@@ -140,7 +139,7 @@ from dhs.book.studies import one_galaxy
 
 figures.pair_columns(one_galaxy.columns(pairs, n_shown))
 
-# %% tags=["hide-input"] mystnb={"figure": {"caption": "The kinds of look-alike, a row each. None is the image of a source behind a lens.", "name": "fig-look-alikes"}, "image": {"alt": "Rows of stamps, one kind of look-alike a row"}}
+# %% tags=["hide-input"] mystnb={"figure": {"caption": "The kinds of look-alike, a row each. No kind is the image of a source behind a lens.", "name": "fig-look-alikes"}, "image": {"alt": "Rows of stamps, one kind of look-alike a row"}}
 figures.look_alikes(one_galaxy.decoys(pairs))
 
 # %% [markdown]
