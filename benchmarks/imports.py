@@ -2,8 +2,8 @@
 
     python benchmarks/imports.py --json benchmarks/results/imports.json
 
-``import dhs`` and ``dhs --help`` are less the interpreter's own start. ``preflight`` is all that ``dhs preflight`` imports
-before it measures its first pair. CPU and not wall seconds, so that a busy machine counts less.
+The interpreter's own start is taken off. ``preflight`` is all that ``dhs preflight`` imports before it measures its
+first pair. CPU and not wall seconds, so that a busy machine counts less.
 """
 
 from __future__ import annotations
