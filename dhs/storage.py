@@ -259,8 +259,9 @@ def read_table(path: str | Path, columns: list[str] | None = None) -> pa.Table:
     try:
         with explained(path):
             return pq.read_table(inner, columns=columns, filesystem=fs, partitioning=None)
-    except pa.ArrowInvalid as error:
-        raise DhsError(f"{path}: not a readable parquet file ({error}). Delete it and run the step again.") from None
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:  # of a damaged file, by where it is damaged
+        said = " ".join(str(error).split())
+        raise DhsError(f"{path}: not a readable parquet file ({said}). Delete it and run the step again.") from None
 
 
 def write_quarantine(path: str | Path, refusals: Iterable[Refusal]) -> None:

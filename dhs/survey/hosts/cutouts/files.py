@@ -69,6 +69,9 @@ def read_fits(data: bytes, name: str) -> HostStamp:
         content = open_fits(data)
     except FitsRefused as error:
         raise door.refuse(error.code, str(error), error.remedy) from None
+    except Exception as error:  # cards of a damaged header fail where they are first read
+        said = " ".join(str(error).split())
+        raise door.refuse("unreadable", f"not a readable FITS file ({said})", "Fetch the file again.") from None
     return through_door(door, content)
 
 
