@@ -1,0 +1,1 @@
+"""Pages as they were built, and what is wrong with them."""
