@@ -7,10 +7,14 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: book test test-slow test-library bench lint clean
+.PHONY: book paper test test-slow test-library bench lint clean
 
 book: $(READY)
 	$(BIN)/dhs book --profile $(PROFILE)
+
+# the manuscript of paper A from a run of `make book`, or without one from the stored experiments alone; a PDF where there is a TeX
+paper: $(READY)
+	$(BIN)/python -m dhs.book.paper runs/$(PROFILE) --out _build/paper
 
 test: $(READY)
 	$(MAKE) lint
@@ -35,6 +39,7 @@ lint: $(READY)
 	$(BIN)/ruff check dhs tests notebooks benchmarks
 	$(BIN)/ruff format --check --quiet dhs tests notebooks benchmarks
 	$(BIN)/lint-imports
+	$(BIN)/mypy
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed, this is " + sys.version) if sys.version_info < (3, 11) else None'

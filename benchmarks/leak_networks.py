@@ -8,7 +8,7 @@ import numpy as np
 from leak_kinds import LEAKS
 
 WARM_UP = 0.1  # of the steps
-SETS = ("positive", "control", "swapped")
+SETS = ("positive", "control")
 
 
 class Networks:
@@ -51,15 +51,11 @@ class Networks:
         """Clean test stamps, their noise fixed."""
         import torch
 
-        from dhs.models.preprocess import core_swap
-
         random = torch.Generator(self.device).manual_seed(self.profile.seed + 1)
         control = test.base.take(rows, noisy=True)
         positive = test.stamps(rows, rows, random)
-        swapped = core_swap(positive, control, self.profile.preflight.core_radius_px)
         noise = torch.randn(control.shape, generator=random, device=self.device)
-        out = {"positive": positive, "control": control, "swapped": swapped, "noise": noise}
-        return out | {"sigma": test.sky_sigma[rows]}
+        return {"positive": positive, "control": control, "noise": noise, "sigma": test.sky_sigma[rows]}
 
     def train(self, kind: str, strength: float, seed: int) -> dict:
         """Train one network from its start; it is left in ``prepared``."""
@@ -114,13 +110,8 @@ class Networks:
         return out
 
     def _planted(self, stamps, kind: str, strength: float):
-        from dhs.models.preprocess import core_swap
-
         test = self.test
-        plant = lambda x: LEAKS[kind].plant(x, test["control"], test["sigma"], test["noise"], strength)  # noqa: E731
-        if stamps is test["swapped"]:
-            return core_swap(plant(test["positive"]), test["control"], self.profile.preflight.core_radius_px)
-        return plant(stamps)
+        return LEAKS[kind].plant(stamps, test["control"], test["sigma"], test["noise"], strength)
 
     def _forward(self, stamps) -> np.ndarray:
         """Logits, with no more rounding than TF32 has: what it leaves in a mean over pairs is far below any leak."""

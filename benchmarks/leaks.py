@@ -1,4 +1,4 @@
-"""Does a gate that warns foretell a network that leans? Networks trained on sets with a leak planted.
+"""Does a gate that fails foretell a network that leans? Networks trained on sets with a leak planted.
 
     python benchmarks/leaks.py --out DIR [--work DIR] [--deadline-s 200] [--seeds 2] [--smoke] ...
 
@@ -10,12 +10,12 @@ gates on pairs of the training split with the same leaks (``leak_gates.py``), at
 ``leak_analysis.py`` has the numbers and the answer.
 
 A second command with the same ``--work`` goes on where the first stopped; results are written after every network.
-``--summarise`` makes the results again from ``--out`` as it is. Pairs are those in ``<work>/pairs``, as
-``plan_on_gpu.py`` leaves them; without any they are injected there.
+``--summarise`` makes the results again from ``--out`` as it is, and with ``--json`` the record that pages read. Pairs
+are those in ``<work>/pairs``, as ``plan_on_gpu.py`` leaves them; without any they are injected there.
 
 **Results**, ``<out>/leaks.json``: ``machine``, ``options``, ``train`` (configuration), ``data``, ``leaks`` (kinds),
 ``networks`` (a row each: loss, seconds, arc effect, AUROC), ``gates`` (rows of kind, strength and gate: status, value,
-interval, threshold, ``distance`` in units of the limit), ``cells`` (`leak_analysis.cell`), ``answer``
+interval, threshold, ``distance`` in units of the limit), ``cells`` (`leak_analysis.cells`), ``answer``
 (`leak_analysis.answer`), ``complete``. Logits are beside it, under ``logits``.
 """
 
@@ -66,6 +66,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--workers", type=int, default=os.cpu_count())
     parser.add_argument("--deadline-s", type=float, default=200.0, help="wall time of the whole command")
     parser.add_argument("--summarise", action="store_true", help="results again, from --out alone")
+    parser.add_argument("--json", help="with --summarise: the small record, as benchmarks/results/leaks.json")
     parser.add_argument("--gates-only", action="store_true", help=argparse.SUPPRESS)
     args = parser.parse_args()
     args.work = args.work or args.out
@@ -127,20 +128,34 @@ def summarise(out: Path, data: dict) -> dict:
         if file.stem != "test":
             kind, strength, _ = file.stem.rsplit("-", 2)
             found.setdefault((kind.replace("_", " "), float(strength)), []).append(dict(np.load(file)))
-    rows = []
+    given, bare = [], found.get(("none", 0.0), [])
     for i, (kind, strength) in enumerate(shown):
         mine = [_one(x, 0) for x in found.get((kind, strength), [])]
-        clean = [_one(x, i) for x in found.get(("none", 0.0), [])]
         if mine:
-            rows.append(leak_analysis.cell(kind, strength, mine, clean, grouped))
-    data["cells"] = rows
-    base = [leak_analysis.measures(_one(x, 0)) for x in found.get(("none", 0.0), [])]
-    names = ("auroc_clean", "core_swap_clean", "arc_effect")
-    mean = lambda n, k: np.mean([m[n][k] for m in base], axis=0)  # noqa: E731
-    if base:
-        data["clean"] = {n: grouped.one((float(mean(n, 0)), mean(n, 1))) for n in names} | {"networks": len(base)}
-    data["answer"] = leak_analysis.answer(rows, data.get("gates", []))
+            given.append((kind, strength, mine, [_one(x, i) for x in bare]))
+    data["cells"] = leak_analysis.cells(given, grouped)
+    if bare:
+        base = [leak_analysis.measures(_one(x, 0))["auroc_clean"] for x in bare]
+        mean = float(np.mean([v for v, _ in base])), np.mean([i for _, i in base], axis=0)
+        data["clean"] = {"auroc": grouped.one(mean), "networks": len(base)}
+    data["answer"] = leak_analysis.answer(data["cells"], data.get("gates", []))
     return data
+
+
+SMALL = ("machine", "seed", "data", "leaks", "steps", "train_pairs", "networks_asked", "gate_set", "clean", "cells")
+
+
+def small(data: dict) -> dict:
+    """What is stored with the project: numbers to four digits, and of the options and gates what pages tell."""
+    options = ("stamps", "seeds", "clean_seeds", "test_pairs")
+    out = {k: data[k] for k in SMALL} | {"options": {k: data["options"][k] for k in options}}
+    out |= {"train": {k: data["train"][k] for k in (*TRAIN, "augment", "channels", "precision")}}
+    out |= {"networks": [{k: n[k] for k in ("kind", "strength", "seed", "stamps")} for n in data["networks"]]}
+    kept = ("kind", "strength", "gate", "status", "value", "distance")
+    rows = sorted(data["gates"], key=lambda r: (r["kind"], r["strength"], r["gate"]))
+    out |= {"gates": [{k: r[k] for k in kept} for r in rows], "complete": data["complete"]}
+    out = leak_analysis.rounded(out)
+    return out | {"answer": leak_analysis.rounded(jsonable(leak_analysis.answer(out["cells"], out["gates"])))}
 
 
 def _one(logits: dict, leak: int) -> dict:
@@ -181,8 +196,11 @@ def main() -> int:
     (out / "logits").mkdir(parents=True, exist_ok=True)
     (work / "leaks").mkdir(parents=True, exist_ok=True)
     if args.summarise:
-        data = storage.read_json(out / "leaks.json")
-        storage.write_json(out / "leaks.json", jsonable(summarise(out, data)))
+        data = jsonable(summarise(out, storage.read_json(out / "leaks.json")))
+        storage.write_json(out / "leaks.json", data)
+        if args.json:
+            storage.write_json(Path(args.json), small(data))
+        _print(data)
         return 0
     spent = lambda what: print(f"[{time.monotonic() - started:6.1f} s] {what}", flush=True)  # noqa: E731
     profile = profile_of(args)
@@ -205,10 +223,12 @@ def trained(args, profile, pairs, beside, started: float, spent) -> int:
 
     out, work = Path(args.out), Path(args.work)
     device = torch.device(args.device if args.device != "auto" else "cuda" if torch.cuda.is_available() else "cpu")
-    options = {k: v for k, v in vars(args).items() if k not in ("out", "work", "gates_only", "summarise")}
+    options = {k: v for k, v in vars(args).items() if k not in ("out", "work", "json", "gates_only", "summarise")}
     data: dict = {"machine": about_machine(device), "options": options, "seed": profile.seed, "complete": False}
     kept = ("content_hash", "counts", "sources", "versions")
-    data["data"] = {k: pairs.manifest[k] for k in kept} | {"n_hosts": pairs.manifest["hosts"]["n"]}
+    data["data"] = {k: pairs.manifest[k] for k in kept} | {
+        "hosts": {k: pairs.manifest["hosts"][k] for k in ("n", "mock")}
+    }
     fields = ("unit", "what", "strengths", "faint")
     data["leaks"] = {k: {f: getattr(LEAKS[k], f) for f in fields} for k in args.kinds}
     spent("steps, and pairs to the device")
@@ -260,22 +280,20 @@ def trained(args, profile, pairs, beside, started: float, spent) -> int:
 
 
 def _print(data: dict) -> None:
+    said = leak_analysis.Said(data.get("gates", []))
     for row in data.get("cells", []):
-        e, a = row.get("excess_reliance", {}), row["auroc_clean"]
-        low, high = e.get("ci_low"), e.get("ci_high")
-        interval = "" if low is None else f" ({low:+.3f} to {high:+.3f})"
-        says = [
-            f"{g['gate']} {g['status']}"
-            for g in data.get("gates", [])
-            if (g["kind"], g["strength"]) == (row["kind"], row["strength"]) and g["status"] != "pass"
-        ]
-        print(
-            f"{row['kind']:18s} {row['strength']:<6g} excess {e.get('value', 0):+.3f}{interval}, AUROC clean "
-            f"{a['value']:.3f}, {', '.join(says)}"
-        )
+        shown = [f"{k} {_interval(row[k])}" for k in ("lost", "lift") if k in row]
+        fails = ", ".join(said.fails(row["kind"], row["strength"])) or "no gate fails"
+        print(f"{row['kind']:18s} {row['strength']:<6g} {', '.join(shown)}; {fails}")
     for name, table in data.get("answer", {}).get("gates", {}).items():
-        c = table["correlation"]
-        print(f"{name}: rank correlation {c['value']} ({c['ci_low']} to {c['ci_high']}); fails {table['fail_leans']}")
+        print(f"{name}: rank correlation {_interval(table.get('correlation', {}))}; {table['costs']}")
+
+
+def _interval(metric: dict) -> str:
+    value, *ends = (metric.get(key) for key in ("value", "ci_low", "ci_high"))
+    if value is None:
+        return "unknown"
+    return f"{value:+.3f}" + ("" if None in ends else " ({:+.3f} to {:+.3f})".format(*ends))
 
 
 if __name__ == "__main__":

@@ -584,9 +584,9 @@ def _gates(path: Path) -> dict:
     from dhs import storage
 
     report = storage.read_json(path)
-    gates = report.get("gates", [])
-    rows = gates.items() if isinstance(gates, dict) else ((g.get("name"), g) for g in gates)
-    return {"decision": report.get("decision"), "gates": {str(name): g.get("status") for name, g in rows}}
+    gates = report["gates"]
+    failed = {g["name"]: g["explanation"] for g in gates if g["status"] == "fail"}
+    return {"decision": report["decision"], "gates": {g["name"]: g["status"] for g in gates}, "failed": failed}
 
 
 def _few_columns(source: Path, target: Path) -> None:

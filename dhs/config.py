@@ -150,7 +150,10 @@ class PreflightConfig(Section):
 class TrainConfig(Section):
     """Training: the seed's plan is the default where its review kept it; what it corrected is an option beside it."""
 
-    arch: str = Field("resnet18", description="a registered network: resnet18, deeplens, small, or another package's")
+    arch: str = Field(
+        "resnet18",
+        description="a registered network: resnet18, deeplens, small, efficientnet_lite0 (extra pretrained), ...",
+    )
     channels: Literal["raw", "raw+residual"] = "raw"
     residual: Literal["azimuthal", "elliptical"] = Field(
         "azimuthal", description="median of round rings, or of elliptical isophotes fitted to the stamp"
@@ -306,7 +309,8 @@ def parse_profile(data: dict, where: str) -> Profile:
             f"{'.'.join(map(str, e['loc'])) or 'top level'}: {e['msg'].removeprefix('Value error, ')}"
             for e in error.errors()
         )
-        raise UsageError(f"{where}: {problems}") from None
+        known = problems.endswith(("?", "]"))
+        raise UsageError(f"{where}: {problems}" + ("" if known else ". Mend it, or leave it out.")) from None
 
 
 def load_profile(profile: str | Path | Profile = "demo", **changes) -> Profile:
@@ -334,9 +338,11 @@ def load_profile(profile: str | Path | Profile = "demo", **changes) -> Profile:
         except UnicodeDecodeError as error:
             raise UsageError(f"{path}: not UTF-8 (byte {error.start}). Save it as UTF-8.") from None
         except yaml.YAMLError as error:
-            raise UsageError(f"{path}: not YAML: {error}") from None
+            raise UsageError(f"{path}: not YAML: {error}. Mend the file.") from None
+        except RecursionError:
+            raise UsageError(f"{path}: nested too deeply. A profile is a mapping of sections.") from None
         if not isinstance(data, dict):
-            raise UsageError(f"{path}: a profile is a mapping of sections")
+            raise UsageError(f"{path}: no profile. Give a mapping of sections, as `profiles/demo.yaml` of the package.")
         profile = parse_profile(data, str(profile))
     return profile.replace(**changes)
 

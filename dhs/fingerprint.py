@@ -124,7 +124,9 @@ def _content(path: str, size: int, mtime_ns: int) -> bytes:
     with open(path, "rb") as stream:
         if size <= WHOLE:
             return hashlib.sha256(stream.read()).digest()
-        ends = stream.read(ENDS) + (stream.seek(-ENDS, 2) and stream.read(ENDS))
+        first = stream.read(ENDS)
+        stream.seek(-ENDS, 2)
+        ends = first + stream.read(ENDS)
     return hashlib.sha256(ends + str(size).encode()).digest()
 
 

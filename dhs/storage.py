@@ -14,6 +14,7 @@ import errno
 import hashlib
 import json
 import os
+import re
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -40,7 +41,7 @@ _S3_CAUSES = (
         "write s3://anonymous@bucket/key.",
     ),
     (
-        ("SLOW_DOWN", "THROTTLING", "REQUEST_LIMIT", "SERVICE_UNAVAILABLE"),
+        ("SLOW_DOWN", "THROTTLING", "REQUEST_LIMIT", "SERVICE_UNAVAILABLE", "status 503", "status 429"),
         "the store is throttling. Run again with fewer workers; --resume goes on where it stopped.",
     ),
     (
@@ -113,6 +114,8 @@ def explained(path: str | Path) -> Iterator[None]:
             said = "a folder, not a file. Name the file in it."
         else:
             said = next((said for words, said in _S3_CAUSES if any(w in str(error) for w in words)), None)
+            if region := re.search(r"bucket is located in '([\w-]+)'", str(error)):
+                said = f"the bucket lies in another region. Set AWS_REGION={region[1]}."
         if said is None and str(path).startswith("s3://"):
             said = "the store answered with an error. Check the bucket's name, region and endpoint, and run again."
         if said is None:
@@ -256,8 +259,9 @@ def read_table(path: str | Path, columns: list[str] | None = None) -> pa.Table:
     try:
         with explained(path):
             return pq.read_table(inner, columns=columns, filesystem=fs, partitioning=None)
-    except pa.ArrowInvalid as error:
-        raise DhsError(f"{path}: not a readable parquet file ({error}). Delete it and run the step again.") from None
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:  # of a damaged file, by where it is damaged
+        said = " ".join(str(error).split())
+        raise DhsError(f"{path}: not a readable parquet file ({said}). Delete it and run the step again.") from None
 
 
 def write_quarantine(path: str | Path, refusals: Iterable[Refusal]) -> None:

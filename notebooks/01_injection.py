@@ -37,7 +37,6 @@ refuse_unknown(globals())
 run = dhs.Run(run_dir, profile, seed)
 pairs = run.inject()
 table = pairs.table()
-pairs
 
 # %% [markdown]
 # The set holds {number}`pairs.n_pairs` pairs. Hosts are {number}`pairs.hosts_kind`: {number}`pairs.hosts_per_split`.
@@ -136,11 +135,11 @@ figures.prior_table(study)
 # ## Pairs across the set
 
 # %% tags=["hide-input"] mystnb={"figure": {"caption": "One column is one galaxy: its twin without an arc, with the arc, and with a look-alike in the arc's place. Above each column: the Einstein radius. The bar is 3 arcsec.", "name": "fig-pairs"}, "image": {"alt": "Three rows of small colour pictures: galaxies without arcs, with arcs, and with look-alikes"}}
-from dhs.book import one_galaxy
+from dhs.book.studies import one_galaxy
 
 figures.pair_columns(one_galaxy.columns(pairs, n_shown))
 
-# %% tags=["hide-input"] mystnb={"figure": {"caption": "The kinds of look-alike, a row each. None is the image of a source behind a lens.", "name": "fig-look-alikes"}, "image": {"alt": "Rows of stamps, one kind of look-alike a row"}}
+# %% tags=["hide-input"] mystnb={"figure": {"caption": "The kinds of look-alike, a row each. No kind is the image of a source behind a lens.", "name": "fig-look-alikes"}, "image": {"alt": "Rows of stamps, one kind of look-alike a row"}}
 figures.look_alikes(one_galaxy.decoys(pairs))
 
 # %% [markdown]

@@ -35,7 +35,6 @@ run = dhs.Run(run_dir, profile, seed)
 result = run.train(epochs=epochs or None)
 config = read_settings(run.path / "train")
 ablation = Ablation.find(run.path / "ablation", config.resolved["content_hash"])
-result
 
 # %% [markdown]
 # {number}`training.says_network` Batches hold {number}`training.batch_size` stamps, the learning rate begins at

@@ -85,7 +85,7 @@ figures.explorer(explore(open_sources(run.profile.sources, run.profile.seed), pa
 # {number}`evaluation.change_outer_pixels_swapped` without all the rest. {number}`evaluation.says_change_of_light`
 
 # %% tags=["hide-input"] mystnb={"figure": {"caption": "One galaxy, asked about its arc: what the network says when one thing is changed and the rest is held.", "name": "fig-one-galaxy"}, "image": {"alt": "One galaxy with its arc as it is, removed, turned, recoloured, replaced by a ring, and the logit under each"}}
-from dhs.book import one_galaxy
+from dhs.book.studies import one_galaxy
 
 asked = one_galaxy.under_interventions(
     pairs, scorer, one_galaxy.chosen(pairs, scores), run.profile.evaluate.core_radius_px

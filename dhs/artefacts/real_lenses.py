@@ -8,7 +8,7 @@ from typing import Literal
 
 from pydantic import RootModel
 
-from dhs.artefacts.parts import Metric, Part, Section, Skip, metric_text
+from dhs.artefacts.parts import Metric, Part, Section, Skip, metric_text, skipped
 from dhs.artefacts.report import Report
 
 
@@ -65,6 +65,35 @@ class RealNegatives(Part):
     matched: MatchedNegatives
 
 
+class WeightedPoint(Part):
+    """Recall of candidates weighted by the probability that each is a lens."""
+
+    fpr: float
+    recall: Metric
+
+
+class Way(Part):
+    """Lenses found in one way; ``n_expected`` is the sum of their probabilities."""
+
+    n: int
+    n_expected: float
+    recall_at_fpr: tuple[WeightedPoint, ...]
+
+
+class BySelection(Part):
+    """Lenses found in images flatter a finder of images; those found by spectra alone do not."""
+
+    imaging: Way
+    spectroscopy: Way
+
+
+class NonLenses(Part):
+    """Candidates that were shown to be no lens."""
+
+    n: int
+    fpr_at: tuple[PassedPoint, ...]
+
+
 class Scored(Part):
     """``recall_at_fpr`` from the largest rate to the smallest; intervals are exact (Clopper-Pearson)."""
 
@@ -77,6 +106,8 @@ class Scored(Part):
     recall_at_fpr: tuple[RecallPoint, ...]
     misses: Section[MissedLenses]
     real_negatives: RealNegatives | None = None
+    by_selection: Section[BySelection] | None = None
+    confirmed_non_lenses: Section[NonLenses] | None = None
 
 
 class NotScored(Skip):
@@ -100,6 +131,15 @@ class RealLenses(Report):
         yield "", f"{real.n_lenses} real lens stamps ({real.grade}), {real.n_refused} refused"
         for point in real.recall_at_fpr:
             yield f"recall at survey FPR {point.fpr:.2g}", exact(point.k, point.recall)
+        if real.by_selection and not skipped(real.by_selection):
+            for way in ("imaging", "spectroscopy"):
+                part = real.by_selection[way]
+                for point in part.recall_at_fpr:
+                    yield f"recall at survey FPR {point.fpr:.2g}, found by {way}", metric_text(point.recall)
+        if real.confirmed_non_lenses and not skipped(real.confirmed_non_lenses):
+            for point in real.confirmed_non_lenses.fpr_at:
+                shown = exact(point.k, point.fpr)
+                yield f"passed at survey FPR {point.survey_fpr:.2g}, candidates shown to be no lens", shown
         others = real.real_negatives
         if others:
             yield "", f"{others.n} real stamps of non-lenses, {others.n_refused} refused"

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import html
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import ClassVar, Self
+from typing import ClassVar, Self, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
@@ -16,6 +16,7 @@ from dhs import storage
 from dhs.errors import DhsError
 
 VERSION = "artefact_version"
+_Model = TypeVar("_Model", bound=BaseModel)
 
 
 @dataclass(frozen=True)
@@ -82,7 +83,7 @@ class Report(Mapping):
     def write(self, folder: str | Path) -> None:
         storage.write_json(storage.join(folder, self.file), self.data)
 
-    def lines(self) -> list[tuple[str, str]]:
+    def lines(self) -> Iterable[tuple[str, str]]:
         """What is shown: a name, which may be empty, and a text each."""
         raise NotImplementedError
 
@@ -101,7 +102,7 @@ def html_table(rows: Sequence[Mapping]) -> str:
     return pd.DataFrame(rows).to_html(index=False, border=0, na_rep="", float_format=lambda x: f"{x:.4g}")
 
 
-def checked(model: type[BaseModel], data: Mapping, where: str) -> BaseModel:
+def checked(model: type[_Model], data: Mapping, where: str) -> _Model:
     """Data as a model; one line that names the first key that does not fit where it can't be."""
     try:
         return model.model_validate(data)

@@ -35,6 +35,7 @@ NOTEBOOKS = {  # each notebook and the steps it runs
     "07_scale": (),
     "08_survey": ("inject", "evaluate"),
     "09_appendix": ("inject", "evaluate"),
+    "10_leaks": (),
 }
 
 EXTRAS = {"03_training": ("ablation/ablation.parquet",)}  # shown where the user has made them

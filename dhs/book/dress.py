@@ -38,10 +38,21 @@ def dressed(notebook: Mapping, name: str, run_hash: str, static: Path) -> dict:
     for number, cell in enumerate(notebook["cells"]):
         if cell["cell_type"] == "code":
             outputs = [_linked(output, static) for output in cell.get("outputs", ())]
-            about = _about(cell, f"Made by cell {number} of notebook {name}, run {run_hash}.")
+            place = cell["metadata"].get("number", number)
+            about = _about(cell, f"Made by cell {place} of notebook {name}, run {run_hash}.")
             cell = dict(cell) | {"outputs": outputs, "metadata": cell["metadata"] | about}
+            if not any(map(_shows, outputs)):  # parameters, imports, what has no numbers in this run
+                tags = [*cell["metadata"].get("tags", ()), "remove-cell"]
+                cell["metadata"] = cell["metadata"] | {"tags": tags}
         cells.append(cell)
     return dict(notebook) | {"cells": cells}
+
+
+def _shows(output: Mapping) -> bool:
+    """Whether an output is more than the reason why there is no figure."""
+    data = output.get("data") or {}
+    alone = set(data) == {"text/plain"} and "".join(data["text/plain"]).startswith("no figure:")
+    return bool(data or output.get("text")) and not alone
 
 
 def _about(cell: Mapping, made_by: str) -> dict:
@@ -95,6 +106,7 @@ def front_page(page: str, words: Mapping[str, str]) -> str:
 
     def told(found: re.Match) -> str:
         options = re.sub(r"^:alt:.*$", lambda _: f":alt: {words['alt']}", found[1], flags=re.M)
+        options = re.sub(r"^:width:.*$", f":width: {words.get('width', '100%')}", options, flags=re.M)
         return f"```{{figure}} _static/front.png\n{options}\n\n{words['caption']}\n```\n"
 
     return FRONT.sub(told, page)
@@ -104,11 +116,13 @@ def front_pictures(evaluation: Mapping, static: Path) -> dict[str, str]:
     """Draw the first figure, wide and for a phone, into a folder; its caption and alternative text."""
     from dhs.figures.front import front, words
 
+    widths: list[str] = []
     for name, wide in (("front", True), ("front_phone", False)):
         figure = front(evaluation, wide=wide)
         if hasattr(figure, "savefig"):
             figure.savefig(static / f"{name}.png", dpi=200)
-    return words(evaluation)
+            widths.append(f"{round(90 * figure.get_figwidth())}px")
+    return words(evaluation) | {"width": widths[0] if widths else ""}
 
 
 FILES = {

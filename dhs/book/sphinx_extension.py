@@ -10,6 +10,7 @@ from docutils import nodes
 
 FRONT = re.compile(r'<img[^>]*src="([^"]*_images/)front\.png"[^>]*>')
 NARROW = '<picture><source media="(max-width: 700px)" srcset="{folder}front_phone.png">{picture}</picture>'
+WORKS = re.compile(r"<div[^>]*citation-list[^>]*>")  # its works are no list items
 MATHML_STYLE = re.compile(r' xmlns="[^"]*"')
 
 
@@ -58,6 +59,7 @@ def settled(app, pagename, templatename, context, doctree) -> None:
     body = context.get("body")
     if body:
         body = FRONT.sub(lambda m: NARROW.format(folder=m[1].replace("_images", "_static"), picture=m[0]), body)
+        body = WORKS.sub(lambda m: m[0].replace(' role="list"', ""), body)
         context["body"] = body.replace("<th></th>", "<td></td>").replace(
             '<th class="blank level0" >&nbsp;</th>', "<td></td>"
         )
@@ -68,14 +70,15 @@ def settled(app, pagename, templatename, context, doctree) -> None:
             context["metatags"] = context.get("metatags", "") + f'<meta name="description" content="{text}">'
 
 
-def one_search_box(app, config) -> None:
-    """The side bar has one; the theme's empty upper bar would hold another."""
+def configured(app, config) -> None:
+    """One search box, in the side bar: the theme's upper bar would hold another. The reader's own light or dark."""
+    config.html_context = {"default_mode": "auto", **config.html_context}
     config.html_theme_options = {**config.html_theme_options, "navbar_persistent": []}
 
 
 def setup(app) -> dict:
     """Register with Sphinx."""
-    app.connect("config-inited", one_search_box, priority=900)
+    app.connect("config-inited", configured, priority=900)
     app.add_html_math_renderer("mathml", (visit_math, None), (visit_math_block, None))
     app.add_role("made-by", made_by)
     app.connect("html-page-context", without_foreign_scripts, priority=900)

@@ -12,6 +12,7 @@ from dhs.datasets import survey_negatives
 from dhs.datasets.reader import Pairs, stamp
 from dhs.datasets.stamp_sets import by_pair
 from dhs.figures.gates import axis_name
+from dhs.figures.style import signed
 from dhs.figures.zoom import Galleries, zoom_gallery
 from dhs.stats.pixels import MAD_TO_SIGMA, mad, radius_map
 from dhs.survey.facts import PIXEL_SCALE
@@ -212,12 +213,12 @@ def worst_galleries(scores, pairs: Pairs, seed: int, folder: str | None = None, 
         ("hard_negative", "hard_negative", "look-alikes that score highest"),
     ):
         rows = worst(scores, kind, n)
-        titles = [f'{r.logit:+.1f}: {r.theta_e_arcsec:.1f}", SNR {r.arc_snr_matched:.0f}' for r in rows.itertuples()]
+        titles = [f'{signed(r.logit)}: {r.theta_e_arcsec:.1f}", SNR {r.arc_snr_matched:.0f}' for r in rows.itertuples()]
         if kind == "control":
-            titles = [f"{x:+.1f}" for x in rows["logit"]]
+            titles = [signed(x) for x in rows["logit"]]
         out.append(zoom_gallery(by_pair(pairs, rows["pair_id"], stored)[0], titles, label))
     rows = worst(scores, "survey_negative", n)
     stamps = of_survey_negatives(pairs, seed, rows["host_id"], folder)
-    titles = [f"{r.logit:+.1f}: {r.subkind}" for r in rows.itertuples()]
+    titles = [f"{signed(r.logit)}: {r.subkind}" for r in rows.itertuples()]
     out.append(zoom_gallery(stamps, titles, "survey galaxies that score highest"))
     return Galleries([g for g in out if len(g.stamps)], "No stamp was scored.")

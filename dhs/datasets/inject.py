@@ -30,10 +30,12 @@ from dhs.engines import Engine, Progress
 from dhs.errors import DhsError, InputRefused, Refusal
 from dhs.injection.hard_negatives.base import kinds
 from dhs.injection.pair import ARC_LEVELS, Pair, make_pair, noise_variance
+from dhs.injection.sources.base import SourceSet
 from dhs.injection.sources.open import open_sources
 from dhs.options import refuse_others, take
+from dhs.owner import alone
 from dhs.random import HOST_ORDER, Stream, keyed, rng_key
-from dhs.survey.hosts.open import open_hosts, resolved
+from dhs.survey.hosts.open import Hosts, open_hosts, resolved
 
 log = logging.getLogger(__name__)
 UNMATCHED = (
@@ -62,8 +64,8 @@ class Context:
 
     profile: Profile
     out: str
-    hosts: object
-    sources: object
+    hosts: Hosts
+    sources: SourceSet
     source_index: dict[str, np.ndarray]
 
 
@@ -221,6 +223,7 @@ class HostOptions:
         return {f"hosts__{k}": v for k, v in (names | {"allow_known_lenses": self.allow_known_lenses}).items()}
 
 
+@alone("inject", "out")
 def inject(
     out: str | Path,
     *,

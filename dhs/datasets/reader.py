@@ -143,6 +143,12 @@ class Pairs:
                 "Make one with `dhs inject --out ...`, or finish it with --resume."
             )
         self.manifest = storage.read_json(storage.join(path, "manifest.json"))
+        told = self.manifest if isinstance(self.manifest, dict) else {}
+        if missing := [key for key in ("schema_version", "counts", "hosts", "sources") if key not in told]:
+            raise DhsError(
+                f"{path}/manifest.json: not the manifest of a pairs data set (no {', '.join(missing)}). Put the whole "
+                "data set there again, or make it again."
+            )
         if self.manifest["schema_version"] != SCHEMA_VERSION:
             raise DhsError(
                 f"{path}: schema version {self.manifest['schema_version']}, this dhs reads {SCHEMA_VERSION}. "

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from importlib.metadata import version
 from pathlib import Path
 
-from dhs import __version__, fingerprint, storage
+from dhs import __version__, fingerprint, owner, storage
 from dhs.errors import DhsError, Refusal
 from dhs.survey.hosts.open import Hosts, index_table
 
@@ -17,7 +17,7 @@ PACKAGES = ("numpy", "scipy", "pyarrow", "lenstronomy", "astropy", "photutils", 
 REFUSALS_KEY = b"dhs_refusals"
 OWN_FILES = re.compile(
     r"(manifest|run|plan|test_read)\.json|(quarantine|hosts)\.parquet"
-    r"|(negatives/)?split=(train|val|test)/part-\d+\.parquet|survey/seed=\d+/part-\d+\.parquet|(.*/)?\.tmp-[^/]*"
+    r"|(negatives/)?split=(train|val|test)/part-\d+\.parquet|survey/seed=\d+/part-\d+\.parquet|(.*/)?\.tmp-[^/]*|\.owner-[a-z-]+"
 )
 """Names that a data set's own files have, relative to its folder."""
 
@@ -67,6 +67,7 @@ def clear(out: str | Path) -> None:
     DhsError
         Something else lies among them, or ``out`` is no folder; then nothing is deleted.
     """
+    owner.refuse_other(out, "inject")
     out = Path(out)
     if out.is_symlink() or not out.is_dir():
         raise DhsError(f"{out}: a link or a file, not a folder of pairs, so it is left as it is. Move it away.")

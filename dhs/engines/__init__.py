@@ -60,9 +60,11 @@ class Engine:
         if self.engine not in ENGINES:
             raise UsageError(f"unknown engine {self.engine!r}: choose one of {list(ENGINES)}")
         if self.workers is not None and self.workers < 1:
-            raise UsageError(f"workers must be at least 1, not {self.workers}")
+            raise UsageError(f"workers must be at least 1, not {self.workers}. Give more, or leave it out.")
         if self.master is not None and self.engine != "spark":
-            raise UsageError(f"--master {self.master} is for --engine spark, not {self.engine}")
+            raise UsageError(
+                f"--master {self.master} is for --engine spark, not {self.engine}. Leave it out, or change the engine."
+            )
         if self.engine == "spark":
             spark.check()
 
@@ -159,7 +161,8 @@ def _refuse_unguarded() -> None:
     except (OSError, SyntaxError, ValueError):
         return
     for statement in statements:
-        if statement.lineno <= frame.f_lineno <= statement.end_lineno and "__name__" not in ast.dump(statement):
+        guarded = isinstance(statement, ast.If) and "__name__" in ast.dump(statement.test)
+        if statement.lineno <= frame.f_lineno <= statement.end_lineno and not guarded:
             raise UsageError(
                 f"{path}, line {frame.f_lineno}: worker processes run a script again from its top, so what starts them "
                 'must stand under `if __name__ == "__main__":`. Or give engine="serial".'

@@ -4,7 +4,6 @@ Nothing here computes a result or opens a file, and no room of the package is im
 skipped a function gives no figure but the reason (`dhs.figures.style.NoFigure`), and a page leaves it out.
 """
 
-from dhs.figures.attention import ablation, ablation_table, attribution_profile, attributions
 from dhs.figures.audit import (
     core_fractions,
     effect_shares,
@@ -24,10 +23,11 @@ from dhs.figures.gates import (
     radial_profiles,
     table,
 )
-from dhs.figures.host_completeness import completeness_by_host
 from dhs.figures.interactive import completeness_play, explorer, interventions_play, threshold_slider
-from dhs.figures.leaks import leak_curves, leak_scatter, leak_table
-from dhs.figures.learning import learning_curve, training_curves
+from dhs.figures.leaks import leak_curves, leak_onsets, leak_scatter, leak_table
+from dhs.figures.network.attention import ablation, ablation_table, attribution_profile, attributions
+from dhs.figures.network.host_completeness import completeness_by_host
+from dhs.figures.network.learning import learning_curve, training_curves
 from dhs.figures.scale import plan_on_gpu, scale_plan, scaling
 from dhs.figures.scores import (
     completeness_map,
@@ -49,7 +49,7 @@ from dhs.figures.sets.pairs import (
     snr_scatter,
 )
 from dhs.figures.sets.prior_draws import prior_study, prior_table
-from dhs.figures.style import colour, skipped
+from dhs.figures.style import colour, signed, skipped
 from dhs.figures.worth import (
     coverage,
     failure_causes,
@@ -94,6 +94,7 @@ __all__ = [
     "interventions_play",
     "interventions_table",
     "leak_curves",
+    "leak_onsets",
     "leak_scatter",
     "leak_table",
     "leakage",
@@ -124,6 +125,7 @@ __all__ = [
     "scale_plan",
     "scaling",
     "score_distributions",
+    "signed",
     "skipped",
     "snr_scatter",
     "strata",

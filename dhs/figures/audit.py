@@ -20,6 +20,7 @@ from dhs.figures.style import (
     number,
     plot_interval,
     says,
+    signed,
     skipped,
     stacked,
     styled,
@@ -140,7 +141,7 @@ def interventions(section: Mapping) -> Figure:
     axes[2].legend(fontsize=9)
     for axis in axes[1:]:
         axis.axhline(0, color="#1a1a1a", lw=0.8, ls=":")
-    said = "; ".join(f"{LABELS.get(r['name'], r['name'].replace('_', ' '))} {r['value']:+.2f}" for r in rows)
+    said = "; ".join(f"{LABELS.get(r['name'], r['name'].replace('_', ' '))} {signed(r['value'], 2)}" for r in rows)
     return says(figure, f"Change of the logit under each intervention: {said}.")
 
 
@@ -204,7 +205,7 @@ def interventions_table(section: Mapping) -> Html:
         low, high = number(row.get("ci_low")), number(row.get("ci_high"))
         fell = (row.get("fell") or {}).get("value")
         name = LABELS.get(row["name"], row["name"].replace("_", " "))
-        interval = f"{low:+.2f} to {high:+.2f}" if np.isfinite([low, high]).all() else None
+        interval = f"{signed(low, 2)} to {signed(high, 2)}" if np.isfinite([low, high]).all() else None
         snr = number((row.get("snr_ratio") or {}).get("median"))
         rows.append(dict(row) | {"name": name, "interval": interval, "fell": fell, "snr": snr})
     columns = {

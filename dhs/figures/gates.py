@@ -15,6 +15,7 @@ from dhs.figures.style import (
     BLUE,
     GREY,
     ORANGE,
+    in_words,
     number,
     plot_interval,
     says,
@@ -191,7 +192,17 @@ def _cell(value) -> str:
         return "&ndash;"
     if isinstance(value, bool):
         return "yes" if value else "no"
-    return html.escape(f"{value:.4g}" if isinstance(value, float) else str(value))
+    return html.escape(figure_text(value) if isinstance(value, float) else str(value))
+
+
+def figure_text(value: float | None) -> str:
+    """A number in a table: three decimals below one, three digits above, and no zeros or powers of ten to read past."""
+    if value is None or not np.isfinite(value):
+        return "\u2013"
+    if abs(value) >= 1:
+        return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
+    text = f"{value:.3f}".rstrip("0").rstrip(".")
+    return "\u2248 0" if text in ("0", "-0") and value else text.replace("-0.", "\u22120.").replace("-0", "0")
 
 
 def gate_table(report: Mapping) -> Html:
@@ -199,8 +210,9 @@ def gate_table(report: Mapping) -> Html:
     rows = []
     for gate in report.get("gates", []):
         low, high = number(gate.get("ci_low")), number(gate.get("ci_high"))
-        interval = f"{low:.3g} to {high:.3g}" if np.isfinite([low, high]).all() else None
-        rows.append(dict(gate) | {"interval": interval, "name": gate["name"].replace("_", " ")})
+        interval = f"{figure_text(low)} to {figure_text(high)}" if np.isfinite([low, high]).all() else None
+        said = {k: in_words(gate.get(k) or "") for k in ("explanation", "remedy")}
+        rows.append(dict(gate) | {"interval": interval, "name": gate["name"].replace("_", " ")} | said)
     return table(
         rows,
         {

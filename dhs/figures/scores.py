@@ -13,7 +13,6 @@ from scipy.special import expit
 from sklearn.metrics import roc_curve
 
 from dhs.artefacts.parts import absent
-from dhs.figures.front import kind_name
 from dhs.figures.gates import axis_name, interval_name
 from dhs.figures.style import (
     BLUE,
@@ -24,10 +23,12 @@ from dhs.figures.style import (
     RED,
     WIDTH,
     interval_text,
+    kind_name,
     number,
     picture,
     plot_interval,
     says,
+    signed,
     skipped,
     stacked,
     styled,
@@ -166,7 +167,7 @@ def score_distributions(scores, evaluation: Mapping | None = None, ratio: float 
         axis.axvline(-np.log(ratio), color=RED, lw=1, ls=":", label=label)
     if points or ratio:
         axis.legend(loc="lower left", bbox_to_anchor=(0, 1))
-    said = "; ".join(f"{name} {np.median(v):.1f}" for name, v, _ in rows)
+    said = "; ".join(f"{name} {signed(np.median(v))}" for name, v, _ in rows)
     return says(figure, f"Median logit: {said}.")
 
 

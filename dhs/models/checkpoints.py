@@ -13,6 +13,7 @@ import io
 from pathlib import Path
 
 import torch
+from pydantic import ValidationError
 
 from dhs import storage
 from dhs.config import TrainConfig
@@ -52,9 +53,11 @@ def config_of(state: dict, path: str | Path) -> TrainConfig:
     """The training configuration of a checkpoint, validated."""
     try:
         return TrainConfig.model_validate(state["train"])
-    except ValueError as error:
+    except ValidationError as error:
+        first = error.errors()[0]
+        said = f"{'.'.join(map(str, first['loc']))}: {first['msg'].lower()}"
         raise DhsError(
-            f"{path}: its training configuration is not one of this version ({error}). Train again."
+            f"{path}: its training configuration is not one of this version ({said}). Train again."
         ) from None
 
 

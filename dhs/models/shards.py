@@ -148,6 +148,7 @@ class Scoring:
     shard : (int, int)
         Number of this call and how many there are: it does every part whose number leaves that remainder.
     precision : {"float32", "bfloat16"}
+        Of every stamp's logit; candidates are scored in float32 whichever it is (`dhs.validation.candidates.cascade`).
     """
 
     core_mask_px: float | None = None

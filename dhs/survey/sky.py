@@ -282,14 +282,14 @@ def light_shape(
     radius2 = (np.arange(cut.shape[1])[None, :] + x0 - x) ** 2 + (np.arange(cut.shape[0])[:, None] + y0 - y) ** 2
     light = Image(cut, xmin=x0, ymin=y0)
     weight = Image((radius2 < (APERTURE_ARCSEC / PIXEL_SCALE) ** 2).astype(np.int32), xmin=x0, ymin=y0)
-    found = hsm.FindAdaptiveMom(light, weight=weight, guess_centroid=PositionD(x, y), guess_sig=4.0, strict=False)
-    if found.moments_status != 0:
-        return 0.0, 0.0, x, y
     psf = Image(_moffat_image(psf_fwhm_arcsec))
     shape = hsm.EstimateShear(light, psf, weight=weight, guess_centroid=PositionD(x, y), strict=False)
     resolved = shape.correction_status == 0 and shape.resolution_factor > MIN_RESOLUTION
     d1, d2 = shape.corrected_e1, shape.corrected_e2  # distortion, (a^2-b^2)/(a^2+b^2)
     if not resolved or np.hypot(d1, d2) > MAX_DISTORTION:
+        found = hsm.FindAdaptiveMom(light, weight=weight, guess_centroid=PositionD(x, y), guess_sig=4.0, strict=False)
+        if found.moments_status != 0:
+            return 0.0, 0.0, x, y
         d1, d2 = found.observed_shape.e1, found.observed_shape.e2
     to_e = 1.0 / (1.0 + np.sqrt(max(1.0 - d1**2 - d2**2, 0.0)))
     return float(d1 * to_e), float(d2 * to_e), float(x), float(y)

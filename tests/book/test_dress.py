@@ -104,3 +104,11 @@ def test_dress_needs_no_library_of_the_book():
     code = "import sys, dhs.book.dress; print([m for m in ('sphinx', 'docutils', 'torch') if m in sys.modules])"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert json.loads(found.replace("'", '"')) == []
+
+
+def test_a_cell_that_shows_nothing_is_left_out(tmp_path):
+    quiet = {"cell_type": "code", "outputs": [], "metadata": {"tags": ["parameters"]}}
+    reason = quiet | {"outputs": [{"data": {"text/plain": ["no figure: none was scored"]}}], "metadata": {}}
+    cells = dress.dressed({"cells": [quiet, cell(), reason]}, "n", "h", tmp_path)["cells"]
+    assert cells[2]["metadata"]["tags"] == ["remove-cell"]
+    assert cells[0]["metadata"]["tags"] == ["parameters", "remove-cell"] and "tags" not in cells[1]["metadata"]

@@ -102,3 +102,11 @@ def test_tables_of_thresholds_and_the_gates_own_record():
     own = figures.operating_table(operating_study())._repr_html_()
     assert "clean set" in own and "let through" in own and "residual image" in own
     assert "no study" in figures.operating_table({"faults": []})._repr_html_()
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(0.0, "0"), (3.059e-05, "≈ 0"), (-0.01955, "−0.02"), (0.5, "0.5"), (2.346, "2.35"), (1234.5, "1,234")],
+)
+def test_numbers_of_tables_are_read_at_a_glance(value, text):
+    assert figures.table([{"a": value}], {"a": "A"})._repr_html_().count(f"<td>{text}</td>") == 1

@@ -20,6 +20,7 @@ from dhs.injection.snr import R_BAND, snr_matched
 from dhs.random import rng_key
 from dhs.survey import facts
 from dhs.survey.hosts.cutouts import PLAUSIBLE_FWHM, stamp_of
+from dhs.survey.hosts.cutouts.archive import check
 from dhs.survey.hosts.stamp import HostStamp
 
 SEED = 0  # of rng_key; no stream is drawn from it
@@ -191,6 +192,7 @@ def _read_image(row: dict, name: str, place: Place) -> np.ndarray:
     if not isinstance(row[name], bytes) or not row[name]:
         raise _refuse(row, place, "missing_image", f"{name} is empty")
     try:
+        check(row[name])
         with np.load(io.BytesIO(row[name]), allow_pickle=False) as archive:
             bands = {band: archive[f"image_{band}"] for band in BANDS if f"image_{band}" in archive.files}
     except NPZ_ERRORS as error:

@@ -8,8 +8,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
 
-from dhs.figures.front import kind_name
-from dhs.figures.style import WIDTH, picture, says, skipped, styled
+from dhs.figures.style import WIDTH, kind_name, picture, says, signed, skipped, styled
 
 INTERVENTIONS = {
     "whole": "as it is",
@@ -33,7 +32,8 @@ def one_galaxy(tiles: Sequence[Mapping]) -> Figure:
     tiles : sequence of mapping
         ``name`` of an intervention, ``stamp`` (3, y, x) nanomaggies, ``logit``.
     """
-    tiles = [t for t in tiles if t["name"] in INTERVENTIONS]
+    held = {t["name"]: t for t in tiles}
+    tiles = [held[name] for name in INTERVENTIONS if name in held]
     if not tiles:
         return skipped("no pair whose source is at hand")
     columns = 4
@@ -42,9 +42,9 @@ def one_galaxy(tiles: Sequence[Mapping]) -> Figure:
     for axis in axes.flat:
         axis.set_axis_off()
     for i, (axis, tile) in enumerate(zip(axes.flat, tiles)):
-        title = f"{INTERVENTIONS[tile['name']]}\nlogit {tile['logit']:+.1f}"
+        title = f"{INTERVENTIONS[tile['name']]}\nlogit {signed(tile['logit'])}"
         picture(axis, tile["stamp"], title, scale_bar=3 if i == 0 else None)
-    said = ", ".join(f"{INTERVENTIONS[t['name']]} {t['logit']:+.1f}" for t in tiles)
+    said = ", ".join(f"{INTERVENTIONS[t['name']]} {signed(t['logit'])}" for t in tiles)
     return says(figure, f"One galaxy, and the network's logit under each change: {said}.")
 
 
@@ -94,7 +94,7 @@ def look_alikes(kinds: Mapping[str, Sequence[Mapping]], columns: int = 4) -> Fig
     for line, (kind, examples) in zip(axes, kinds.items()):
         for i, (axis, example) in enumerate(zip(line, examples)):
             logit = example.get("logit")
-            title = "" if logit is None else f"logit {logit:+.1f}"
+            title = "" if logit is None else f"logit {signed(logit)}"
             picture(axis, np.asarray(example["stamp"]), title, 3 if i == 0 and line is axes[0] else None)
         line[0].set_ylabel(kind_name(kind), fontsize=9)
     return says(figure, f"{len(kinds)} kinds of look-alike: " + ", ".join(kind_name(k) for k in kinds) + ".")

@@ -38,7 +38,7 @@ class CatalogueTable:
         if missing:
             raise DhsError(
                 f"{path}: no column {', '.join(map(repr, missing))}; a RealGalaxyCatalog has "
-                f"{', '.join(CATALOGUE_COLUMNS)} (in any case). Found: {', '.join(names)}."
+                f"{', '.join(CATALOGUE_COLUMNS)} (in any case); it has {', '.join(names)}. Add the column."
             )
         self.ident = [str(i) for i in np.asarray(self.reader.cat["ident"])]
         if not self.ident:

@@ -8,6 +8,13 @@ from dhs.injection.sources import sersic
 from dhs.injection.sources.base import Catalogue, Loaded, SourceSet, catalogues
 from dhs.injection.sources.galsim_catalogue import find_cosmos
 
+ADVICE = {
+    "unreadable": "Check that the image files lie beside the catalogue.",
+    "z_unknown": "Give photometric redshifts between 0 and 9; other values stand for unknown.",
+    "duplicate_ident": "Give each galaxy an identifier of its own.",
+    "bad_noise": "Give NOISE_VARIANCE, the variance a pixel, above 0.",
+}
+
 
 def open_sources(config: SourcesConfig, seed: int) -> SourceSet:
     """Open the source galaxies of a configuration.
@@ -62,11 +69,10 @@ def _nothing_left(spec: str, loaded: Loaded, config: SourcesConfig) -> str:
         for name in sorted(settings, key=lambda k: -taken.get(k, 0))
         if taken.get(name)
     ]
-    advice = "Check that the image files lie beside the catalogue."
+    most = max(taken, key=taken.get, default="")
+    advice = ADVICE.get(most, "Mend the catalogue, or give another one.")
     if relax:
         advice = f"Relax the cuts ({'; '.join(relax)})."
-    elif max(taken, key=taken.get, default="") == "z_unknown":
-        advice = "Give photometric redshifts between 0 and 9; other values stand for unknown."
     first = f" First refusal: {loaded.refusals[0].message}." if loaded.refusals else ""
     return (
         f"{spec}: no source galaxy of {loaded.cuts.get('catalogue', 0)} is left; they fell: {listed}.{first} {advice}"

@@ -199,9 +199,10 @@ def _planned(file, recipe: str, sha256: str, moved: float) -> dict:
     rates = _shown(entry["evaluation"], "whole", moved) if entry.get("evaluation") else None
     if rates is not None and "evaluated_on" in entry:
         rates["evaluated_on"] = entry["evaluated_on"]
-    data = {name: {k: plan["data"][name].get(k) for k in ("kind", "mock", "n")} for name in ("hosts", "sources")}
-    data |= {"counts": plan["data"]["counts"], "injection": plan["profile"]["injection"]}
-    return {"data": data, "gates": plan.get("preflight"), "rates": rates}
+    of = entry.get("data") or plan["data"]  # of a recipe that was run on another data set than the first
+    data = {name: {k: of[name].get(k) for k in ("kind", "mock", "n")} for name in ("hosts", "sources")}
+    data |= {"counts": of["counts"], "injection": entry.get("injection") or plan["profile"]["injection"]}
+    return {"data": data, "gates": entry.get("preflight") or plan.get("preflight"), "rates": rates}
 
 
 def _gates(preflight, state: dict) -> dict:

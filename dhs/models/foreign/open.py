@@ -90,7 +90,7 @@ def _ours(text: str) -> Callable | None:
     if _is_torchscript(data):
         return None
     if not data.startswith(b"PK"):
-        raise DhsError(f"{text}: not a network: neither a checkpoint nor TorchScript inside.")
+        raise DhsError(f"{text}: not a network: neither a checkpoint nor TorchScript inside. Give {FORMS}.")
     try:
         checkpoints.load(text)
     except DhsError as error:
@@ -171,7 +171,9 @@ def _torchscript(text: str, expects: Expects) -> ForeignScorer:
     try:
         module = torch.jit.load(io.BytesIO(data), map_location="cpu").eval()
     except RuntimeError as error:
-        raise DhsError(f"{text}: not a readable TorchScript file ({str(error).splitlines()[0]}).") from None
+        raise DhsError(
+            f"{text}: not a readable TorchScript file ({str(error).splitlines()[0]}). Save it again."
+        ) from None
     return _of_module(Path(text).name, module, expects, _sha256(data))
 
 
@@ -182,7 +184,9 @@ def _exported(text: str, expects: Expects) -> ForeignScorer:
     try:
         module = torch.export.load(io.BytesIO(data)).module()
     except Exception as error:  # several kinds for a damaged archive
-        raise DhsError(f"{text}: not a readable exported program ({type(error).__name__}: {error}).") from None
+        raise DhsError(
+            f"{text}: not a readable exported program ({type(error).__name__}: {error}). Export it again."
+        ) from None
     return _of_module(Path(text).name, module, expects, _sha256(data))
 
 
@@ -195,7 +199,7 @@ def _onnx(text: str, expects: Expects) -> ForeignScorer:
     try:
         session = onnxruntime.InferenceSession(data, providers=onnxruntime.get_available_providers())
     except Exception as error:  # onnxruntime's own kinds
-        raise DhsError(f"{text}: not a readable ONNX model ({str(error).splitlines()[0]}).") from None
+        raise DhsError(f"{text}: not a readable ONNX model ({str(error).splitlines()[0]}). Export it again.") from None
     entry = session.get_inputs()[0]
     first = entry.shape[0] if entry.shape else None
     fixed = first if isinstance(first, int) and first > 0 else None

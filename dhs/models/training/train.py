@@ -20,6 +20,7 @@ from dhs.models.training.distributed import group_of_environment
 from dhs.models.training.negatives import refuse_hosts
 from dhs.models.training.trackers import CsvTracker, Tracker, WandbTracker
 from dhs.models.training.trainer import Trainer, deterministic
+from dhs.owner import alone
 
 log = logging.getLogger(__name__)
 
@@ -76,6 +77,7 @@ class TrainResult:
         return f"<p>Best epoch and the last four of {len(self.history)}:</p>{table}"
 
 
+@alone("train", "output_dir")
 def train(
     data_path: str | Path | PairSource,
     output_dir: str | Path,

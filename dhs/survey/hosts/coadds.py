@@ -146,8 +146,12 @@ class Coadds:
             )
         # An odd-sized cutout has its target on the centre pixel (dhs.survey.hosts.cutouts).
         window = (slice(y - HALF, y + HALF + 1), slice(x - HALF, x + HALF + 1))
-        image, invvar = (self._cut(kind, window) for kind in ("image", "invvar"))
-        masked = self._mask.section[window]
+        try:
+            image, invvar = (self._cut(kind, window) for kind in ("image", "invvar"))
+            masked, psf = self._mask.section[window], self._psf_at(x, y)
+        except Exception as error:  # tiles are decompressed here, and a damaged one raises a dozen kinds
+            said = " ".join(str(error).split())
+            raise refuse("unreadable", f"its pixels can't be read ({said})", "Fetch the brick again.") from None
         bad = masks.bits_set(masked)
         if bad.mean() > MAX_MASKED_FRACTION:
             names = masks.names_set(masked)
@@ -159,7 +163,7 @@ class Coadds:
         invvar = np.where(bad, 0.0, invvar).astype(np.float32)
         content = {"image": image, "invvar": invvar, "bands": list(facts.BAND_NAMES), "brickname": self.brick}
         content |= {"ra": ref.ra, "dec": ref.dec, "pixel_scale": self.pixel_scale, "host_id": ref.host_id}
-        content |= {"z_phot": ref.z_phot if np.isfinite(ref.z_phot) else None} | self._psf_at(x, y)
+        content |= {"z_phot": ref.z_phot if np.isfinite(ref.z_phot) else None} | psf
         return stamp_of(content, self.folder, ref.row)
 
     def _cut(self, kind: str, window) -> np.ndarray:

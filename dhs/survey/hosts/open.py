@@ -168,7 +168,7 @@ def resolved(spec: str) -> str:
     return storage.data_file(*REAL_HOSTS) or "mock"
 
 
-def open_hosts(config: HostsConfig, seed: int, index: str | None = None) -> HostSet:
+def open_hosts(config: HostsConfig, seed: int, index: str | None = None) -> Hosts:
     """Open the hosts a configuration asks for.
 
     Parameters

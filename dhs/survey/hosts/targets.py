@@ -58,7 +58,7 @@ def read_targets(path: str) -> dict[str, np.ndarray]:
     if path.lower().endswith(FITS_SUFFIXES):
         table = _fits_columns(path)
     elif path.lower().endswith(".parquet"):
-        arrow = storage.read_table(path)
+        arrow = _parquet(path)
         table = {k: arrow[c].to_numpy() for k, c in _wanted(path, arrow.column_names).items()}
     else:
         positions = catalogues.read_catalogue(path)
@@ -87,6 +87,15 @@ def read_targets(path: str) -> dict[str, np.ndarray]:
                 f"degrees ({bad.size} such rows). Give {name} in decimal degrees."
             )
     return table
+
+
+def _parquet(path: str):
+    try:
+        return storage.read_table(path)
+    except DhsError as error:
+        if "not a readable parquet" not in str(error):
+            raise
+        raise DhsError(f"{path}: not a readable parquet file. Fetch or write it again.") from None
 
 
 TEXT_COLUMNS = ("brickname", "host_id", "type")

@@ -177,8 +177,8 @@ def read_catalogue(path: str | Path, label: str | None = None) -> Catalogue:
         A column is missing, in hours or sexagesimal, not a number, or out of range: file, line and column are named.
     """
     table = read_table(path)
-    ra = _degrees(path, table, "RA", RA_NAMES, 0.0, 360.0)
-    dec = _degrees(path, table, "Dec", DEC_NAMES, -90.0, 90.0)
+    ra = degrees(path, table, "RA", RA_NAMES, 0.0, 360.0)
+    dec = degrees(path, table, "Dec", DEC_NAMES, -90.0, 90.0)
     column = next((c for c in table if c.lower() in NAME_COLUMNS), None)
     return Catalogue(label or Path(str(path)).name, ra, dec, tuple(table[column]) if column else ())
 
@@ -193,7 +193,8 @@ def _plain(column: str) -> str:
     return re.sub(r"[\[(].*?[\])]|[^a-z0-9]", "", column.lower())
 
 
-def _degrees(path, table: dict, what: str, names: tuple[str, ...], low: float, high: float) -> np.ndarray:
+def degrees(path, table: dict, what: str, names: tuple[str, ...], low: float, high: float) -> np.ndarray:
+    """Values of the column of ``table`` that bears one of ``names``, as degrees; what else stands there is refused."""
     column = next((c for c in table if _plain(c) in names), None)
     hours = next((c for c in table if c.lower().lstrip().startswith(what.lower()) and _HOURS.search(c)), None)
     if hours is not None and column in (None, hours):

@@ -35,6 +35,7 @@ from dhs.models.decode import refuse_candidates
 from dhs.models.networks.registry import network
 from dhs.models.score import Scorer
 from dhs.models.training.train import train
+from dhs.owner import alone
 from dhs.validation.ablation.compare import compare, scores_of
 
 TABLE = "ablation.parquet"
@@ -203,6 +204,7 @@ def _run(data: Pairs, test: Pairs, profile: Profile, folder: str, negatives: dic
     return table.to_pandas(), float(read_history(folder)["seconds"].sum() / 60)
 
 
+@alone("ablate", "out")
 def ablate(
     data_path: str | Path,
     out: str | Path,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import heapq
 import io
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -24,6 +24,7 @@ from dhs.models.shards import Scoring, score_shards
 from dhs.options import refuse_others, take
 from dhs.stats.calibration import Calibrator
 from dhs.survey.lenses.catalogues import Catalogue, known_lenses
+from dhs.validation.candidates.cascade import exact_best
 from dhs.validation.candidates.contact_sheet import contact_sheet
 from dhs.validation.candidates.sheet_stamps import beside, stamps_of
 
@@ -158,6 +159,8 @@ def score(
     if not all(map(storage.exists, parts)):
         return candidate_table([], None, None, None)
     best, n = _best(parts, listing.top)
+    if how.precision != "float32" and scorer is None and n:
+        best, _ = exact_best(parts, listing.top, _again(open_scorer(checkpoint), hosts, pairs))
     _gather_quarantine(stem, folder)
     if not n:
         where = f"{stem}.quarantine.parquet"
@@ -234,6 +237,18 @@ def _best(parts: list[str], top: int) -> tuple[list[dict], int]:
         chosen = np.argsort(-logits, kind="stable")[:top]
         best = heapq.nsmallest(top, best + table.take(pa.array(chosen)).to_pylist(), key=lambda row: -row["logit"])
     return best, n
+
+
+def _again(network, hosts, pairs) -> Callable[[list[dict]], np.ndarray]:
+    """Logits of rows of the score tables, from their stamps."""
+
+    def again(rows: list[dict]) -> np.ndarray:
+        columns = {"id": [_identity(row) for row in rows]}
+        columns |= {name: [row[name] for row in rows] for name in ("kind", "pair_id")}
+        sigma = np.array([[row[f"sky_sigma_{band}"] for band in "grz"] for row in rows], np.float32)
+        return network.logits(np.stack(stamps_of(pa.table(columns), hosts, pairs)), sky_sigma=sigma)
+
+    return again
 
 
 def candidate_table(

@@ -22,6 +22,7 @@ from dhs.datasets import preregistration, survey_negatives
 from dhs.datasets.reader import Pairs, open_pairs
 from dhs.errors import DhsError
 from dhs.options import refuse_others, take
+from dhs.owner import alone
 from dhs.validation.evaluation import completeness, discrimination, failures, forward, survey_yield
 from dhs.validation.evaluation.discrimination import Scores
 from dhs.validation.evaluation.population_weights import COLUMN, NEEDED, above_floor
@@ -60,6 +61,7 @@ class StandIns:
     survey: Callable | None = None
 
 
+@alone("evaluate", "out")
 def evaluate(
     data_path: str | Path,
     checkpoint: str | Path,

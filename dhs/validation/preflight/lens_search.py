@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
-from scipy.ndimage import gaussian_filter
+from numba import njit
 
 from dhs.stats.pixels import MAD_TO_SIGMA, mad
 from dhs.survey.facts import PIXEL_SCALE, STAMP
@@ -39,15 +39,15 @@ def _polar() -> tuple[np.ndarray, np.ndarray]:
 
 
 @cache
-def _windows() -> list[np.ndarray]:
-    """Per radius, a circular kernel over angles of `ALONG_PX`, in Fourier space."""
+def _windows() -> np.ndarray:
+    """(radii, frequencies): per radius, a circular kernel over angles of `ALONG_PX`, in Fourier space."""
     out = []
     for radius in RADII_PX:
         half = 0.5 * ALONG_PX / radius
         apart = np.minimum(np.arange(ANGLES), ANGLES - np.arange(ANGLES)) * 2 * np.pi / ANGLES
         kernel = np.clip((half - apart) / (2 * np.pi / ANGLES) + 0.5, 0, 1)
         out.append(np.fft.rfft(kernel / kernel.sum()))
-    return out
+    return np.stack(out)
 
 
 @cache
@@ -99,7 +99,33 @@ def colour_excess(of: np.ndarray, by: np.ndarray, widths: tuple[float, float], g
 
 
 def smoothed(image: np.ndarray, sigma: float) -> np.ndarray:
-    return gaussian_filter(np.asarray(image, np.float32), sigma, mode="nearest", truncate=3)
+    """(64, 64) float32: scipy's ``gaussian_filter(image, sigma, mode="nearest", truncate=3)``."""
+    reach = int(3.0 * sigma + 0.5)
+    weights = np.exp(-0.5 * (np.arange(-reach, reach + 1) / sigma) ** 2)
+    return _filtered(np.ascontiguousarray(image, np.float32), weights / weights.sum())
+
+
+@njit(cache=True, error_model="numpy")
+def _filtered(image, weights):
+    """A symmetric kernel along y, then along x, the edges repeated."""
+    n, reach = image.shape[0], len(weights) // 2
+    first, out = np.empty((n, n), np.float32), np.empty((n, n), np.float32)
+    row = np.empty(n)
+    for j in range(n):
+        row[:] = weights[reach] * image[j]
+        for k in range(reach, 0, -1):
+            up, down, w = max(j - k, 0), min(j + k, n - 1), weights[reach - k]
+            for i in range(n):
+                row[i] += w * (np.float64(image[up, i]) + np.float64(image[down, i]))
+        first[j] = row
+    for j in range(n):
+        for i in range(n):
+            total = weights[reach] * first[j, i]
+            for k in range(reach, 0, -1):
+                left, right = first[j, max(i - k, 0)], first[j, min(i + k, n - 1)]
+                total += weights[reach - k] * (np.float64(left) + np.float64(right))
+            out[j, i] = total
+    return out
 
 
 def blue_excess(image: np.ndarray, fwhm: np.ndarray, gain: np.ndarray) -> Excess:
@@ -156,9 +182,7 @@ def features(image: np.ndarray, fwhm: np.ndarray, gain: np.ndarray, excess: Exce
     polar, other = (
         (v.significance.ravel()[index] * weight).sum(axis=1).reshape(len(RADII_PX), ANGLES) for v in (blue, red)
     )
-    along = _along(polar)
-    kernel = np.ones(6) / 6
-    across = np.stack([np.convolve(column, kernel, mode="same") for column in polar.T])
+    along, across = _along(polar), _means() @ polar
     k, angle = np.unravel_index(along.argmax(), along.shape)
     behind = np.roll(polar, ANGLES // 2 - angle, axis=1)[:, [-4, -3, -2, -1, 0, 1, 2, 3, 4]]
     lit = np.sqrt((np.maximum(polar, 0) ** 2).mean())
@@ -168,4 +192,10 @@ def features(image: np.ndarray, fwhm: np.ndarray, gain: np.ndarray, excess: Exce
 
 
 def _along(polar: np.ndarray) -> np.ndarray:
-    return np.stack([np.fft.irfft(np.fft.rfft(row) * w, ANGLES) for row, w in zip(polar, _windows())])
+    return np.fft.irfft(np.fft.rfft(polar, axis=1) * _windows(), ANGLES, axis=1)
+
+
+@cache
+def _means() -> np.ndarray:
+    """(radii, radii) means over six neighbouring radii, light beyond the first and last taken as 0."""
+    return np.stack([np.convolve(one, np.ones(6) / 6, mode="same") for one in np.eye(len(RADII_PX))], axis=1)

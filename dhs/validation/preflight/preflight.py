@@ -24,6 +24,7 @@ from dhs.datasets.rerender import SourceLookup
 from dhs.datasets.schema import BANDS, NEGATIVE_SCHEMA, PAIR_SCHEMA, SCALARS, SPLITS
 from dhs.engines import Engine, Progress
 from dhs.errors import DhsError
+from dhs.owner import alone
 from dhs.random import Stream, keyed
 from dhs.validation.preflight.gate import Gate, PreflightReport, Skip, decide, refuse_unknown_thresholds, run_gates
 from dhs.validation.preflight.image_statistics import (
@@ -280,6 +281,7 @@ def _with_sampling(outcome: Gate, data: PreflightData) -> Gate:
     return replace(outcome, explanation=f"{outcome.explanation} Measured on {data.sampling}.")
 
 
+@alone("preflight", "out")
 def preflight(
     data_path: str | Path,
     out: str | Path,

@@ -18,6 +18,7 @@ from dhs.config import Profile, load_profile
 from dhs.datasets.schema import SCORE_SCHEMA
 from dhs.datasets.stamp_sets import describe
 from dhs.errors import DhsError
+from dhs.owner import alone
 from dhs.stats.metrics import Metric, clopper_pearson
 from dhs.stats.pixels import radius_map
 from dhs.survey.facts import PIXEL_SCALE
@@ -26,6 +27,7 @@ from dhs.survey.hosts.stamp import HostStamp
 from dhs.survey.lenses.catalogues import read_catalogue, read_table
 from dhs.survey.lenses.lens_list import first_number
 from dhs.validation.evaluation.evaluate import refuse_unscored
+from dhs.validation.real_lenses.selection import by_selection, is_lens, non_lenses
 from dhs.validation.realism.probe import match
 
 MATCH_ARCSEC = 3.0
@@ -33,6 +35,7 @@ BESIDE_ARCSEC = (0.8, 4.0)  # where arcs lie
 FAINT_PEAK = 5.0  # S/N of its brightest pixel below which an arc is called faint
 DEFAULT_FOLDER = "hosts/ls_dr10_grz"
 THETA_COLUMNS = ("theta_e_arcsec", "theta_ein", "theta_e")
+TOLD = {"found_by": str, "is_lens": lambda text: text.strip().lower() != "false", "probability": first_number}
 HOW_TO_GET = (
     "Give real cutouts with --cutouts, or fetch some: `dhs fetch hosts --catalogue <CSV with RA and Dec> --out "
     "FOLDER`, then `dhs real-lenses --cutouts FOLDER --catalogue CSV --checkpoint PT --out RUN`."
@@ -45,6 +48,7 @@ def recall(k: int, n: int) -> Metric:
     return Metric(k / n if n else None, low, high, n, n, None, ("exact",))
 
 
+@alone("real-lenses", "out")
 def real_lenses(
     checkpoint: str | Path,
     out: str | Path,
@@ -68,7 +72,8 @@ def real_lenses(
         result has the status ``skip`` and says how to fetch some.
     catalogue : str, optional
         CSV with RA and Dec, and names; cutouts within 3 arcsec of a row carry its name. Those in no row count as well,
-        and ``n_in_catalogue`` says how many are in one.
+        and ``n_in_catalogue`` says how many are in one. From a catalogue of ``dhs lenses`` recall is given apart for
+        lenses found in images and by spectra, and candidates shown to be no lens count as negatives.
     negatives : str, optional
         Cutouts known not to be lenses.
     profile : str, Path or Profile
@@ -104,7 +109,12 @@ def real_lenses(
     if table.num_rows == 0:
         raise DhsError(f"{spec}: no cutout could be scored ({refusals[0].message}). {refusals[0].remedy}")
     refuse_unscored(table)
-    tables, reference = [table], _survey_logits(out)
+    reference = _survey_logits(out)
+    stamps = _stamps(table, hosts, reference, names)
+    table, refuted = _without_refuted(table, stamps)
+    tables = [table, refuted]
+    if table.num_rows == 0:
+        raise DhsError(f"{catalogue}: every cutout is of a candidate shown to be no lens. Give some of lenses, too.")
     data = {
         "status": "scored",
         "cutouts": str(spec),
@@ -114,8 +124,10 @@ def real_lenses(
         "n_refused": len(refusals),
         "refused": [r.as_dict() for r in refusals],
         "n_survey_negatives": len(reference),
-        "stamps": _stamps(table, hosts, reference, names),
+        "stamps": [stamp for stamp in stamps if is_lens(stamp)],
         "recall_at_fpr": _recall(out, table["logit"].to_numpy()),
+        "by_selection": by_selection(stamps, _thresholds(out)),
+        "confirmed_non_lenses": non_lenses(stamps, _thresholds(out)),
     }
     if catalogue:
         n = sum(stamp["name"] is not None for stamp in data["stamps"])
@@ -130,6 +142,16 @@ def real_lenses(
         tables.append(others)
         data["real_negatives"] = _negatives(out, others, refused) | _alike(out, hosts, table, other_hosts, others)
     return _write(out, data, pa.concat_tables(tables))
+
+
+def _without_refuted(table: pa.Table, stamps: list[dict]) -> tuple[pa.Table, pa.Table]:
+    """Rows of lenses, and those of candidates shown to be none, which are negatives."""
+    none = {stamp["host_id"] for stamp in stamps if not is_lens(stamp)}
+    lens = np.array([name not in none for name in table["host_id"].to_pylist()], dtype=bool)
+    refuted = table.filter(pa.array(~lens))
+    kinds = pa.array(["real_negative"] * refuted.num_rows, pa.string())
+    refuted = refuted.set_column(refuted.schema.get_field_index("kind"), "kind", kinds)
+    return table.filter(pa.array(lens)), refuted
 
 
 def _write(out, data: dict, table: pa.Table) -> RealLenses:
@@ -234,6 +256,7 @@ def _names(catalogue: str | None):
         return lambda ra, dec: {}
     positions, columns = read_catalogue(catalogue), read_table(catalogue)
     radii = next((c for c in columns if c.lower() in THETA_COLUMNS), None)
+    told = {name: columns[name] for name in ("found_by", "is_lens", "probability") if name in columns}
 
     def match(ra: float, dec: float) -> dict:
         index, separation = positions.match([ra], [dec], MATCH_ARCSEC)
@@ -241,7 +264,8 @@ def _names(catalogue: str | None):
             return {"name": None, "separation_arcsec": None}
         name = positions.names[index[0]] if positions.names else f"row {index[0] + 1}"
         theta = first_number(columns[radii][index[0]]) if radii else np.nan
-        return {"name": name, "separation_arcsec": float(separation[0]), "theta_e_arcsec": theta}
+        found = {"name": name, "separation_arcsec": float(separation[0]), "theta_e_arcsec": theta}
+        return found | {key: TOLD[key](values[index[0]]) for key, values in told.items()}
 
     return match
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from scipy.stats import norm
 
 sys.path.append(str(Path(__file__).parents[3] / "benchmarks"))
 
@@ -64,74 +65,103 @@ def test_the_bank_leaks_in_positives_alone(plain_bank):
     assert torch.equal(bank.stamps(rows, rows), plain_bank.stamps(rows, rows))
 
 
-def logits_of(network, strength, n=400, seed=1):
+def logits_of(network, strength, n=1500, seed=1):
     """Logits of a function of stamps, the leak a pedestal; arcs of known light."""
     rng = np.random.default_rng(seed)
-    control = rng.standard_normal((n, 3, 64, 64)).astype(np.float32)
+    control = rng.standard_normal((n, 3, 16, 16)).astype(np.float32)
     arc = np.zeros_like(control)
-    arc[:, :, 20:24, 20:24] = 3.0
+    arc[:, :, 4:8, 4:8] = 1.0
     sigma = np.ones((n, 3), np.float32)
-    sets = {"positive": control + arc, "control": control, "swapped": control + 0.25 * arc}
+    sets = {"positive": control + arc, "control": control}
     planted = {f"leaked_{k}": LEAKS["pedestal"].plant(v, control, sigma, None, strength) for k, v in sets.items()}
     return {k: network(v) for k, v in (sets | planted).items()}
 
 
-def test_a_toy_that_sums_light_relies_on_a_pedestal_as_much_as_arithmetic_says():
-    total = lambda x: x.sum(axis=(1, 2, 3), dtype=float) / 1000  # noqa: E731
-    found = leak_analysis.measures(logits_of(total, 0.05))
-    assert found["reliance"][0] == pytest.approx(0.05 * 64**2 / (3.0 * 4**2), rel=1e-4)
-    assert found["core_swap_clean"][0] == pytest.approx(0.75, rel=1e-4)
-    blind = leak_analysis.measures(
-        logits_of(lambda x: x[:, 1, 20:24, 20:24].mean(axis=(1, 2)) - x.mean((1, 2, 3)), 1.0)
-    )
-    assert blind["reliance"][0] == pytest.approx(0.0, abs=1e-5)
+def test_a_toy_that_sums_light_ranks_a_pedestal_as_the_normal_law_says():
+    found = leak_analysis.measures(logits_of(lambda x: x.sum(axis=(1, 2, 3), dtype=float), 0.05))
+    pixels = 3 * 16**2
+    apart = lambda light: norm.cdf(light / np.sqrt(2 * pixels))  # noqa: E731
+    assert found["leak_alone"][0] == pytest.approx(apart(0.05 * pixels), abs=0.02)
+    assert found["auroc_clean"][0] == pytest.approx(apart(3 * 4**2), abs=0.02)
+    assert found["leak_effect"][0] == pytest.approx(0.05 * pixels, rel=1e-4)
+    blind = leak_analysis.measures(logits_of(lambda x: x[:, 1, 4:8, 4:8].mean((1, 2)) - x.mean((1, 2, 3)), 1.0))
+    assert blind["leak_alone"][0] == pytest.approx(0.5, abs=1e-4)
 
 
-def test_excess_is_what_training_added_and_its_interval_holds_the_seeds():
-    rng, n = np.random.default_rng(5), 600
-    hosts, sources = np.repeat(np.arange(n // 2), 2), np.arange(n) % 60
-    grouped = leak_analysis.Grouped(hosts, sources)
+def cells_of(*given, n=600):
+    """Rows of networks that are told how much of the arc they see, and how much a leak moves them; four clean ones."""
+    rng = np.random.default_rng(5)
+    control = rng.normal(size=n)
 
-    def network(lean, seed):
-        noise = np.random.default_rng(seed).normal(size=(2, n))
-        arc = 4 + noise[0]
-        x = {"control": rng.normal(size=n), "leaked_control": lean * 4 + 0.4 * noise[1]}
-        x = {"control": x["control"], "leaked_control": x["control"] + x["leaked_control"]}
-        x |= {"positive": x["control"] + arc, "swapped": x["control"] + 0.5 * arc}
-        return x | {"leaked_positive": x["positive"] + lean * 4, "leaked_swapped": x["swapped"] + lean * 4}
+    def network(arc, lean, seed):
+        noise = 0.05 * np.random.default_rng(seed).normal(size=(2, n))
+        positive = control + arc + noise[0]
+        leak = lean + noise[1]
+        return {
+            "control": control,
+            "leaked_control": control + leak,
+            "positive": positive,
+            "leaked_positive": positive + leak,
+        }
 
-    clean = [network(0.1, seed) for seed in range(4)]
-    row = leak_analysis.cell("pedestal", 1.0, [network(0.6, 8), network(0.6, 9)], clean, grouped)
-    e = row["excess_reliance"]
-    assert e["ci_low"] < 0.5 < e["ci_high"] and e["ci_high"] - e["ci_low"] < 0.1
-    assert row["leans"] and row["leans_materially"] and row["reliance"]["value"] == pytest.approx(0.6, abs=0.02)
-    apart = leak_analysis.cell("pedestal", 1.0, [network(0.2, 8), network(1.0, 9)], clean, grouped)
-    assert apart["excess_reliance"]["se_seeds"] > 0.1 and not apart["leans_materially"]
-    same = leak_analysis.cell("pedestal", 1.0, [network(0.1, 8), network(0.1, 9)], clean, grouped)
-    assert same["no_material_lean"] and not same["leans_materially"]
+    clean = [network(2.0, 0.0, seed) for seed in range(4)]
+    grouped = leak_analysis.Grouped(np.repeat(np.arange(n // 2), 2), np.arange(n) % 60)
+    asked = [("pedestal", i, [network(*x, 8 + k) for k, x in enumerate(mine)], clean) for i, mine in enumerate(given)]
+    return leak_analysis.cells(asked, grouped)
 
 
-def test_the_answer_tells_a_gate_that_foretells_from_one_that_does_not():
-    gates, rows = [], []
+def test_what_is_lost_and_what_a_leak_lifts_are_those_of_the_normal_law():
+    hurt, same = cells_of([(1.0, 1.5), (1.02, 1.52)], [(2.0, 0.0), (2.01, 0.0)])
+    share = lambda light: norm.cdf(light / np.sqrt(2))  # noqa: E731
+    assert hurt["lost"]["value"] == pytest.approx(share(2) - share(1), abs=0.04)
+    assert hurt["lift"]["value"] == pytest.approx(share(1.5) - 0.5, abs=0.04)
+    assert hurt["costs"] is hurt["leans"] is True and same["costs"] is same["leans"] is False
+
+
+def test_a_network_gone_astray_is_known_no_better_than_its_like_however_well_clean_seeds_agree():
+    alone, apart, calm = cells_of([(1.0, 1.0)], [(0.6, 1.0), (1.6, 1.0)], [(2.0, 0.0), (2.01, 0.0)])
+    width = lambda metric: metric["ci_high"] - metric["ci_low"]  # noqa: E731
+    assert width(alone["lost"]) > 10 * width(calm["lost"]) and width(alone["lost"]) > width(apart["lost"])
+    assert alone["costs"] is None, "one seed, and its like scatter by more than it lost"
+
+
+def rows_of(lost, gates):
+    """Rows of four strengths of each kind from a function of both, and of gates from functions of the same."""
+    rows, said = [], []
     for k, kind in enumerate(LEAKS):
         for i, s in enumerate((0.1, 0.2, 0.3, 0.4)):
-            lean = i + 0.1 * k
-            e = {"value": lean, "ci_low": lean - 0.5, "ci_high": lean + 0.5}
-            row = {"kind": kind, "strength": s, "excess_reliance": e, "leans": lean > 0.5}
-            rows.append(row | {"leans_materially": lean > 0.6})
-            for gate, far in (("good", lean), ("blind", (k * 7 + i * 3) % 5)):
-                status = "fail" if gate == "good" and lean > 0.5 else "pass"
-                gates.append({"kind": kind, "strength": s, "gate": gate, "status": status, "distance": far})
-    gates += [
-        {"kind": "none", "strength": 0.0, "gate": g, "status": "pass", "distance": 0.1} for g in ("good", "blind")
-    ]
-    found = leak_analysis.answer(rows, gates)
-    good, blind = found["gates"]["good"], found["gates"]["blind"]
-    assert good["correlation"]["value"] == pytest.approx(1.0) and abs(blind["correlation"]["value"]) < 0.4
-    assert good["fail_leans"] == {"raised_leans": 26, "raised_not": 0, "silent_leans": 0, "silent_not": 6}
-    assert blind["fail_leans"]["raised_leans"] == 0 and found["n_cells"] == 32
-    first = found["kinds"]["core brighter"]
-    assert first["leans_from"] == 0.2 and first["fails_from"] == {"good": 0.2, "blind": None, "any": 0.2}
+            value = lost(k, i)
+            metric = {"value": value, "ci_low": value - 0.05, "ci_high": value + 0.05}
+            costs = leak_analysis.beyond(metric)
+            rows.append({"kind": kind, "strength": s, "lost": metric, "costs": costs, "leans": costs})
+            for gate, (far, limit) in gates.items():
+                status = "fail" if far(k, i) > limit else "pass"
+                said.append({"kind": kind, "strength": s, "gate": gate, "status": status, "distance": far(k, i)})
+    said += [{"kind": "none", "strength": 0.0, "gate": g, "status": "pass", "distance": 0.1} for g in gates]
+    return rows, said
+
+
+def test_the_answer_tells_a_gate_that_foretells_from_one_that_rises_with_any_leak():
+    lost = lambda k, i: 0.0 if k < 4 else 0.1 * i + 0.01 * k * i  # noqa: E731
+    gates = {"good": (lost, 0.05), "strict": (lambda k, i: 1.0 + i, 1.5), "wrong": (lambda k, i: (8 - k) * i, 50.0)}
+    found = leak_analysis.answer(*rows_of(lost, gates))
+    good, strict, wrong = (found["gates"][g] for g in gates)
+    assert good["correlation"]["value"] == pytest.approx(1.0) and good["correlation"]["holm_p"] < 0.01
+    assert strict["correlation"]["value"] > 0.3 and strict["correlation"]["p"] == 1.0, "it knows strength, not kinds"
+    assert wrong["correlation"]["p"] > 0.5 and "correlation" not in found["gates"]["any"]
+    assert good["costs"]["raised_yes"] == 12 and good["costs"]["silent_yes"] == 0 == good["costs"]["raised_no"]
+    assert strict["costs"]["raised_yes"] == 12 and strict["costs"]["raised_no"] + strict["costs"]["raised_open"] == 12
+    hurt, harmless = (found["kinds"][k] for k in (list(LEAKS)[-1], next(iter(LEAKS))))
+    assert (hurt["costs_from"], hurt["at"]["fails"], hurt["below"]["fails"]) == (0.2, ["good", "strict"], [])
+    assert harmless["costs_from"] is None and "at" not in harmless
+    assert harmless["fails_from"] == {"good": None, "strict": 0.2, "wrong": None, "any": 0.2}
+
+
+def test_a_gate_that_fails_without_a_leak_says_nothing_of_one():
+    rows, gates = rows_of(lambda k, i: 0.1 * i, {"always": (lambda k, i: 2.0, 1.0)})
+    gates = [g | {"status": "fail"} for g in gates]
+    counts = leak_analysis.answer(rows, gates)["gates"]["any"]["costs"]
+    assert counts["raised_yes"] == 0 and counts["silent_yes"] > 0
 
 
 @pytest.mark.slow

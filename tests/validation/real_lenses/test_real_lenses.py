@@ -14,6 +14,7 @@ from dhs.models.score import score_table
 from dhs.survey.hosts.open import open_cutouts
 from dhs.survey.hosts.stamp import HostStamp
 from dhs.validation.real_lenses.real_lenses import FAINT_PEAK, RealLenses, brightest_feature, real_lenses
+from dhs.validation.real_lenses.selection import weighted_recall
 
 DATA = os.environ.get("DHS_DATA_DIR")
 needs_data = pytest.mark.skipif(not DATA, reason="the real stamps need DHS_DATA_DIR")
@@ -185,3 +186,51 @@ def test_a_network_that_gives_nan_has_no_recall(run):
 def test_a_folder_that_was_asked_for_must_exist(tmp_path):
     with pytest.raises(DhsError, match="nowhere"):
         real_lenses("", tmp_path, cutouts=str(tmp_path / "nowhere"), profile="smoke", scorer=Flux())
+
+
+def test_recall_is_weighted_by_the_probability_of_a_lens():
+    found, probability = np.array([True, True, False, False]), np.array([1.0, 0.5, 0.5, 0.0])
+    got = weighted_recall(found, probability)
+    assert got.value == pytest.approx(1.5 / 2.0) and got.ci_low < got.value < got.ci_high
+    assert "effective n 2.7" in got.flags
+    certain = weighted_recall(found, np.ones(4))
+    exact = binomtest(2, 4).proportion_ci(0.95, "exact")
+    assert (certain.ci_low, certain.ci_high) == pytest.approx((exact.low, exact.high))
+    assert weighted_recall(found[:0], probability[:0]).value is None
+
+
+def test_the_interval_of_a_weighted_recall_covers():
+    """Candidates that are lenses with the probability stated, 70 % of the lenses found, no impostor."""
+    rng = np.random.default_rng(0)
+    inside = 0
+    for _ in range(400):
+        probability = rng.choice([0.3, 0.6, 0.9], 150)
+        got = weighted_recall(rng.random(150) < 0.7, probability)
+        inside += got.ci_low <= 0.7 <= got.ci_high
+    assert 0.92 <= inside / 400 <= 0.985
+
+
+@needs_data
+def test_lenses_found_by_spectra_are_counted_apart_and_refuted_ones_are_negatives(run, tmp_path):
+    """Of six stamps two were found by spectra, one of those half certain, and the brightest of all is refuted."""
+    stamps = real_lenses("", run, profile="smoke", scorer=Flux())["stamps"]
+    lines = ["name,ra,dec,found_by,is_lens,probability"]
+    for i, stamp in enumerate(stamps):
+        way = "spectroscopy" if i in (1, 5) else "imaging"
+        lines.append(f"l{i},{stamp['ra']},{stamp['dec']},{way},{i != 0},{0.5 if i == 5 else 1.0}")
+    table = tmp_path / "lenses.csv"
+    table.write_text("\n".join(lines) + "\n")
+    got = real_lenses("", run, profile="smoke", scorer=Flux(), catalogue=str(table))
+    assert got["n_lenses"] == 5 and all(s["name"] != "l0" for s in got["stamps"])
+    logits = [s["logit"] for s in stamps]
+    part = got["by_selection"]
+    assert part["imaging"]["n"] == 3 and part["spectroscopy"]["n"] == 2 and part["spectroscopy"]["n_expected"] == 1.5
+    above = [float(v > 2.0) for v in logits]
+    want = (above[1] + 0.5 * above[5]) / 1.5
+    assert part["spectroscopy"]["recall_at_fpr"][0]["recall"]["value"] == pytest.approx(want)
+    none = got["confirmed_non_lenses"]
+    assert none["n"] == 1 and none["fpr_at"][0]["k"] == int(logits[0] > 2.0)
+    assert got["recall_at_fpr"][0]["recall"]["n"] == 5
+    kinds = storage.read_table(run / "real_scores.parquet")["kind"].to_pylist()
+    assert kinds.count("real_lens") == 5 and kinds.count("real_negative") == 1
+    assert "found by spectroscopy" in str(got) and "shown to be no lens" in str(got)

@@ -7,13 +7,14 @@ import numpy as np
 from dhs.survey import facts
 from dhs.survey.bricks import brick
 from dhs.survey.hosts.cutouts import masks, psf_image
-from dhs.survey.hosts.cutouts.holes import problem
+from dhs.survey.hosts.cutouts.holes import pixel_noise, problem
 from dhs.survey.hosts.cutouts.values import Door, per_band, text
 from dhs.survey.survey import Survey, surveys
 
 PIXEL_SCALE_TOLERANCE = 0.01  # relative
 MAX_MASKED_FRACTION = 0.05  # pixels of a band with zero inverse variance
 PLAUSIBLE_SIGMA = (1e-4, 0.1)  # sky noise in nanomaggies; single exposures reach 0.03 in z
+MAX_NOISE_RATIO = 4.0  # between the noise by inverse variance and by the pixels
 PLAUSIBLE_FWHM = (0.6, 4.0)  # arcsec; a standard deviation given as FWHM lies below in at least one band
 UNKNOWN_VALUES = (-99.0, -999.0, -9999.0)  # what tables write where they know no position
 
@@ -155,6 +156,18 @@ def check_units(door: Door, sigma: np.ndarray) -> None:
                 "implausible_units",
                 f"sky noise of {value:.3g} a pixel in {name}, outside {low:g} to {high:g} nanomaggies",
                 "Convert the image to nanomaggies (AB zero-point 22.5) before the sky is scaled or clipped.",
+            )
+
+
+def check_agreement(door: Door, stated: np.ndarray, crop: np.ndarray) -> None:
+    """Refuse an inverse variance that the pixels contradict: a weight map, a variance, another unit."""
+    for name, band, theirs in zip(facts.BAND_NAMES, crop, stated):
+        ours = pixel_noise(band)  # of differences, which a galaxy leaves alone
+        if not ours < MAX_NOISE_RATIO * theirs < MAX_NOISE_RATIO**2 * ours:
+            raise door.refuse(
+                "bad_invvar",
+                f"sky noise in {name} is {theirs:.3g} by the inverse variance, and {ours:.3g} by the pixels",
+                "Store 1 / sigma^2 a pixel in nanomaggies^-2; a weight, a variance or another unit is none.",
             )
 
 

@@ -63,6 +63,8 @@ def through_door(door: Door, content: dict, shape: bool = True, whole: bool = Fa
     if invvar is not None:
         nominal = sky.sky_sigma_invvar(invvar, mask)
         delivered = nominal / np.sqrt(correlation_sum)
+        if not whole:
+            checks.check_agreement(door, delivered, crop)
     else:
         delivered = sky.sky_sigma_mad(crop, mask)
         nominal = delivered * np.sqrt(correlation_sum)

@@ -6,11 +6,12 @@ import gzip
 import io
 import zlib
 from pathlib import Path
-from zipfile import BadZipFile, ZipFile
+from zipfile import BadZipFile
 
 import numpy as np
 
 from dhs import storage
+from dhs.survey.hosts.cutouts.archive import MAX_UNPACKED, TooLarge, check
 from dhs.survey.hosts.cutouts.door import through_door
 from dhs.survey.hosts.cutouts.fits import FITS_SUFFIXES, FitsRefused, open_fits
 from dhs.survey.hosts.cutouts.npz_keys import KEYS, OPTIONAL, misnamed
@@ -18,7 +19,6 @@ from dhs.survey.hosts.cutouts.values import Door, angle, band_names, member, sca
 from dhs.survey.hosts.stamp import HostStamp
 
 SUFFIXES = (".npz", *FITS_SUFFIXES)  # in any case
-MAX_UNPACKED = 1 << 29  # bytes of a gzipped or zipped cutout
 
 
 def read_cutout(path: str | Path) -> HostStamp:
@@ -69,6 +69,9 @@ def read_fits(data: bytes, name: str) -> HostStamp:
         content = open_fits(data)
     except FitsRefused as error:
         raise door.refuse(error.code, str(error), error.remedy) from None
+    except Exception as error:  # cards of a damaged header fail where they are first read
+        said = " ".join(str(error).split())
+        raise door.refuse("unreadable", f"not a readable FITS file ({said})", "Fetch the file again.") from None
     return through_door(door, content)
 
 
@@ -88,13 +91,12 @@ def read_npz(data: bytes, name: str) -> HostStamp:
     """
     door = Door(name)
     try:
-        with ZipFile(io.BytesIO(data)) as packed:
-            size = sum(i.file_size for i in packed.infolist() if i.filename.removesuffix(".npy") in KEYS)
-        if size > MAX_UNPACKED:
-            raise door.refuse("too_large", f"more than {MAX_UNPACKED >> 20} MB unpacked", "Give single cutouts.")
+        check(data, KEYS)
         with np.load(io.BytesIO(data), allow_pickle=False) as archive:
             raw = {key: member(door, archive, key) for key in archive.files if key in KEYS}
             _refuse_misnamed(door, archive.files)
+    except TooLarge as error:
+        raise door.refuse("too_large", str(error), "Give single cutouts.") from None
     except (BadZipFile, ValueError, EOFError, OSError, AttributeError, NotImplementedError, zlib.error) as error:
         raise door.refuse("unreadable", f"not a readable npz ({error})", "Fetch or write the file again.") from None
     if "image_nmgy" in raw:

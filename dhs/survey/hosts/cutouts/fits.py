@@ -19,6 +19,8 @@ import warnings
 
 import numpy as np
 
+from dhs.survey.hosts.cutouts.archive import MAX_UNPACKED
+
 FITS_SUFFIXES = (".fits", ".fits.gz", ".fits.fz", ".fit")
 BRICK_SIDE = 3600  # pixels of a coadd brick
 
@@ -49,7 +51,13 @@ def open_fits(data: bytes) -> dict:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             with fits.open(io.BytesIO(data), memmap=False, lazy_load_hdus=False) as hdus:
-                planes = [(h.header, h.data) for h in hdus if h.is_image and h.data is not None]
+                images = [h for h in hdus if h.is_image and len(h.shape)]
+                promised = sum(int(np.prod(h.shape, dtype=object)) * abs(h.header["BITPIX"]) // 8 for h in images)
+                if promised > MAX_UNPACKED:
+                    raise FitsRefused("too_large", f"more than {MAX_UNPACKED >> 20} MB of pixels", "Give cutouts.")
+                planes = [(h.header, h.data) for h in images if h.data is not None]
+    except FitsRefused:
+        raise
     except Exception as error:  # astropy raises a dozen kinds on a damaged file
         raise FitsRefused("unreadable", f"not a readable FITS file ({error})", "Fetch the file again.") from None
     if not planes:
@@ -184,7 +192,10 @@ def _where(header, shape: tuple[int, ...]) -> tuple[float, float, float]:
             sides = proj_plane_pixel_scales(wcs) * 3600.0
             scale = float(np.sqrt(np.prod(sides)))
             if sides.max() > 1.01 * sides.min():
-                raise ValueError(f"pixels of {sides[0]:.4f} x {sides[1]:.4f} arcsec are not square")
+                message = f"pixels of {sides[0]:.4f} x {sides[1]:.4f} arcsec are not square"
+                raise FitsRefused("wrong_pixel_scale", message, "Fetch it again with square pixels of 0.262 arcsec.")
+    except FitsRefused:
+        raise
     except Exception as error:  # wcslib raises its own kinds
         raise FitsRefused(
             "missing_position", f"no usable WCS ({error})", "Write CTYPE, CRVAL, CRPIX and CD into the header."

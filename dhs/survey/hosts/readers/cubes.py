@@ -19,11 +19,13 @@ from dhs.config import HostsConfig
 from dhs.errors import DhsError, InputRefused, Refusal
 from dhs.survey import facts
 from dhs.survey.hosts.cutouts import PLAUSIBLE_FWHM, SUFFIXES, stamp_of
+from dhs.survey.hosts.cutouts.archive import check, header
 from dhs.survey.hosts.cutouts.npz_keys import misnamed
 from dhs.survey.hosts.record import Found, HostRef, host_reader
 from dhs.survey.hosts.stamp import HostStamp
 from dhs.survey.lenses.catalogues import read_table
 
+MAX_CUBE = 1 << 34  # bytes of all stamps
 PER_STAMP = ("ra", "dec", "psf_fwhm", "z_phot", "host_id", "invvar", "exptime")
 MIN_STAR_SNR = 12.0  # r band
 OUTLIER = 1.3  # a star's FWHM over the set's median in any band, or under it: a galaxy, a blend, or noise
@@ -40,11 +42,9 @@ def _cube_file(folder: str) -> str | None:
         files = storage.list_files(folder, SUFFIXES)
         if len(files) != 1 or not files[0].lower().endswith(".npz"):
             return None
-        with ZipFile(io.BytesIO(storage.read_bytes(files[0]))) as archive, archive.open("image_nmgy.npy") as member:
-            version = np.lib.format.read_magic(member)
-            read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-            return files[0] if len(read(member)[0]) == 4 else None
-    except (BadZipFile, KeyError, ValueError, OSError, DhsError):
+        with ZipFile(io.BytesIO(storage.read_bytes(files[0]))) as archive:
+            return files[0] if len(header(archive, "image_nmgy.npy")[0]) == 4 else None
+    except Exception:  # a damaged or hostile file raises a dozen kinds, and is no cube
         return None
 
 
@@ -62,8 +62,8 @@ class CubeReader:
 
     Keys of the npz: ``image_nmgy`` (n, bands, y, x), ``bands``, ``pixscale``; where known ``ra``, ``dec``, ``psf_fwhm``
     (n, bands) arcsec, ``z_phot``, ``host_id``, and what else a cutout may hold (`dhs.survey.hosts.cutouts`), n of each;
-    one ``mask`` or ``psf`` may stand for all stamps. Columns of the CSV that are used: ``star_fwhm_{band}``,
-    ``star_snr_r``.
+    one ``mask``, ``psf`` or ``survey`` may stand for all stamps. Columns of the CSV that are used:
+    ``star_fwhm_{band}``, ``star_snr_r``.
     """
 
     def __init__(self, spec: str, seed: int):
@@ -93,7 +93,9 @@ class CubeReader:
         if file is None:
             raise DhsError(f"{self.spec}: no longer holds one npz with image_nmgy (n, bands, y, x). Copy it again.")
         try:
-            with np.load(io.BytesIO(storage.read_bytes(file)), allow_pickle=False) as archive:
+            data = storage.read_bytes(file)
+            check(data, most=MAX_CUBE)
+            with np.load(io.BytesIO(data), allow_pickle=False) as archive:
                 cube = {name: archive[name] for name in archive.files}
         except (ValueError, BadZipFile, OSError, EOFError, zlib.error) as error:
             raise DhsError(f"{file}: not a readable npz ({error}). Write numbers and text alone.") from None
@@ -103,7 +105,8 @@ class CubeReader:
         for key, meant in misnamed(cube).items():
             raise DhsError(f"{file}: `{key}` is not read. Name it `{meant}`, or leave it out.")
         n = len(cube["image_nmgy"])
-        for key in PER_STAMP:
+        one_or_each = () if "survey" not in cube or cube["survey"].size == 1 else ("survey",)
+        for key in (*PER_STAMP, *one_or_each):
             if key in cube and (cube[key].ndim == 0 or len(cube[key]) != n):
                 size = cube[key].shape[0] if cube[key].ndim else "one value"
                 raise DhsError(f"{file}: `{key}` is for {size}, image_nmgy for {n} stamps. Store one for each.")
@@ -179,6 +182,9 @@ class CubeReader:
             if name in cube:
                 of_one = cube[name].ndim == 4 or (name != "psf" and cube[name].shape == (each[0], *each[2:]))
                 content[name] = cube[name][i] if of_one else cube[name]
+        if "survey" in cube:
+            names = np.atleast_1d(cube["survey"])
+            content["survey"] = str(names[i if names.size > 1 else 0])
         content["host_id"] = host_id
         flags = ["des_coadd"] if self._des else []
         if "psf_fwhm" in cube:

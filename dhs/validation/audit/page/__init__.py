@@ -63,7 +63,7 @@ def _installed() -> bool:
 
 
 def _file(suffix: str) -> str:
-    return (resources.files("dhs.validation.audit") / f"page.{suffix}").read_text()
+    return (resources.files("dhs.validation.audit.page") / f"page.{suffix}").read_text()
 
 
 def _reasons(found) -> str:

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from dhs.figures.style import BLUE, GREY, ORANGE, WIDTH, extent, picture, says, skipped, styled
+from dhs.figures.style import BLUE, GREY, ORANGE, WIDTH, extent, picture, says, signed, skipped, styled
 
 if TYPE_CHECKING:  # torch and captum are not needed to draw
     from dhs.models.attribution import Attribution
@@ -43,10 +43,10 @@ def attributions(found: Attribution, n: int = 4) -> Figure:
         limit = max(float(np.quantile(np.abs(values), 0.998)), 1e-12)
         row[3].imshow(values, extent=extent(values.shape), cmap="RdBu_r", vmin=-limit, vmax=limit)
         row[3].set(xticks=[], yticks=[])
-        row[3].set_title(f"rise {rise:+.1f}", fontsize=9)
+        row[3].set_title(f"rise {signed(rise)}", fontsize=9)
         ring = plt.Circle((0, 0), found.theta_e[i], fill=False, lw=1.0, ls=":", color="black")
         row[3].add_patch(ring)
-    rises = ", ".join(f"{found.logit_positive[i] - found.logit_control[i]:+.1f}" for i in chosen)
+    rises = ", ".join(signed(found.logit_positive[i] - found.logit_control[i]) for i in chosen)
     return says(
         figure, f"Pairs whose arc changed the logit by {rises}, each with the pixels that did it in red and blue."
     )
@@ -129,7 +129,7 @@ def ablation(table: pd.DataFrame | None, run: str = "runs/demo") -> Figure:
 
 def ablation_table(table: pd.DataFrame | None):
     """The ablation in numbers: AUROC with its seeds, recall at the rates supported, core-swap effect, AUROC by theta_E,
-    minutes a run; a table that says so where there is none.
+    minutes a run; nothing where there is none.
 
     Parameters
     ----------
@@ -137,7 +137,7 @@ def ablation_table(table: pd.DataFrame | None):
         ``Ablation.table``.
     """
     if table is None or not len(table):
-        return pd.DataFrame({"ablation": ["skipped: not run for this data set"]})
+        return skipped("no ablation of this data set")
     metrics = [m for m in table["metric"].unique() if isinstance(m, str)]
     names = {m: TITLES.get(m, _metric(m)) for m in metrics}
     rows = []

@@ -5,7 +5,7 @@ import pyarrow as pa
 import pytest
 from drawn_pairs import write_pairs
 
-from dhs.book import one_galaxy
+from dhs.book.studies import one_galaxy
 from dhs.datasets.reader import stamp
 
 
