@@ -7,10 +7,14 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: book test test-slow test-library bench lint clean
+.PHONY: book paper test test-slow test-library bench lint clean
 
 book: $(READY)
 	$(BIN)/dhs book --profile $(PROFILE)
+
+# the manuscript of paper A from a run of `make book`, or without one from the stored experiments alone; a PDF where there is a TeX
+paper: $(READY)
+	$(BIN)/python -m dhs.book.paper runs/$(PROFILE) --out _build/paper
 
 test: $(READY)
 	$(MAKE) lint

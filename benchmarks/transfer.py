@@ -6,9 +6,9 @@
 
 ``data`` makes pairs of the demo's profile on mock hosts, and on the real ones that ``--real`` names (``auto``: those
 under ``DHS_DATA_DIR``, the 46 galaxies of DES coadds). Both with the same sources, physics and kinds of hard negative.
-Real hosts are few: a third of them is tested on. ``run`` trains one side with a recipe of `recipe.py` on a budget of
-processor time; ``--checkpoint`` takes a network that was trained elsewhere for the mock side. A recipe's survey-like
-negatives are mock on either side.
+Real hosts are few: a network trained on some is tested on the third that is left, one trained on mock ones on all.
+``run`` trains one side with a recipe of `recipe.py` on a budget of processor time; ``--checkpoint`` takes a network
+that was trained elsewhere for the mock side. A recipe's survey-like negatives are mock on either side.
 
 Each cell holds ``auroc_twins`` and ``auroc_lookalikes`` (pairs against their controls, and hard negatives on the
 same hosts), ``recall_1e-1`` and ``recall_1e-2`` at thresholds set on mock survey negatives, and ``false_alarms``, the
@@ -33,6 +33,7 @@ from dhs import storage
 from dhs.config import load_profile
 from dhs.datasets.inject import inject
 from dhs.datasets.reader import open_pairs
+from dhs.datasets.schema import SPLITS
 from dhs.models.score import Scorer
 from dhs.models.training.train import train
 from dhs.stats import metrics
@@ -67,7 +68,9 @@ def run(folder: Path, side: str, recipe: str, minutes: float, checkpoint: str | 
     about |= {"network": scorer.state["network"], "arch": scorer.config.arch, "trained": scorer.state["content_hash"]}
     tables = {}
     for tested, seed in (("mock", load_profile("demo").seed), ("real", None)):
-        tables[tested] = scores_of(scorer, open_pairs(folder / f"pairs-{tested}"), "test", seed)
+        splits = SPLITS if (side, tested) == ("mock", "real") else ("test",)  # who never saw a real one is asked of all
+        scored = open_pairs(folder / f"pairs-{tested}")
+        tables[tested] = pa.concat_tables([scores_of(scorer, scored, split, seed) for split in splits])
     # the same survey negatives, those of the mock set, set the thresholds of both
     survey = tables["mock"].filter(pc.equal(tables["mock"]["kind"], "survey"))
     tables["real"] = pa.concat_tables([tables["real"], survey])

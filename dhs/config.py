@@ -152,7 +152,10 @@ class PreflightConfig(Section):
 class TrainConfig(Section):
     """Training: the seed's plan is the default where its review kept it; what it corrected is an option beside it."""
 
-    arch: str = Field("resnet18", description="a registered network: resnet18, deeplens, small, or another package's")
+    arch: str = Field(
+        "resnet18",
+        description="a registered network: resnet18, deeplens, small, efficientnet_lite0 (extra pretrained), ...",
+    )
     channels: Literal["raw", "raw+residual"] = "raw"
     residual: Literal["azimuthal", "elliptical"] = Field(
         "azimuthal", description="median of round rings, or of elliptical isophotes fitted to the stamp"

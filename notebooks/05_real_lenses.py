@@ -53,7 +53,7 @@ figures.real_lens_scores(real_scores, negatives)
 # %% tags=["hide-input"]
 ranked = real_scores.sort_values("logit", ascending=False)
 titles = [
-    f"{rank}: {row.kind.replace('_', ' ')}, {row.logit:.1f}" for rank, row in enumerate(ranked.itertuples(), start=1)
+    f"{rank}: {row.kind.replace('_', ' ')}, {row.logit:z.1f}" for rank, row in enumerate(ranked.itertuples(), start=1)
 ]
 figures.zoom_gallery(of_cutouts(real.get("cutouts"), ranked["host_id"]), titles, "real stamps")
 

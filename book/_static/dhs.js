@@ -137,7 +137,7 @@
         const most = data.bounds[k][1] * (1 - data.prevalence);
         const alarms = rate * (1 - data.prevalence);
         const [low, high] = data.recall_bounds[k];
-        let text = `At a threshold of ${signed(data.rows[k][0])} the network finds ${percent(recall)} of the lenses (${percent(low)} to ${percent(high)}). `;
+        let text = `At a threshold of ${signed(data.rows[k][0], 2)} the network finds ${percent(recall)} of the lenses (${percent(low)} to ${percent(high)}). `;
         if (passed[1] < 10) text += `Only ${passed[1]} of ${count(sizes[1])} survey galaxies pass: too few to know the rate. `;
         else text += `Of survey galaxies ${percent(rate)} pass. `;
         if (recall === 0) text += "Nothing is found, so there is no candidate list.";
@@ -145,7 +145,7 @@
         else text += `With one lens in ${count(1 / data.prevalence)} galaxies, one candidate in ${count((lenses + alarms) / lenses)} would be a lens: a purity of ${plain(lenses / (lenses + alarms))}.`;
         said.textContent = text;
       };
-      const control = slider("threshold on the logit", data.rows.map((r) => signed(r[0])), Math.floor(data.rows.length * 0.8), update);
+      const control = slider("threshold on the logit", data.rows.map((r) => signed(r[0], 2)), Math.floor(data.rows.length * 0.8), update);
       frame.append(control.node, said, table);
       update();
     },

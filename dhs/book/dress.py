@@ -38,7 +38,8 @@ def dressed(notebook: Mapping, name: str, run_hash: str, static: Path) -> dict:
     for number, cell in enumerate(notebook["cells"]):
         if cell["cell_type"] == "code":
             outputs = [_linked(output, static) for output in cell.get("outputs", ())]
-            about = _about(cell, f"Made by cell {number} of notebook {name}, run {run_hash}.")
+            place = cell["metadata"].get("number", number)
+            about = _about(cell, f"Made by cell {place} of notebook {name}, run {run_hash}.")
             cell = dict(cell) | {"outputs": outputs, "metadata": cell["metadata"] | about}
             if not any(map(_shows, outputs)):  # parameters, imports, what has no numbers in this run
                 tags = [*cell["metadata"].get("tags", ()), "remove-cell"]

@@ -155,12 +155,12 @@ def merged(script: Mapping, executed: Mapping) -> dict:
     """An executed notebook with the prose, captions and tags of its script as they are now."""
     done = iter(c for c in executed["cells"] if c["cell_type"] == "code")
     cells = []
-    for cell in script["cells"]:
+    for number, cell in enumerate(script["cells"]):
         if cell["cell_type"] != "code":
             cells.append(dict(cell))
             continue
         ran = next(done)
-        cells.append(dict(ran) | {"metadata": {**ran["metadata"], **cell["metadata"]}})
+        cells.append(dict(ran) | {"metadata": {**ran["metadata"], **cell["metadata"], "number": number}})
         if "parameters" in cell["metadata"].get("tags", ()):
             cells[-1]["metadata"]["tags"] = ran["metadata"].get("tags", [])
             injected = next(done)  # papermill's own cell comes right after
@@ -169,14 +169,14 @@ def merged(script: Mapping, executed: Mapping) -> dict:
 
 
 def page(notebook: Mapping, values: Values, absent: Collection[str]) -> dict:
-    """A notebook as it stands in the book: numbers filled in, cells of figures that were not drawn left out."""
+    """A notebook as it stands in the book: numbers filled in, what shows nothing and figures not drawn left out."""
     cells: list[dict] = []
     for cell in notebook["cells"]:
         if cell["cell_type"] == "markdown":
             cell = dict(cell) | {"source": fill(cell["source"], values, absent)}
             if not cell["source"].strip():
                 continue
-        elif figure_of(cell) in absent:
+        elif figure_of(cell) in absent or _silent(cell):
             continue
         elif figure_of(cell):
             about = cell["metadata"]["mystnb"]
@@ -187,6 +187,11 @@ def page(notebook: Mapping, values: Values, absent: Collection[str]) -> dict:
             cell = dict(cell) | {"metadata": cell["metadata"] | {"mystnb": about}}
         cells.append(cell)
     return dict(notebook) | {"cells": _without_bare_headings(cells)}
+
+
+def _silent(cell: Mapping) -> bool:
+    """Whether a cell shows nothing: parameters, imports, and a result that is not there."""
+    return not drawn(cell) and not any(o.get("output_type") == "stream" for o in cell.get("outputs", ()))
 
 
 def _without_bare_headings(cells: list[dict]) -> list[dict]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Annotated
 
 import typer
-import yaml
 
 from dhs.errors import UsageError
 
@@ -21,6 +20,8 @@ def _stored_profile(value: str):
 
 
 def read_yaml(text: bytes | str, where: str):
+    import yaml
+
     try:
         return yaml.safe_load(text)
     except yaml.YAMLError as error:

@@ -173,7 +173,7 @@ def train(
     seed: Annotated[int | None, typer.Option(min=0, help="Of every random stream. The profile's by default.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue from checkpoints/last.pt.")] = False,
     arch: Annotated[
-        str | None, typer.Option(help="resnet18, deeplens, small, or a network of another package.")
+        str | None, typer.Option(help="resnet18, deeplens, small, efficientnet_lite0, or another package's.")
     ] = None,
     channels: Annotated[str | None, typer.Option(help="raw or raw+residual.")] = None,
     pretrained: Annotated[str | None, typer.Option(help="auto, never, or a .pth file.")] = None,

@@ -49,7 +49,7 @@ from dhs.figures.sets.pairs import (
     snr_scatter,
 )
 from dhs.figures.sets.prior_draws import prior_study, prior_table
-from dhs.figures.style import colour, skipped
+from dhs.figures.style import colour, signed, skipped
 from dhs.figures.worth import (
     coverage,
     failure_causes,
@@ -125,6 +125,7 @@ __all__ = [
     "scale_plan",
     "scaling",
     "score_distributions",
+    "signed",
     "skipped",
     "snr_scatter",
     "strata",

@@ -205,7 +205,7 @@ def interventions_table(section: Mapping) -> Html:
         low, high = number(row.get("ci_low")), number(row.get("ci_high"))
         fell = (row.get("fell") or {}).get("value")
         name = LABELS.get(row["name"], row["name"].replace("_", " "))
-        interval = f"{low:+.2f} to {high:+.2f}" if np.isfinite([low, high]).all() else None
+        interval = f"{signed(low, 2)} to {signed(high, 2)}" if np.isfinite([low, high]).all() else None
         snr = number((row.get("snr_ratio") or {}).get("median"))
         rows.append(dict(row) | {"name": name, "interval": interval, "fell": fell, "snr": snr})
     columns = {

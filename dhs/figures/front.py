@@ -22,6 +22,7 @@ from dhs.figures.style import (
     RED,
     WIDTH,
     interval_text,
+    kind_name,
     number,
     plot_interval,
     says,
@@ -49,25 +50,6 @@ def rows(evaluation: Mapping) -> list[tuple[str, Mapping, tuple]]:
     kinds = [(kind_name(k, v), v.get("auroc"), ORANGE) for k, v in (hard.get("by_kind") or {}).items()]
     kinds = sorted((k for k in kinds if _known(k[1])), key=lambda k: -k[1]["value"])
     return [r for r in found if _known(r[1])] + kinds
-
-
-SHORT = {
-    "azimuthal_shuffle": "shuffled arcs",
-    "scrambled_geometry": "scrambled images",
-    "companions": "blue companions",
-    "merger": "mergers",
-    "ring": "rings",
-    "spiral": "spirals",
-}
-
-
-def kind_name(kind: str, entry: Mapping | None = None) -> str:
-    """A kind of look-alike in two words."""
-    name = kind.partition(":")[2] or kind
-    for key, short in SHORT.items():
-        if key in name:
-            return short
-    return str((entry or {}).get("label") or name.replace("_", " "))
 
 
 def shares(evaluation: Mapping, name: str) -> list[Mapping]:

@@ -15,6 +15,7 @@ from dhs.figures.style import (
     BLUE,
     GREY,
     ORANGE,
+    in_words,
     number,
     plot_interval,
     says,
@@ -194,9 +195,9 @@ def _cell(value) -> str:
     return html.escape(figure_text(value) if isinstance(value, float) else str(value))
 
 
-def figure_text(value: float) -> str:
+def figure_text(value: float | None) -> str:
     """A number in a table: three decimals below one, three digits above, and no zeros or powers of ten to read past."""
-    if not np.isfinite(value):
+    if value is None or not np.isfinite(value):
         return "\u2013"
     if abs(value) >= 1:
         return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
@@ -210,7 +211,8 @@ def gate_table(report: Mapping) -> Html:
     for gate in report.get("gates", []):
         low, high = number(gate.get("ci_low")), number(gate.get("ci_high"))
         interval = f"{figure_text(low)} to {figure_text(high)}" if np.isfinite([low, high]).all() else None
-        rows.append(dict(gate) | {"interval": interval, "name": gate["name"].replace("_", " ")})
+        said = {k: in_words(gate.get(k) or "") for k in ("explanation", "remedy")}
+        rows.append(dict(gate) | {"interval": interval, "name": gate["name"].replace("_", " ")} | said)
     return table(
         rows,
         {

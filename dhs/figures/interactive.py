@@ -13,10 +13,9 @@ import numpy as np
 from scipy.stats import beta
 
 from dhs.artefacts.parts import absent
-from dhs.figures.front import kind_name
 from dhs.figures.gates import Html, interval_name
 from dhs.figures.sets.galaxies import INTERVENTIONS
-from dhs.figures.style import skipped
+from dhs.figures.style import kind_name, skipped
 from dhs.figures.zoom import sprite
 
 STEPS = 80  # thresholds of the slider

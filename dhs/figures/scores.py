@@ -13,7 +13,6 @@ from scipy.special import expit
 from sklearn.metrics import roc_curve
 
 from dhs.artefacts.parts import absent
-from dhs.figures.front import kind_name
 from dhs.figures.gates import axis_name, interval_name
 from dhs.figures.style import (
     BLUE,
@@ -24,6 +23,7 @@ from dhs.figures.style import (
     RED,
     WIDTH,
     interval_text,
+    kind_name,
     number,
     picture,
     plot_interval,

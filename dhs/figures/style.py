@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import io
+import re
 from collections.abc import Callable, Mapping, Sequence
 from importlib import resources
 from typing import Any
@@ -153,3 +154,36 @@ def plot_interval(axis: Axes, position: float, metric: Mapping, horizontal: bool
         axis.errorbar([value], [position], xerr=bar, **kwargs)
     else:
         axis.errorbar([position], [value], yerr=bar, **kwargs)
+
+
+SHORT = {
+    "azimuthal_shuffle": "shuffled arcs",
+    "scrambled_geometry": "scrambled images",
+    "companions": "blue companions",
+    "merger": "mergers",
+    "ring": "rings",
+    "spiral": "spirals",
+}
+
+
+def kind_name(kind: str, entry: Mapping | None = None) -> str:
+    """A kind of look-alike in two words."""
+    name = kind.partition(":")[2] or kind
+    for key, short in SHORT.items():
+        if key in name:
+            return short
+    return str((entry or {}).get("label") or name.replace("_", " "))
+
+
+KINDS = re.compile(r"\b(?:azimuthal_shuffle|companions|scrambled_geometry|lookalike_\w+)\b")
+KEYS = {"theta_E": "Einstein radius", "arc_snr_maxpix": "SNR of the brightest pixel", "sigma_v": "velocity dispersion"}
+KEYS |= {"arc_snr_matched": "matched SNR", "survey_negative": "survey galaxy", "hard_negative": "look-alike"}
+NO_SIGN = re.compile(r"[-+](0\.0+)(?!\d)")
+
+
+def in_words(text: str) -> str:
+    """A gate's sentence without names of columns and kinds, and without a sign before zero."""
+    text = KINDS.sub(lambda m: kind_name(m[0]), text)
+    for key, words in KEYS.items():
+        text = re.sub(rf"\b{key}s?\b", words, text)
+    return NO_SIGN.sub(r"\1", text)

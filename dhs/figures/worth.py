@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from dhs.artefacts.parts import absent, text
+from dhs.artefacts.parts import absent
+from dhs.figures.gates import figure_text
 from dhs.figures.scores import PUBLISHED, draw_published
 from dhs.figures.style import (
     BLUE,
@@ -176,7 +177,7 @@ def fixes(failures: Mapping):
         Of ``evaluation.json``.
     """
     if absent(failures):
-        return pd.DataFrame({"failures by cause": [f"skipped: {absent(failures)}"]})
+        return skipped(absent(failures))
     rows = [
         ("missed: " + c["cause"], c["n"], c["missed_with"]["value"], c["fix"]) for c in failures["misses"]["causes"]
     ]
@@ -184,7 +185,7 @@ def fixes(failures: Mapping):
         ("passed: " + k["cause"], k["n"], k["rate"]["value"], k["fix"]) for k in failures["alarms"]["causes"] if k["n"]
     ]
     table = pd.DataFrame(rows, columns=["cause", "failures", "share of such stamps", "what would help"])
-    table["share of such stamps"] = [text(v) for v in table["share of such stamps"]]
+    table["share of such stamps"] = [figure_text(v) for v in table["share of such stamps"]]
     return table.style.hide(axis="index").set_properties(**{"text-align": "left", "white-space": "normal"})
 
 
@@ -224,8 +225,8 @@ def missed_lenses(real: Mapping):
     """
     misses = real.get("misses") or {"status": "skip", "reason": real.get("reason") or "no real stamp was scored"}
     if misses.get("status") == "skip":
-        return pd.DataFrame({"missed real lenses": [f"skipped: {misses['reason']}"]})
-    rows = [(e["host_id"], e.get("name") or "", f"{e['logit']:.1f}", "; ".join(e["why"])) for e in misses["stamps"]]
+        return skipped(misses["reason"])
+    rows = [(e["host_id"], e.get("name") or "", f"{e['logit']:z.1f}", "; ".join(e["why"])) for e in misses["stamps"]]
     table = pd.DataFrame(rows, columns=["stamp", "name", "logit", "what is known"])
     return (
         table.style.format(escape="html")
@@ -243,7 +244,7 @@ def lens_list(about: Mapping | str):
         Of `dhs.book.results.lens_list_counts`; a string says why there is none.
     """
     if isinstance(about, str):
-        return pd.DataFrame({"list of real lenses": [f"skipped: {about}"]})
+        return skipped(about)
     rows = [(f"dropped: {reason}", n) for reason, n in sorted(about["dropped"].items(), key=lambda e: -e[1])]
     rows += [("kept", about["n"]), ("kept, in a spectroscopic follow-up", about["n_spectroscopic"])]
     table = pd.DataFrame(rows, columns=[f"rules, version {about['rules_version']}", "rows"])

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 import numpy as np
-from lenstronomy.LensModel.lens_model import LensModel
-from lenstronomy.LensModel.Solver.lens_equation_solver import LensEquationSolver
 from lenstronomy.Util.param_util import phi_q2_ellipticity
 from numba import njit
+
+if TYPE_CHECKING:
+    from lenstronomy.LensModel.lens_model import LensModel
 
 ISOTHERMAL = 2.0
 
 
 @lru_cache(maxsize=2)
 def _model(isothermal: bool) -> LensModel:
+    from lenstronomy.LensModel.lens_model import LensModel  # its cosmology takes seconds
+
     return LensModel(["SIE" if isothermal else "EPL_NUMBA", "SHEAR"])
 
 
@@ -83,6 +87,8 @@ class LenstronomyLens:
 
     @property
     def model(self) -> LensModel:
+        from lenstronomy.LensModel.lens_model import LensModel
+
         return LensModel(list(self.models))
 
     def kwargs(self) -> list[dict]:
@@ -135,6 +141,8 @@ def n_images(lens: Lens, x: float, y: float) -> int:
     images fainter than a hundredth of the source.
     """
     if lens.slope != ISOTHERMAL:
+        from lenstronomy.LensModel.Solver.lens_equation_solver import LensEquationSolver
+
         found, _ = LensEquationSolver(lens.model).image_position_from_source(
             x, y, lens.kwargs(), solver="analytical", magnification_limit=0.01
         )

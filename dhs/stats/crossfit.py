@@ -15,9 +15,6 @@ import numpy as np
 from scipy.ndimage import gaussian_filter1d
 from scipy.special import expit
 from scipy.stats import norm, t
-from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import GroupKFold
-from sklearn.preprocessing import StandardScaler
 
 from dhs.stats import metrics
 from dhs.stats.metrics import Clusters
@@ -61,6 +58,8 @@ class Fitted:
 
 def folds_of(groups: np.ndarray, n_folds: int) -> list[tuple[np.ndarray, np.ndarray]]:
     """Train and test rows of grouped folds; no group is in both."""
+    from sklearn.model_selection import GroupKFold
+
     return list(GroupKFold(n_folds).split(groups, groups=groups))
 
 
@@ -80,6 +79,9 @@ def cross_fit(features: np.ndarray, labels: np.ndarray, groups: np.ndarray, n_fo
     With loss gradients psi_i at the optimum and Hessian H, the coefficients under weights w are
     theta + H^-1 sum_i (w_i - 1) psi_i + O(|w - 1|^2).
     """
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.preprocessing import StandardScaler
+
     scores, folds = np.empty(len(labels)), []
     for train, test in folds_of(groups, n_folds):
         scale = StandardScaler().fit(features[train])

@@ -10,7 +10,6 @@ from __future__ import annotations
 import numpy as np
 from scipy.special import expit, logit
 from scipy.stats import norm, rankdata
-from sklearn.model_selection import StratifiedGroupKFold
 
 from dhs.errors import DhsError
 from dhs.random import Stream, keyed
@@ -33,6 +32,8 @@ def rotated(x: np.ndarray) -> np.ndarray:
 
 def folds_of(labels: np.ndarray, group: np.ndarray, seed: int) -> np.ndarray:
     """Fold of each row; no host is in two, and each holds about as many of either label."""
+    from sklearn.model_selection import StratifiedGroupKFold
+
     out, split = np.empty(len(labels), int), StratifiedGroupKFold(N_FOLDS, shuffle=True, random_state=seed)
     for k, (_, test) in enumerate(split.split(labels, labels, group)):
         out[test] = k

@@ -196,7 +196,7 @@ def test_exercises_have_solutions_and_terms_are_explained():
 
 @pytest.mark.parametrize("page", [*PAGES, *NOTEBOOKS], ids=lambda p: p.stem)
 def test_a_chapter_is_read_in_a_dozen_minutes(page):
-    if page.stem in ("api", "references", "architecture", "your_data"):
+    if page.stem in ("api", "references", "architecture", "what_goes_wrong", "your_data"):
         pytest.skip("looked things up in, not read")
     cells = jupytext.read(page).cells if page.suffix == ".py" else []
     text = "\n".join(c.source for c in cells if c.cell_type == "markdown") if cells else page.read_text()

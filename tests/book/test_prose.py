@@ -68,11 +68,16 @@ def words(text):
 
 def test_a_figure_that_was_not_drawn_goes_with_its_heading_and_what_points_at_it():
     notebook = {"cells": [words("# T\n\nText ({numref}`fig-b`).\n\n## A"), code("a()", "fig-a", True)]}
-    notebook["cells"] += [words("## B"), code("import x"), code("b()", "fig-b"), words("## C\n\nEnd.")]
+    reason = {"output_type": "execute_result", "data": {"text/plain": "not run"}}
+    table = code("t()", tags=["hide-input"], outputs=[reason])
+    notebook["cells"] += [words("## B"), code("import x"), code("b()", "fig-b"), table, words("## C\n\nEnd.")]
     absent = prose.absent_figures([notebook])
     assert absent == {"fig-b"}
     got = prose.page(notebook, VALUES, absent)["cells"]
     assert [c["source"] for c in got if c["cell_type"] == "markdown"] == ["# T\n\nText.\n\n## A", "## C\n\nEnd."]
+    assert [c["source"] for c in got if c["cell_type"] == "code"] == ["a()"], (
+        "what shows nothing leaves no button behind"
+    )
     figure = next(c for c in got if prose.figure_of(c))["metadata"]["mystnb"]
     assert figure == {
         "figure": {"name": "fig-a", "caption": "Of 0.91 (0.89 to 0.93)."},
@@ -85,5 +90,6 @@ def test_prose_and_captions_are_those_of_the_script_and_results_those_that_were_
     ran = [words("Old."), code("n = 1", tags=["parameters"]), code("n = 2", tags=["injected-parameters"])]
     executed = {"cells": [*ran, code("f()", "fig-old", True)]}
     got = prose.merged(script, executed)["cells"]
+    assert [c["metadata"].get("number") for c in got] == [None, 1, None, 2], "of the script, which a reader runs"
     assert got[0]["source"] == "New prose." and [c["source"] for c in got[1:]] == ["n = 1", "n = 2", "f()"]
     assert prose.figure_of(got[-1]) == "fig-a" and prose.drawn(got[-1])

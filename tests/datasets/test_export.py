@@ -4,6 +4,7 @@ import io
 import json
 import tarfile
 
+import h5py
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
@@ -25,7 +26,6 @@ def pairs(tmp_path_factory):
 
 
 def of_hdf5(folder):
-    h5py = pytest.importorskip("h5py", reason="HDF5 is written with h5py, the extra `export`")
     with h5py.File(folder / "stamps.h5") as file:
         group = file["train"]
         assert list(file.attrs["bands"]) == ["g", "r", "z"]

@@ -210,3 +210,24 @@ def test_costs_are_told_from_stored_benchmarks_or_not_at_all():
         "for them."
     )
     assert glued({}, "evaluation")["evaluation_cost"] == ""
+
+
+def test_the_sign_off_says_each_condition_once_and_what_was_not_measured_together(smoke):
+    lines = [{"text": f"Not measured: {n} (few).", "remedy": "More pairs.", "source": "s"} for n in ("a", "b")]
+    lines += [
+        {"text": "Bad | thing.", "remedy": "See `a.b_c`.", "source": "s", "severity": "blocker", "about": "network"}
+    ]
+    found = smoke("signoff") | {"blockers": [], "conditions": [x | {"about": "network"} for x in lines]}
+    rows = glued(found, "signoff")["publish_lines"].splitlines()[2:]
+    assert rows == ["| **Blocker.** Bad \\| thing. | See `a.b_c`. |", "| Not measured: a and b. | More pairs. |"]
+    decided = [
+        ("GO", "USEFUL"),
+        ("NO-GO", "USEFUL"),
+        ("CONDITIONAL-GO", "OF LIMITED USE"),
+        ("CONDITIONAL-GO", "NOT SHOWN TO BE USEFUL"),
+    ]
+    said = [glued(found | {"publish": p, "network": n}, "signoff")["publish_says"].split(".")[0] for p, n in decided]
+    assert said[0].startswith("Yes, as an audit and as a finder") and said[1].startswith("No: a blocker")
+    assert said[2].startswith("As an audit, yes; as a finder only with") and said[3] == "As an audit of the set, yes"
+    trained = [glued(found | {"data_set": d}, "signoff")["train_says"].split(":")[0] for d in ("GO", "NO-GO")]
+    assert trained == ["Yes", "No"]

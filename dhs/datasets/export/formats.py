@@ -9,12 +9,12 @@ import tempfile
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pyarrow as pa
 
 from dhs import storage
 from dhs.datasets.export.stamps import Stamps
-from dhs.errors import DhsError
 
 SHARD = 1000  # stamps a file: some 100 MB before compression
 Split = tuple[str, Iterable[Stamps]]
@@ -34,10 +34,6 @@ def _shards(parts: Iterable[Stamps], size: int = SHARD) -> Iterable[list[Stamps]
 
 def hdf5(out: str, splits: Iterable[Split]) -> list[str]:
     """``stamps.h5``: a group a split, in it ``image``, ``light`` and a data set for each column."""
-    try:
-        import h5py
-    except ImportError:
-        raise DhsError("--format hdf5 needs h5py: pip install 'dark-halo-scope[export]'.") from None
     target = storage.join(out, "stamps.h5")
     with tempfile.TemporaryDirectory() as aside:
         path = Path(aside) / "stamps.h5"
@@ -46,10 +42,10 @@ def hdf5(out: str, splits: Iterable[Split]) -> list[str]:
             for split, parts in splits:
                 group = file.create_group(split)
                 for part in parts:
-                    _append(h5py, group, "image", part.image)
-                    _append(h5py, group, "light", part.light)
+                    _append(group, "image", part.image)
+                    _append(group, "light", part.light)
                     for name in part.table.column_names:
-                        _append(h5py, group, name, _filled(part.table[name]))
+                        _append(group, name, _filled(part.table[name]))
         storage.copy(path, target)
     return [target]
 
@@ -62,7 +58,7 @@ def _filled(column: pa.ChunkedArray) -> np.ndarray:
     return column.fill_null(pa.scalar(empty, column.type)).to_numpy()
 
 
-def _append(h5py, group, name: str, values: np.ndarray) -> None:
+def _append(group, name: str, values: np.ndarray) -> None:
     if name not in group:
         kind = h5py.string_dtype() if values.dtype == object else values.dtype
         chunk = (1, *values.shape[1:]) if values.ndim > 1 else (4096,)

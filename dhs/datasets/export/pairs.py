@@ -53,7 +53,7 @@ def export_pairs(
     UsageError
         No such format or split.
     DhsError
-        ``out`` holds files; the test split without a plan; h5py is missing.
+        ``out`` holds files; the test split without a plan.
     """
     if format not in FORMATS:
         raise UsageError(f"--format {format}: choose one of {', '.join(FORMATS)}")

@@ -10,8 +10,7 @@ import seaborn as sns
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from dhs.figures.front import kind_name
-from dhs.figures.style import BLUE, GREEN, ORANGE, RED, plot_interval, says, skipped, stacked, styled
+from dhs.figures.style import BLUE, GREEN, ORANGE, RED, kind_name, plot_interval, says, skipped, stacked, styled
 
 PANELS = {
     "Loss": (lambda c: c in ("loss_train", "loss_val"), "binary cross-entropy"),

@@ -109,8 +109,9 @@ def _core_fraction(gates: Mapping[str, Gate]) -> str:
         return ""
     said = "The share of the added light that falls in the core is that of arcs rendered again"
     if gate.status == "pass":
-        return f"{said}, to {number(abs(gate.value), 4)} on average: the light is where the lens puts it."
-    return f"{said} only to {number(abs(gate.value), 3)} on average: some light is not where the lens puts it."
+        near = max(abs(gate.value), 1e-4)
+        return f"{said}, within {number(near, 4)} on average: the light is where the lens puts it."
+    return f"{said} only within {number(abs(gate.value), 3)} on average: some light is not where the lens puts it."
 
 
 SAYS = {
@@ -198,11 +199,20 @@ def _ended(text: str) -> str:
     return text if text.endswith((".", "?", "!")) else text + "."
 
 
+UNKNOWN = "Not measured: "
+
+
 def table(lines: Sequence[Line]) -> str:
-    """What stands against a decision beside its remedy, a row each; empty where nothing does."""
+    """What stands against a decision beside its remedy, a row each; what was not measured for one reason is one row."""
     if not lines:
         return ""
-    rows = [f"| {_cell(x.text, x.severity)} | {_cell(x.remedy)} |" for x in lines]
+    measured = [x for x in lines if not x.text.startswith(UNKNOWN)]
+    rows = [f"| {_cell(x.text, x.severity)} | {_cell(x.remedy)} |" for x in measured]
+    unknown: dict[str, list[str]] = {}
+    for x in lines:
+        if x.text.startswith(UNKNOWN):
+            unknown.setdefault(x.remedy or "", []).append(x.text.removeprefix(UNKNOWN).partition(" (")[0].rstrip("."))
+    rows += [f"| {UNKNOWN}{_cell(listed(names))}. | {_cell(remedy)} |" for remedy, names in unknown.items()]
     return "| what stands against it | what to do |\n| --- | --- |\n" + "\n".join(rows)
 
 

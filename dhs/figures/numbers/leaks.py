@@ -25,7 +25,7 @@ KEYS = (
     "reported",
     "lean",
 )
-KEYS += ("limits",)
+KEYS += ("limits", "count_costly", "count_harmless", "count_cliff", "count_rank")
 
 
 def leaks(measured: Mapping) -> dict[str, str]:
@@ -47,6 +47,7 @@ def leaks(measured: Mapping) -> dict[str, str]:
         "reported": _reported(measured),
         "lean": _lean(cells),
         "limits": _limits(measured),
+        **_for_claims(answer),
     }
     return {f"leaks_{key}": text for key, text in said.items()}
 
@@ -106,6 +107,20 @@ def _harmless(answer: Mapping) -> str:
     never = [k for k, e in answer["kinds"].items() if e["costs_not_to"] == max(e["trained_at"])]
     said += f"; a {never[0]} costs nothing at any strength." if len(never) == 1 else "."
     return said + " A gate that fails says that positives differ from what they should be, not that a network cares."
+
+
+def _for_claims(answer: Mapping) -> dict[str, str]:
+    """The numbers alone, for a table of claims."""
+    caught, costly, alarmed, harmless = _counts(answer)
+    lost = sorted((e["at"]["lost"] for e in answer["kinds"].values() if "at" in e), key=lambda m: m["value"])
+    found = [t["correlation"] for t in answer["gates"].values() if known((t.get("correlation") or {}).get("p"))]
+    best = min(found, key=lambda c: c["p"], default=None)
+    return {
+        "count_costly": f"in {_of(caught, costly)} that cost",
+        "count_harmless": f"in {_of(alarmed, harmless)} that do not",
+        "count_cliff": f"{short(lost[0])} to {short(lost[-1])}" if lost else "",
+        "count_rank": f"{short(best)}, corrected p = {number(best['holm_p'])}" if best else "",
+    }
 
 
 def _of(some: int, every: int) -> str:

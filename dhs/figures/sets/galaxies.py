@@ -8,8 +8,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
 
-from dhs.figures.front import kind_name
-from dhs.figures.style import WIDTH, picture, says, signed, skipped, styled
+from dhs.figures.style import WIDTH, kind_name, picture, says, signed, skipped, styled
 
 INTERVENTIONS = {
     "whole": "as it is",

@@ -28,7 +28,7 @@ ROWS = {
     "arcs_brighter_than_host": "arcs brighter than their host",
     "magnification_median": "magnification, median",
     "quads": "four images or more",
-    "snr_maxpix_above_floor": "arc_snr_maxpix of 3 or more",
+    "snr_maxpix_above_floor": "SNR of the brightest pixel 3 or more",
 }
 _OF_PAIRS = ("sigma_v_above_limit", "sigma_v_off_by_half", "arcs_brighter_than_21", "arcs_brighter_than_host", "quads")
 

@@ -54,6 +54,19 @@ def test_positions_and_psf_of_the_file_are_used(tmp_path):
     assert not {"position_unknown", "psf_assumed", "psf_from_star"} & set(stamp.flags)
 
 
+def test_a_cube_says_of_which_survey_it_is(tmp_path):
+    plain = opened(write_cube(tmp_path / "plain")).read(0)
+    one = opened(write_cube(tmp_path / "one", survey=np.array("des"))).read(0)
+    each = opened(write_cube(tmp_path / "each", survey=np.array(["legacy"] + 4 * ["des"])))
+    assert (plain.survey, one.survey, each.read(0).survey, each.read(4).survey) == ("legacy", "des", "legacy", "des")
+    np.testing.assert_allclose(one.gain / plain.gain, (0.263 / 0.262) ** 2)
+    unknown = write_cube(tmp_path / "unknown", survey=np.array("sdss"))
+    with pytest.raises(DhsError, match="of survey 'sdss', known are"):
+        opened(unknown)
+    with pytest.raises(DhsError, match="`survey` is for 2, image_nmgy for 5 stamps"):
+        opened(write_cube(tmp_path / "two", survey=np.array(["des", "des"])))
+
+
 def test_a_star_unlike_the_set_s_is_not_a_psf(tmp_path):
     folder = write_cube(tmp_path / "set", stars=(0, 1, 2))
     text = (folder / "cube.csv").read_text().replace("1,1.1,0.9,0.8", "1,1.9,0.9,0.8")

@@ -62,8 +62,8 @@ class CubeReader:
 
     Keys of the npz: ``image_nmgy`` (n, bands, y, x), ``bands``, ``pixscale``; where known ``ra``, ``dec``, ``psf_fwhm``
     (n, bands) arcsec, ``z_phot``, ``host_id``, and what else a cutout may hold (`dhs.survey.hosts.cutouts`), n of each;
-    one ``mask`` or ``psf`` may stand for all stamps. Columns of the CSV that are used: ``star_fwhm_{band}``,
-    ``star_snr_r``.
+    one ``mask``, ``psf`` or ``survey`` may stand for all stamps. Columns of the CSV that are used:
+    ``star_fwhm_{band}``, ``star_snr_r``.
     """
 
     def __init__(self, spec: str, seed: int):
@@ -105,7 +105,8 @@ class CubeReader:
         for key, meant in misnamed(cube).items():
             raise DhsError(f"{file}: `{key}` is not read. Name it `{meant}`, or leave it out.")
         n = len(cube["image_nmgy"])
-        for key in PER_STAMP:
+        one_or_each = () if "survey" not in cube or cube["survey"].size == 1 else ("survey",)
+        for key in (*PER_STAMP, *one_or_each):
             if key in cube and (cube[key].ndim == 0 or len(cube[key]) != n):
                 size = cube[key].shape[0] if cube[key].ndim else "one value"
                 raise DhsError(f"{file}: `{key}` is for {size}, image_nmgy for {n} stamps. Store one for each.")
@@ -181,6 +182,9 @@ class CubeReader:
             if name in cube:
                 of_one = cube[name].ndim == 4 or (name != "psf" and cube[name].shape == (each[0], *each[2:]))
                 content[name] = cube[name][i] if of_one else cube[name]
+        if "survey" in cube:
+            names = np.atleast_1d(cube["survey"])
+            content["survey"] = str(names[i if names.size > 1 else 0])
         content["host_id"] = host_id
         flags = ["des_coadd"] if self._des else []
         if "psf_fwhm" in cube:

@@ -7,9 +7,6 @@ from importlib import resources
 
 import numpy as np
 from scipy.stats import binom
-from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import PolynomialFeatures, StandardScaler
 
 from dhs.random import Stream, keyed
 from dhs.validation.preflight import lens_search
@@ -81,6 +78,10 @@ CAP = 20.0  # of the odds that one stamp counts with
 
 def odds_model(positive: np.ndarray, reference: np.ndarray):
     """Odds of a stamp to hold an arc, learnt on stamps that do and on unlensed galaxies of the same kind."""
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import PolynomialFeatures, StandardScaler
+
     model = make_pipeline(StandardScaler(), PolynomialFeatures(2), LogisticRegression(C=0.1, max_iter=300))
     labels = np.repeat([1, 0], [len(positive), len(reference)])
     weight = np.where(labels == 1, 1 / len(positive), 1 / len(reference)) * len(labels) / 2

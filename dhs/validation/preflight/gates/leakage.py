@@ -18,7 +18,6 @@ from dataclasses import replace
 
 import numpy as np
 from scipy.stats import rankdata
-from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 
 from dhs.random import Stream, keyed
@@ -47,6 +46,8 @@ def swap_null(
     scores, labels : ndarray, (2 n, draws + 1)
         Rows are positives, then controls; scores float32, labels boolean.
     """
+    from sklearn.preprocessing import StandardScaler
+
     rng = keyed(seed, Stream.LABEL_SWAP)
     n = len(positive)
     swap = rng.random((n, draws + 1)) < 0.5
