@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.artist import Artist
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
@@ -75,7 +76,9 @@ def leak_onsets(measured: Mapping) -> Figure:
     axis.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
     axis.tick_params(axis="y", length=0)
     axis.spines["left"].set_visible(False)
-    handles = [Line2D([], [], ls="", marker=LOOKS[n][1], color=LOOKS[n][0], label=SHORT[n]) for n in names]
+    handles: list[Artist] = [
+        Line2D([], [], ls="", marker=LOOKS[n][1], color=LOOKS[n][0], label=SHORT[n]) for n in names
+    ]
     what = {"costs nothing": FREE, "not known": UNKNOWN, "costs": COSTS}
     handles += [Patch(facecolor=c, label=w) for w, c in what.items()]
     figure.legend(handles=handles, loc="outside lower center", ncols=3, handlelength=1.2, columnspacing=1.2)

@@ -105,7 +105,7 @@ def coolest(row: dict, pairs: Pairs) -> dict:
     lens["mass_model"] = [_profile(1, "mass", "PEMD", mass)]
     source = {"type": "Galaxy", "name": "source", "redshift": _number(row["z_source"]), "mass_model": []}
     source["light_model"] = [_profile(2, "light", "Sersic", light)]
-    field = {"type": "MassField", "name": "shear", "redshift": _number(row["z_lens"])}
+    field: dict = {"type": "MassField", "name": "shear", "redshift": _number(row["z_lens"])}
     field["mass_model"] = [_profile(0, "mass", "ExternalShear", shear, "massfield")]
     return {
         "standard": "COOLEST",

@@ -74,7 +74,8 @@ class EfficientNetLite0(Network):
             state = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
         except Exception as error:  # torch raises pickle, zip, key and runtime errors alike for a bad file
             raise DhsError(f"{path}: not a readable weights file ({type(error).__name__}). Give another.") from None
-        own = self.body.net.state_dict()
+        net = self.body.get_submodule("net")
+        own = net.state_dict()
         stem = state.get("_conv_stem.weight") if isinstance(state, dict) else None
         if torch.is_tensor(stem) and self.channels != 3:
             times = self.channels // stem.shape[1]
@@ -85,7 +86,7 @@ class EfficientNetLite0(Network):
                 f"{path}: not an EfficientNet-Lite0 state dict ({len(wrong)} tensors missing or of another shape, "
                 f"first {wrong[0]!r}). Give its weights, or pretrained=never."
             )
-        self.body.net.load_state_dict({k: state[k] for k in own})
+        net.load_state_dict({k: state[k] for k in own})
         return f"pretrained: {os.path.basename(path)}, sha256 {hashlib.sha256(data).hexdigest()[:16]}"
 
 
