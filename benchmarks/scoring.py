@@ -72,7 +72,7 @@ class Work:
         lens = Lens(theta, rng.uniform(0.6, 0.95), rng.uniform(0, np.pi), *rng.normal(0, 0.03, 2))
         beta, source = theta * rng.uniform(0.05, 0.5), self.sources.read(int(rng.integers(len(self.sources))))
         place = beta * np.cos(angle), beta * np.sin(angle)
-        arc = render_arc(lens, source, *place, psf_fwhm=stamp.psf_fwhm)
+        arc = render_arc(lens, source, *place, psf=stamp.psf_fwhm)
         return arc * rng.uniform(5, 50) / np.sqrt(((arc / stamp.sky_sigma[:, None, None]) ** 2).sum())
 
 

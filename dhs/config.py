@@ -32,6 +32,8 @@ class Section(BaseModel):
                     close = difflib.get_close_matches(str(key), cls.model_fields, n=1)
                     hint = f"did you mean {close[0]!r}?" if close else f"known keys: {sorted(cls.model_fields)}"
                     raise ValueError(f"unknown key {key!r} in {cls.__name__}: {hint}")
+                if data[key] == "":
+                    raise ValueError(f"{key} is empty")
         return data
 
 

@@ -69,6 +69,8 @@ def _s3(anonymous: bool, endpoint: str, region: str | None, environment: tuple) 
 def resolve(path: str | Path) -> tuple[pafs.FileSystem, str]:
     """File system and path within it, of a local path or a URI."""
     text = str(path)
+    if not text:
+        raise UsageError("an empty path. Name a file or a folder; is a variable of the shell unset?")
     if text.startswith("s3://"):
         inner = text.removeprefix("s3://").rstrip("/")
         user, at, rest = inner.partition("/")[0].rpartition("@")

@@ -16,7 +16,7 @@ from dhs.book.results import operating_study, stored_benchmark
 from dhs.figures.numbers.glue import glued
 from dhs.validation.ablation.ablate import Ablation
 
-STORED = ("audit_power", "transfer", "recipe", "host_realism", "leaks", "learning_curve")
+STORED = ("audit_power", "transfer", "recipe", "host_realism", "leaks", "learning_curve", "audit_any")
 
 
 def _json(path: Path) -> dict:

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 import dhs
-from dhs.errors import DhsError
+from dhs.errors import DhsError, UsageError
 
 app = typer.Typer(
     name="dhs",
@@ -37,6 +37,8 @@ def options(
 def main() -> None:
     """Entry point: every expected error is one line and an exit code."""
     try:
+        if "" in sys.argv[1:]:
+            raise UsageError("an empty argument: is a variable of the shell unset? Leave the option out, or name it.")
         app()
     except DhsError as error:
         typer.echo(f"dhs: {error}", err=True)

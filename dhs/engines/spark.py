@@ -111,7 +111,7 @@ def run(
             warnings.filterwarnings("ignore", "PySpark does not yet fully support pandas")  # none is used here
             frame = spark.range(0, len(items), 1, tasks).mapInArrow(work, "index long, result binary")
         for row in _collect(spark, frame, sizes, tasks, advance):
-            yield pickle.loads(row.result)
+            yield pickle.loads(row.result)  # nosec B301 # made by this run's own workers
     finally:
         if new:
             spark.stop()
@@ -183,6 +183,6 @@ def _cause(error: BaseException) -> BaseException:
         return error
     found = re.search(_MARK + r"([A-Za-z0-9+/=]+);", str(error))
     if found:
-        return pickle.loads(base64.b64decode(found[1]))
+        return pickle.loads(base64.b64decode(found[1]))  # nosec B301 # raised by this run's own workers
     last = [line.strip() for line in str(error).splitlines() if line.strip()]
     return DhsError(f"Spark gave up ({last[0] if last else type(error).__name__}). Run again with --resume.")

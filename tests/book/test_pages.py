@@ -76,6 +76,7 @@ def test_no_result_is_typed(page):
         "references",
         "api",
         "your_data",
+        "audit_yours",
         "gates",
         "what_goes_wrong",
         "changes",

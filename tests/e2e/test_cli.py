@@ -34,6 +34,7 @@ def cli(*args, **env):
         (["train", "--data-path", "no/such", "--output-dir", "x", "--set", "augment"], 2, "KEY=VALUE"),
         (["realism", "--first", "no/such/folder", "--second", "x", "--out", "x"], 3, "no/such/folder"),
         (["ablate", "--data-path", "no/such", "--out", "x", "--plan", "defualt"], 2, "no plan 'defualt'"),
+        (["train", "--data-path", "no/such", "--output-dir", "x", "--nonlenses", ""], 2, "an empty argument"),
     ],
 )
 def test_mistakes_are_one_line_and_an_exit_code(tmp_path, args, code, said):

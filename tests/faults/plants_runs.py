@@ -167,6 +167,8 @@ plants(
     {"full": errno.ENOSPC, "quota": errno.EDQUOT, "read-only": errno.EACCES},
     lambda folder, code: write_failing(folder, code),
 )
+plant("path-empty")(lambda folder: storage.read_bytes(""))
+plant("profile-empty-text")(lambda folder: load_profile("smoke", train__nonlenses=""))
 plant("file-is-a-folder")(lambda folder: storage.read_bytes(folder))
 plant("json-torn")(lambda folder: ((folder / "a.json").write_text('{"a": '), storage.read_json(folder / "a.json")))
 

@@ -148,7 +148,42 @@ def stored(found: Mapping) -> dict[str, str]:
         "recipes": _recipes(found.get("recipe") or {}),
         "transfer": _transfer(found.get("transfer") or {}),
         "learning_curve": _learning_curve(found.get("learning_curve") or {}),
+        **_audit_any(found.get("audit_any") or {}),
     }
+
+
+def _audit_any(study: Mapping) -> dict[str, str]:
+    """How often the audit of anyone's set errs, either way."""
+    out = dict.fromkeys(("audit_any_clean", "audit_any_leaks", "audit_any_copies"), "")
+    clean, leaks, copies = (study.get(k) or {} for k in ("clean", "leaks", "copies"))
+    if clean.get("n"):
+        sets, refused = number(clean["n"]), number(clean["false_failures"])
+        out["audit_any_clean"] = (
+            f"Of {sets} clean sets of {number(study['made_with']['stamps'])} mock galaxies each, labels at random, "
+            f"{refused} were refused: at most {number(clean['upper_bound'])} of such sets are, with a certainty of "
+            "nineteen in twenty."
+        )
+    if leaks:
+        said = []
+        for name, leak in leaks.items():
+            every = [bool(n) and k == n for k, n in zip(leak["caught"], leak["tried"])]
+            sure = [s for i, s in enumerate(leak["strengths"]) if all(every[i:])]
+            said.append(f"{name} from {sure[0]:.2g} ({leak['unit']})" if sure else f"{name} at no strength tried")
+        sets = max(max(leak["tried"]) for leak in leaks.values())
+        strengths = max(len(leak["strengths"]) for leak in leaks.values())
+        out["audit_any_leaks"] = (
+            f"{counted(len(leaks), 'kind').capitalize()} of leak were planted at {number(strengths)} strengths each in "
+            f"the positives of sets of {number(study['made_with']['stamps'])} stamps, {counted(sets, 'set')} a "
+            f"strength. Caught in every one: {listed(said)}."
+        )
+    if copies:
+        caught, tried = (sum(c[k] for c in copies.values()) for k in ("caught", "n"))
+        lost = [name for name, c in copies.items() if c["caught"] < c["n"]]
+        out["audit_any_copies"] = (
+            f"A single copy under the other label was found in {number(caught)} of {number(tried)} sets: "
+            f"{listed(list(copies))}." + (f" Some were missed: {listed(lost)}." if lost else "")
+        )
+    return out
 
 
 def _recipes(study: Mapping) -> str:

@@ -14,6 +14,7 @@ from dhs.errors import DhsError
 from dhs.options import refuse_others, take
 from dhs.survey.imaging import Imaging, imaging
 from dhs.validation.audit import duplicates
+from dhs.validation.audit import geometry as geo
 from dhs.validation.audit.check import CHECKS, AuditData
 from dhs.validation.audit.collect import Context, Measured, blocks_of, collect
 from dhs.validation.audit.missed import missed
@@ -164,6 +165,7 @@ def measure(wanted: Wanted, workers: int | None = None) -> AuditData:
         columns=columns,
         twins=twins,
         groups=duplicates.merged(declared, twins.component) if len(places) else declared,
+        blocks=context.blocks[places],
         seed=wanted.seed,
         no_labels=reason,
         said=said,
@@ -172,13 +174,13 @@ def measure(wanted: Wanted, workers: int | None = None) -> AuditData:
 
 
 def _in_scale(stamps: Stamps, measured: Measured):
-    """A row's stamp in the set's scale, sky subtracted."""
-    from dhs.validation.audit import geometry as geo
+    """Rows' stamps in the set's scale, sky subtracted."""
 
-    def fetch(row: int) -> np.ndarray:
-        image = stamps.read([int(measured.places[row])])[1][0]
-        sky = np.nan_to_num(np.nanmedian(image[:, geo.outskirts(image.shape[-2:])], axis=-1))
-        return np.clip(np.nan_to_num(image - sky[:, None, None]) / stamps.scale[:, None, None], -1e6, 1e6)
+    def fetch(rows: np.ndarray) -> np.ndarray:
+        images = stamps.read(measured.places[rows])[1]
+        with np.errstate(all="ignore"):
+            sky = np.nan_to_num(np.nanmedian(images[..., geo.outskirts(stamps.shape)], axis=-1))
+        return np.clip(np.nan_to_num(images - sky[..., None, None]) / stamps.scale[:, None, None], -1e6, 1e6)
 
     return fetch
 

@@ -54,6 +54,8 @@ class AuditData:
     twins : Twins
     groups : ndarray of int
         What may not be torn apart: declared groups and what is a duplicate of what.
+    blocks : ndarray of int
+        Of declared groups, for mean images.
     seed : int
     """
 
@@ -64,6 +66,7 @@ class AuditData:
     columns: dict
     twins: Twins
     groups: np.ndarray
+    blocks: np.ndarray
     seed: int = 0
     no_labels: str = ""
     said: str = ""

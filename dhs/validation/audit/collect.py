@@ -19,6 +19,7 @@ from dhs.validation.audit.stamps import Stamps
 CHUNK, BATCH = 512, 128
 BLOCKS = 48  # of groups a class, for mean images
 SIDE = 64  # of what is compared with duplicates
+ROUND = 0.69  # of half the side, as the 22 pixels that are compared of 64
 FRESH_EVERY = 8
 MAPS = ("fixed pattern", "noise", "light")
 CLIP = 5.0
@@ -51,8 +52,9 @@ class Measured:
     places : ndarray of int, (n,)
         Of the set, in order.
     families : dict of str to (ndarray (n, d), list of str)
-    hashes : ndarray of uint64, (n, 2)
-        Of the pixels, the same for all eight turns; and of the pixels as they lie.
+    hashes : ndarray of uint64, (n, 3)
+        Of the pixels, the same for all eight turns; of the pixels as they lie; of the outermost lines, 0 where those
+        are one value.
     vectors, flux, fresh : ndarray
         Of `dhs.stats.duplicates.embed`; ``fresh`` under added noise, NaN where that was not done.
     sigma : ndarray, (n, bands)
@@ -160,14 +162,15 @@ def _sky(images: np.ndarray, scale: np.ndarray) -> tuple[np.ndarray, np.ndarray]
 
 
 def square(images: np.ndarray, side: int = SIDE) -> np.ndarray:
-    """The middle of stamps on ``side`` pixels, with zeros around smaller ones."""
+    """The middle of stamps on ``side`` pixels; smaller ones are cut round and set in zeros, so that no frame counts."""
     y, x = images.shape[-2:]
+    images = images if min(y, x) >= side else images * (geo.radius((y, x)) < ROUND).astype(np.float32)
     top, left = max(y - side, 0) // 2, max(x - side, 0) // 2
     part = images[..., top : top + side, left : left + side]
     a, b = side - part.shape[-2], side - part.shape[-1]
     if a or b:
-        pad = ((0, 0), (0, 0), (a // 2, a - a // 2), (b // 2, b - b // 2))
-        part = np.pad(part, pad)
+        around = ((a // 2, a - a // 2), (b // 2, b - b // 2))
+        part = np.pad(part, ((0, 0),) * (part.ndim - 2) + around)
     return part
 
 
@@ -201,29 +204,34 @@ def _maps(light: np.ndarray, scale: np.ndarray) -> np.ndarray:
 _MULTIPLIERS: dict = {}
 
 
-def _multipliers(shape: tuple[int, int, int]) -> tuple[np.ndarray, np.ndarray]:
-    """Odd 64-bit weights a pixel, the same on all pixels that the square's symmetries exchange; and free ones."""
+def _multipliers(shape: tuple[int, int, int]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Odd 64-bit weights a pixel: the same on all that the square's symmetries exchange; free; of the frame alone."""
     if shape not in _MULTIPLIERS:
         rng = np.random.Generator(np.random.Philox(key=20240))
-        bands, y, x = shape
+        _, y, x = shape
         a, b = (np.abs(2 * np.arange(n) - (n - 1)) for n in (y, x))
         low, high = np.minimum.outer(a, b), np.maximum.outer(a, b)
-        table = rng.integers(0, 2**63, (bands, max(y, x) * 2 + 2, max(y, x) * 2 + 2), dtype=np.uint64) * 2 + 1
+        most = 2 * max(y, x) + 2
+        table = rng.integers(0, 2**63, (shape[0], most, most), dtype=np.uint64) * 2 + 1
         free = rng.integers(0, 2**63, shape, dtype=np.uint64) * 2 + 1
-        _MULTIPLIERS[shape] = (table[:, low, high].reshape(-1), free.reshape(-1))
+        frame = free.copy()
+        frame[:, geo.FRAME_PX : -geo.FRAME_PX, geo.FRAME_PX : -geo.FRAME_PX] = 0
+        _MULTIPLIERS[shape] = (table[:, low, high].reshape(-1), free.reshape(-1), frame.reshape(-1))
     return _MULTIPLIERS[shape]
 
 
 def hashes(images: np.ndarray) -> np.ndarray:
-    """(k, 2) of the pixels: equal under every turn and mirror; and equal for equal pixels alone."""
+    """(k, 3) of the pixels; see `Measured`."""
     if not len(images):
-        return np.empty((0, 2), np.uint64)
-    turned, free = _multipliers(images.shape[1:])
-    bits = (np.nan_to_num(images) + np.float32(0)).reshape(len(images), -1).view(np.uint32).astype(np.uint64)
-    bits = bits * np.uint64(0x9E3779B97F4A7C15)
+        return np.empty((0, 3), np.uint64)
+    weights = _multipliers(images.shape[1:])
+    flat = (np.nan_to_num(images) + np.float32(0)).reshape(len(images), -1)
+    bits = flat.view(np.uint32).astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)
     bits ^= bits >> np.uint64(29)
     with np.errstate(over="ignore"):
-        return np.stack([(bits * turned).sum(axis=1), (bits * free).sum(axis=1)], axis=1)
+        out = np.stack([(bits * w).sum(axis=1) for w in weights], axis=1)
+    out[np.ptp(flat[:, weights[2] > 0], axis=1) == 0, 2] = 0
+    return out
 
 
 def _together(parts: list[Part]) -> Part:

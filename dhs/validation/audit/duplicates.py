@@ -11,6 +11,8 @@ from scipy.sparse.csgraph import connected_components
 from dhs.stats import duplicates
 from dhs.validation.audit.collect import Measured, square
 
+TOGETHER = 50  # proposals whose stamps are read at once
+SURE_NOISE = 0.3  # correlation that makes two one, whatever else differs: big galaxies leave little sky
 PATIENCE = 100  # proposals, nearest first, compared after the last that was one picture
 PAIRED = 0.1  # share of stamps that have a twin in the other class with light added: then the set is paired
 
@@ -64,7 +66,7 @@ def find(measured: Measured, fetch, groups: np.ndarray | None) -> Twins:
     ----------
     measured : Measured
     fetch : callable
-        A row's stamp (bands, y, x) in the set's scale, sky subtracted.
+        Rows' stamps (k, bands, y, x) in the set's scale, sky subtracted.
     groups : ndarray or None
         Declared groups: stamps of one need not be told that they are alike, unless they are alike to the pixel.
     """
@@ -77,24 +79,39 @@ def find(measured: Measured, fetch, groups: np.ndarray | None) -> Twins:
         same = measured.hashes[row, 1] == measured.hashes[first[member[row]], 1]
         out.pairs.append(Twin(int(first[member[row]]), int(row), True, 0 if same else -1))
     unique = np.sort(first)
+    out.pairs += _one_frame(measured.hashes, unique)
     done = np.isfinite(measured.fresh).all(axis=1)
     if done.sum() >= 4 and len(unique) > 1:
         fresh = measured.fresh[done] - measured.vectors[done]
         pairs = duplicates.propose(measured.vectors[unique], measured.flux[unique], fresh, measured.flux[done])
         pairs = unique[pairs]
+        linked = {(t.first, t.second) for t in out.pairs}
         if groups is not None:
             pairs = pairs[groups[pairs[:, 0]] != groups[pairs[:, 1]]]
+        pairs = np.array([p for p in pairs.tolist() if tuple(p) not in linked], int).reshape(-1, 2)
         out.proposed, last = len(pairs), 0
-        for i, j in pairs.tolist():
-            if out.compared - last >= PATIENCE:
+        for start in range(0, len(pairs), TOGETHER):
+            if start - last >= PATIENCE:
                 break
-            out.compared += 1
-            match = duplicates.compare(square(fetch(i)), square(fetch(j)))
-            if match.same:
-                out.pairs.append(Twin(i, j, False, match.turn, not match.excess < duplicates.SAME))
-                last = out.compared
+            some = pairs[start : start + TOGETHER]
+            rows = np.unique(some)
+            images = dict(zip(rows.tolist(), square(fetch(rows))))
+            for i, j in some.tolist():
+                out.compared += 1
+                match = duplicates.compare(images[i], images[j])
+                if match.same and (match.noise > SURE_NOISE or match.excess < duplicates.SAME):
+                    out.pairs.append(Twin(i, j, False, match.turn, not match.excess < duplicates.SAME))
+                    last = out.compared
     out.component = components(n, [(t.first, t.second) for t in out.pairs])
     return out
+
+
+def _one_frame(hashes: np.ndarray, rows: np.ndarray) -> list[Twin]:
+    """Different stamps whose outermost lines are the same to the bit: light was added to one host."""
+    rows = rows[hashes[rows, 2] > 0]
+    _, first, member = np.unique(hashes[rows, 2], return_index=True, return_inverse=True)
+    later = np.flatnonzero(first[member] != np.arange(len(rows)))
+    return [Twin(int(rows[first[member[i]]]), int(rows[i]), False, 0, True) for i in later]
 
 
 def components(n: int, links) -> np.ndarray:

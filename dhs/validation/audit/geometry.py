@@ -8,7 +8,7 @@ from itertools import pairwise
 import numpy as np
 
 CORE = 5 / 32  # of half the shorter side, as 5 pixels of a 64-pixel stamp
-OUTSKIRTS = 0.75
+OUTSKIRTS = 0.85
 RINGS = (0, 1.5, 3, 4.5, 6, 8, 10, 12, 15, 18, 22, 26, 32)  # of a 64-pixel stamp
 FRAME_PX = 2
 
@@ -51,7 +51,7 @@ def membership(shape: tuple[int, int], what: str) -> np.ndarray:
         members[:8] = [r < edges[1]]
     else:
         members = [outskirts(shape) & s for s in _sectors(a)]
-        members += [(r >= low) & (r < high) for low, high in pairwise((OUTSKIRTS, 0.85, 1.0, 1.2, 2.0))]
+        members += [(r >= low) & (r < high) for low, high in pairwise((OUTSKIRTS, 1.0, 1.2, 2.0))]
     columns = np.stack([m.ravel() for m in members if m.any()], axis=1).astype(np.float32)
     return columns / columns.sum(axis=0)
 

@@ -18,6 +18,7 @@ from dhs.validation.preflight.gate import Skip
 
 N_PERMUTATIONS, N_SHOWN = 1999, 299  # where a map is tested, and where it is only shown
 MIN_BLOCKS = 8
+MOST_TORN = 0.02
 FLOOR = 0.3  # of the median scatter of pixels: one that hardly varies by chance is no discovery
 AT_A_TIME = 2048  # pixels
 TESTED = ("fixed pattern", "noise")
@@ -65,6 +66,10 @@ def compare(data) -> dict[str, Map]:
     paired = _mixed(labels, groups) > 0.5
     if min(len(negative), len(positive)) < MIN_BLOCKS or (paired and len(both) < MIN_BLOCKS):
         raise Skip(f"stamps of {min(len(negative), len(positive))} groups in a class; {MIN_BLOCKS} are needed.")
+    if (torn := _torn(groups, data.blocks[data.rows])) > MOST_TORN:
+        raise Skip(
+            f"{torn:.0%} of the stamps are copies of others, so their means are not independent. Keep one of each."
+        )
     shape = data.stamps.shape
     out: dict[str, Map] = {}
     for index, name in enumerate(MAPS):
@@ -81,6 +86,15 @@ def compare(data) -> dict[str, Map]:
         out[name] = _one(tested, stack, some, paired, data.stamps.bands)
     data.sections["maps"] = out
     return {name: out[name] for name in TESTED}
+
+
+def _torn(groups: np.ndarray, blocks: np.ndarray) -> float:
+    """Share of stamps whose group, copies counted, lies in more than one block."""
+    codes = np.unique(groups, return_inverse=True)[1]
+    apart = np.zeros(codes.max(initial=-1) + 1, bool)
+    first = np.unique(codes, return_index=True)[1]
+    np.logical_or.at(apart, codes, blocks != blocks[first][codes])
+    return float(apart[codes].mean())
 
 
 def _mixed(labels, groups) -> float:

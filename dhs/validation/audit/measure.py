@@ -93,10 +93,10 @@ def measure(
         "core": lambda: _means(flat, shape, "core", bands),
         "radial profile": lambda: _means(flat, shape, "rings", bands),
         "noise power": lambda: _power(image, sky, bands),
-        "quantisation": lambda: _quantisation(raw, scale, bands),
-        "zeros and limits": lambda: _limits(raw, good, bands),
+        "quantisation": lambda: _quantisation(raw[..., out], scale, bands),
+        "zeros and limits": lambda: _limits(raw, good, out, bands),
         "noise": lambda: _noise(rough, image[..., out], sigma, out, bands),
-        "blocks and stripes": lambda: _blocks(rough, sigma, bands),
+        "blocks and stripes": lambda: _blocks(rough, sigma, out, bands),
         "centring": lambda: _centring(image - sky[..., None, None], bands),
         "photometry": lambda: _photometry(flat - sky[..., None], shape, bands),
     }
@@ -172,10 +172,10 @@ def _power(image, sky, bands) -> Names:
     return found
 
 
-def _quantisation(raw, scale, bands) -> Names:
-    """Repeated values, the gap between neighbouring ones, and how many bits of them are used."""
+def _quantisation(far, scale, bands) -> Names:
+    """Of the outskirts: repeated values, the least gap, how many bits are used; light has others."""
     found = Names(bands)
-    values = np.sort(np.nan_to_num(raw).reshape(*raw.shape[:2], -1), axis=-1)
+    values = np.sort(np.nan_to_num(far), axis=-1)
     step = np.diff(values, axis=-1)
     found.add("repeated values", (step == 0).mean(-1))
     gap = np.where(step > 0, step, np.inf).min(-1)
@@ -183,20 +183,24 @@ def _quantisation(raw, scale, bands) -> Names:
     bits = np.ascontiguousarray(values, np.float32).view(np.int32)
     low = bits & -bits
     zeros = np.where(bits == 0, 23, np.log2(np.maximum(low, 1).astype(np.float32)))
-    found.add("unused bits", np.minimum(zeros, 23).mean(-1))
+    found.add(
+        "unused bits", np.round(2 * np.minimum(zeros, 23).mean(-1)) / 2
+    )  # a sum of two floats loses some, honestly
     found.add("whole numbers", (values == np.rint(values)).mean(-1))
     return found
 
 
-def _limits(raw, good, bands) -> Names:
+def _limits(raw, good, out, bands) -> Names:
+    """Over the frame, but where light would count in the outskirts."""
     found = Names(bands)
     flat = np.where(good, raw, 0).reshape(*raw.shape[:2], -1)
     found.add("exact zeros", (flat == 0).mean(-1))
     found.add("missing pixels", 1 - good.reshape(flat.shape).mean(-1))
     found.add("pixels at the greatest value", (flat == flat.max(-1, keepdims=True)).mean(-1))
     found.add("pixels at the least value", (flat == flat.min(-1, keepdims=True)).mean(-1))
-    found.add("negative pixels", (flat < 0).mean(-1))
-    found.add("equal neighbours", (np.diff(np.where(good, raw, 0), axis=-1) == 0).mean(axis=(-1, -2)))
+    far = np.where(good, raw, 0)
+    found.add("negative pixels", (far[..., out] < 0).mean(-1))
+    found.add("equal neighbours", (np.diff(far, axis=-1) == 0)[..., out[:, 1:] & out[:, :-1]].mean(-1))
     return found
 
 
@@ -224,24 +228,24 @@ def _noise(rough, far, sigma, out, bands) -> Names:
     return found
 
 
-def _blocks(rough, sigma, bands) -> Names:
-    """Steps at every 2nd, 4th, 8th, 16th line against the other lines, and stripes."""
+def _blocks(rough, sigma, out, bands) -> Names:
+    """In the outskirts: steps at every 2nd, 4th, 8th, 16th line against the other lines, stripes, chequers."""
     found = Names(bands)
     limit = 4 * np.maximum(sigma, STEPS)[..., None, None]
-    size = np.minimum(np.abs(rough), limit)
-    clipped = np.clip(rough, -limit, limit)
-    for axis, name in ((-1, "columns"), (-2, "rows")):
-        lines = size.mean(axis=-2 if axis == -1 else -1)
+    clipped = np.where(out, np.clip(rough, -limit, limit), 0)
+    for axis, name in ((-2, "columns"), (-1, "rows")):
+        count = np.maximum(out.sum(axis=axis), 1)
+        lines = np.abs(clipped).sum(axis=axis) / count
         for period in BLOCKS:
             n = lines.shape[-1] // period * period
             if n < 2 * period:
                 continue
             phases = lines[..., :n].reshape(*lines.shape[:2], -1, period).mean(axis=-2)
             found.add(f"every {period} {name}", _log(phases.max(-1)) - _log(np.median(phases, axis=-1)))
-        means = clipped.mean(axis=-2 if axis == -1 else -1)
-        found.add(f"stripes in {name}", _log(_mad(means)) - _log(sigma))
+        found.add(f"stripes in {name}", _log(_mad(clipped.sum(axis=axis) / np.sqrt(count))) - _log(sigma))
     sign = (-1.0) ** np.add.outer(np.arange(rough.shape[-2]), np.arange(rough.shape[-1]))
-    found.add("chequers", np.abs((clipped * sign.astype(np.float32)).mean(axis=(-1, -2))) / np.maximum(sigma, STEPS))
+    chequers = np.abs((clipped * sign.astype(np.float32)).sum(axis=(-1, -2))) / out.sum()
+    found.add("chequers", chequers / np.maximum(sigma, STEPS))
     return found
 
 

@@ -8,6 +8,7 @@ OUTSIDE = (
     "Look at the pictures of pixels that separate the classes: a frame, a fill value, another resampling or another "
     "cut-out step was used for one class. Make both classes by the same steps."
 )
+FAINT = 0.05  # an arc's faintest light reaches there
 INSIDE = (
     "Lens galaxies and arcs may differ here honestly. With pairs (`dhs inject`) the physical expectation is computed; "
     "without, match the negatives to the positives in brightness, colour and size, and evaluate a network with "
@@ -29,8 +30,8 @@ def corners(data):
 
 @check("outskirts", number=12, remedy=OUTSIDE)
 def outskirts(data):
-    """Beyond three quarters of half the side."""
-    return family_verdict(data, "outskirts", "pixels beyond three quarters of half the side")
+    """Beyond 85 hundredths of half the side."""
+    return family_verdict(data, "outskirts", "pixels far from the middle, the corners among them,", margin=FAINT)
 
 
 @check("noise_power", number=13, remedy=OUTSIDE + " Noise of one kind must lie under both classes.")

@@ -11,8 +11,8 @@ import numpy as np
 from dhs.artefacts.audit import WORDS, Audit
 from dhs.artefacts.parts import text as number
 from dhs.random import Stream, keyed
-from dhs.validation.audit import pictures
 from dhs.validation.audit.check import AuditData
+from dhs.validation.audit.page import pictures
 
 N_SHOWN = 12
 RULES = {
