@@ -18,7 +18,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from dhs import fingerprint, storage
-from dhs.book import dress, faults, prose
+from dhs.book import dress, prose
+from dhs.book.pages import faults
 from dhs.book.project import pages, project_root
 from dhs.book.run import Run
 from dhs.book.values import values

@@ -2,7 +2,7 @@
 
 import pytest
 
-from dhs.book import faults
+from dhs.book.pages import faults
 
 PAGE = "<html><body><nav>n = 3</nav><article><h1>A title</h1>{}</article><footer>None</footer></body></html>"
 
