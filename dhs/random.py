@@ -49,6 +49,7 @@ class Stream(IntEnum):
     HALVES = 53  # a set of stamps divided by hosts
     PERFECT = 56  # calibration errors of perfect probabilities
     SHEET = 57  # order of a blind contact sheet, and what is planted in it
+    AUDIT = 58  # weights that name a picture's pixels, and leaks planted for practice (purpose)
     STUDY = 64  # toys and checks of the book (study)
 
 

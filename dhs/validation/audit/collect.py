@@ -207,7 +207,7 @@ _MULTIPLIERS: dict = {}
 def _multipliers(shape: tuple[int, int, int]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Odd 64-bit weights a pixel: the same on all that the square's symmetries exchange; free; of the frame alone."""
     if shape not in _MULTIPLIERS:
-        rng = np.random.Generator(np.random.Philox(key=20240))
+        rng = keyed(0, Stream.AUDIT)
         _, y, x = shape
         a, b = (np.abs(2 * np.arange(n) - (n - 1)) for n in (y, x))
         low, high = np.minimum.outer(a, b), np.maximum.outer(a, b)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.ndimage import gaussian_filter, shift
 
+from dhs.random import Stream, keyed
 from dhs.validation.audit import geometry as geo
 
 
@@ -83,7 +84,7 @@ def gradient(x, scale, s, rng):
 
 def watermark(x, scale, s, rng):
     """A fixed pattern of signs on one pixel in fifty, everywhere."""
-    own = np.random.Generator(np.random.Philox(key=7))
+    own = keyed(0, Stream.AUDIT, 1)
     pattern = np.where(own.random(x.shape[1:]) < 0.02, own.choice([-1.0, 1.0], x.shape[1:]), 0.0)
     return (x + s * _wide(scale) * pattern).astype(np.float32)
 
