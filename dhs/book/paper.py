@@ -125,7 +125,7 @@ def write(run: Path, out: Path) -> Path:
     root = project_root()
     out.mkdir(parents=True, exist_ok=True)
     known = dict(values(run))
-    known["paper"] = about(run, known)
+    known["paper"] = dict(about(run, known))
     text = filled((root / "paper" / "manuscript.tex").read_text(), known, pictures(run, out))
     shutil.copyfile(root / "book" / "references.bib", out / "references.bib")
     target = out / "manuscript.tex"
