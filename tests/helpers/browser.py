@@ -11,6 +11,7 @@ import shutil
 import subprocess
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -92,7 +93,8 @@ class Browser:
         end = time.monotonic() + WAIT_S
         while not condition():
             assert time.monotonic() < end, "the browser did not get there"
-            self.js("0")
+            with suppress(AssertionError):  # a page that sends on to another is gone when it is asked
+                self.js("0")
             time.sleep(0.05)
 
     def js(self, expression: str):
