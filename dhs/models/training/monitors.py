@@ -72,15 +72,19 @@ def validation_monitors(scores: Mapping[str, np.ndarray], config: EvaluateConfig
     Returns
     -------
     dict
-        ``loss_val``; ``auroc_val`` with its interval; ``auroc_theta_e_*``; ``tpr_fpr_*`` at the false-positive rates
+        ``loss_val``, alone where it is not finite; ``auroc_val`` with its interval; ``auroc_theta_e_*``;
+        ``tpr_fpr_*`` at the false-positive rates
         the controls support; ``hard_negative_accuracy`` over all and by kind, at logit 0; ``auroc_core_masked``,
         ``auroc_core_swap``, NaN in epochs without them.
     """
     positive, control, host = scores["positive"], scores["control"], scores["host"]
+    # softplus(-x) and softplus(x) are the cross-entropies of a positive and of a negative
+    loss = float(0.5 * (np.logaddexp(0, -positive).mean() + np.logaddexp(0, control).mean()))
+    if not np.isfinite(loss):  # nothing can be ranked; the trainer stops at it
+        return {"loss_val": loss}
     overall = two_sets(positive, control, host, host)
     row = {
-        # softplus(-x) and softplus(x) are the cross-entropies of a positive and of a negative
-        "loss_val": float(0.5 * (np.logaddexp(0, -positive).mean() + np.logaddexp(0, control).mean())),
+        "loss_val": loss,
         "auroc_val": number(overall.value),
         "auroc_val_low": number(overall.ci_low),
         "auroc_val_high": number(overall.ci_high),

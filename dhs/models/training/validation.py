@@ -30,7 +30,7 @@ def validate(trainer, epoch: int) -> dict:
     config = trainer.profile.evaluate
     scores = _scores(trainer, epoch)
     row = validation_monitors(scores, config)
-    if trainer.val_pool is None:
+    if trainer.val_pool is None or not np.isfinite(row["loss_val"]):
         return row
     group = trainer.group
     mine = slice(group.rank, None, group.world)

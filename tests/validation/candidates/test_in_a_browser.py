@@ -235,10 +235,9 @@ def test_stamps_of_a_gallery_grow_in_focus_without_a_script(browser, tmp_path):
     gallery = zoom_gallery(np.full((2, 3, 64, 64), 0.1, np.float32), ["one", EVIL], "missed")
     page.write_text(f"<!doctype html><meta charset=utf-8>{gallery._repr_html_()}")
     browser.open(page)
-    width = "document.querySelector('.dhs-zoom img').getBoundingClientRect().width"
+    width = "document.querySelector('.dhs-zoom .s').getBoundingClientRect().width"
     before = browser.js(width)
-    browser.press("Tab")
-    browser.js("document.querySelector('.dhs-zoom figure').focus()")
-    browser.until(lambda: browser.js(width) == pytest.approx(3 * before))
-    assert browser.js("document.querySelectorAll('figcaption')[1].textContent") == EVIL
+    browser.js("document.querySelector('.dhs-zoom .c').focus()")
+    browser.until(lambda: browser.js(width) == pytest.approx(2.4 * before))
+    assert browser.js("document.querySelectorAll('.dhs-zoom .c')[1].textContent") == EVIL
     assert not browser.happened("Page.javascriptDialogOpening")
