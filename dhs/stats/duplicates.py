@@ -33,7 +33,9 @@ REACH, LEAST_REACH, NEIGHBOURS = 2.0, 3.0, 4  # of proposals: over the noise, at
 SAME = 1.3  # excess below which two pictures with surroundings are one; two as alike as any differ by 3 and more
 MIN_LOPSIDED = 40
 BRIGHT = 0.05  # of the light: a bright centre is lopsided by that much without a neighbour
-SHARED_NOISE = 0.15
+SHARED_NOISE = (
+    0.3  # wings of galaxies too faint to count as lit have up to 0.2 in common; a copy under three times its noise 0.32
+)
 TURNS = 8
 
 
