@@ -28,14 +28,13 @@ DIMENSIONS = 24
 SMOOTH_PX = 1.5  # of pictures compared pixel by pixel
 CORRELATED = 1.6  # sum of the noise's correlation (`dhs.survey.sky`)
 LIT, MIN_LIT = 3.0, 30  # noise of the smoothed difference from which a pixel counts; pixels needed, all bands
+MIN_SKY = 200  # pixels without light, all bands, from which noise is compared
 FLUX_RANGE = 1.5
 REACH, LEAST_REACH, NEIGHBOURS = 2.0, 3.0, 4  # of proposals: over the noise, at least, and how many a picture
 SAME = 1.3  # excess below which two pictures with surroundings are one; two as alike as any differ by 3 and more
 MIN_LOPSIDED = 40
 BRIGHT = 0.05  # of the light: a bright centre is lopsided by that much without a neighbour
-SHARED_NOISE = (
-    0.3  # wings of galaxies too faint to count as lit have up to 0.2 in common; a copy under three times its noise 0.32
-)
+SHARED_NOISE, SURE = 0.15, 6.0  # correlation; and its errors, for the best of many turns and proposals is looked at
 TURNS = 8
 
 
@@ -186,8 +185,9 @@ class Likeness:
         Mean square difference of the smoothed pictures where either has light, over two draws of noise plus a hundredth
         of the light, squared; infinite where their fluxes differ by more than `FLUX_RANGE` or nothing has light.
     noise : float
-        Correlation of what is left where neither has light: shared noise, whatever was added to it. Two looks at one
-        field have 0, a copy 1.
+        Correlation of what is left where neither has light, less what is smooth there (the faint wings of galaxies are
+        alike): shared noise, whatever was added to it. Two looks at one field have 0, a copy 1; 0 where it is within
+        `SURE` errors of 0.
     lopsided : int
         Pixels whose light has no twin on the galaxy's other side, in the picture that has fewer: neighbours, arms.
         Smooth galaxies can be alike by chance, their surroundings cannot.
@@ -200,29 +200,35 @@ class Likeness:
     turn: int
 
     @property
+    def alike(self) -> bool:
+        """By their light, surroundings included."""
+        return self.excess < SAME and self.lopsided >= MIN_LOPSIDED
+
+    @property
     def same(self) -> bool:
-        return self.noise > SHARED_NOISE or (self.excess < SAME and self.lopsided >= MIN_LOPSIDED)
+        return self.noise > SHARED_NOISE or self.alike
 
 
-def compare(first: np.ndarray, second: np.ndarray) -> Likeness:
+def compare(first: np.ndarray, second: np.ndarray, radius: float = COMPARED_PX) -> Likeness:
     """Two pictures, over turns.
 
     Parameters
     ----------
     first, second : ndarray, (bands, side, side)
         In sky noise.
+    radius : float
+        Pixels from the middle that are compared; less where a smaller picture is set in zeros.
     """
     pair = np.stack([first, second])
-    (sharp_a, sharp_b), (a, whole) = centred(pair), centred(pair, SMOOTH_PX)
-    disc = radius_map(a.shape[-1]) < COMPARED_PX
+    a, whole = centred(pair, SMOOTH_PX)
+    rough_a, rough_b = centred(pair) - (a, whole)
+    disc = radius_map(a.shape[-1]) < radius
     level = 2.0 * CORRELATED / (4 * np.pi * SMOOTH_PX**2)
     limit, found = LIT * np.sqrt(level), []
     lopsided = min(int((disc & (x - turned(x, 2) > limit + BRIGHT * np.abs(x))).sum()) for x in (a, whole))
     for turn in range(TURNS):
-        b, sharp = turned(whole, turn), turned(sharp_b, turn)
-        lit = (a > limit) | (b > limit)
-        sky = disc & ~lit
-        shared = float(np.corrcoef(sharp_a[sky], sharp[sky])[0, 1]) if sky.sum() > 200 else 0.0
+        b, lit = turned(whole, turn), (a > limit) | (turned(whole, turn) > limit)
+        shared = _shared(rough_a, turned(rough_b, turn), disc & ~lit)
         lit &= disc
         excess = np.inf
         if lit.sum() >= MIN_LIT:
@@ -232,6 +238,17 @@ def compare(first: np.ndarray, second: np.ndarray) -> Likeness:
                 excess = float(((x - ratio * y) ** 2 / (level + (0.01 * x) ** 2)).mean())
         found.append(Likeness(excess, shared, lopsided, turn))
     return min(found, key=lambda x: (not x.same, -x.noise if x.noise > SHARED_NOISE else 0.0, x.excess))
+
+
+def _shared(first: np.ndarray, second: np.ndarray, sky: np.ndarray) -> float:
+    """Correlation of two pictures' pixels in the sky; 0 where it can't be told from 0."""
+    n = int(sky.sum())
+    if n <= MIN_SKY:
+        return 0.0
+    x, y = (image[sky] - image[sky].mean() for image in (first, second))
+    power = float((x * x).sum() * (y * y).sum())
+    found = float((x * y).sum()) / np.sqrt(power) if power > 0 else 0.0
+    return found if found > SURE * np.sqrt(2.0 / n) else 0.0
 
 
 def find(fetch, vectors, flux, noise, noise_flux, most: int = 2000, skip=None, same=None) -> tuple[list[Match], int]:

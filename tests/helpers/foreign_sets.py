@@ -68,8 +68,7 @@ LEAKS = {
     "corner mark": (corner_mark, {"corners", "outskirts", "fixed_pattern"}),
     "smoothed": (smoothed, {"noise", "noise_power"}),
     "lattice": (lattice, {"quantisation"}),
-    # what all positives share, some of them may be told by as copies of one another
-    "watermark": (watermark, {"fixed_pattern", "duplicates_inside"}),
+    "watermark": (watermark, {"fixed_pattern"}),
     "more noise": (more_noise, {"noise", "noise_power"}),
     "half precision": (half_precision, {"quantisation"}),
     "clipped at zero": (clipped, {"zeros_and_limits"}),

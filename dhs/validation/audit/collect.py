@@ -20,6 +20,7 @@ CHUNK, BATCH = 512, 128
 BLOCKS = 48  # of groups a class, for mean images
 SIDE = 64  # of what is compared with duplicates
 ROUND = 0.69  # of half the side, as the 22 pixels that are compared of 64
+EDGE_PX = 2.0  # a stamp set in zeros is moved by so much when its light is centred
 FRESH_EVERY = 8
 MAPS = ("fixed pattern", "noise", "light")
 CLIP = 5.0
@@ -27,25 +28,8 @@ SERIAL_BELOW = 3000
 
 
 @dataclass
-class Part:
-    """What one chunk of stamps gave; the attributes are those of `Measured`."""
-
-    places: np.ndarray
-    families: dict
-    hashes: np.ndarray
-    vectors: np.ndarray
-    flux: np.ndarray
-    fresh: np.ndarray
-    sigma: np.ndarray
-    missing: np.ndarray
-    sums: dict
-    about: list
-    refusals: list
-
-
-@dataclass
 class Measured:
-    """All usable stamps.
+    """Usable stamps, of one chunk or all of them.
 
     Attributes
     ----------
@@ -118,20 +102,20 @@ def collect(context: Context, opened=None, arguments: tuple = (), engine: Engine
         engines.run(one_chunk, chunks, opened, arguments, Engine.of(engine), sizes),
         key=lambda p: p.places[0] if len(p.places) else -1,
     )
-    return _joined(parts)
+    return _together(parts)
 
 
 def _same(context: Context) -> Context:
     return context
 
 
-def one_chunk(context: Context, places: range) -> Part:
+def one_chunk(context: Context, places: range) -> Measured:
     """Measure some places, a batch at a time."""
     found = [_batch(context, range(i, min(i + BATCH, places.stop))) for i in range(places.start, places.stop, BATCH)]
     return _together(found)
 
 
-def _batch(context: Context, places: range) -> Part:
+def _batch(context: Context, places: range) -> Measured:
     stamps = context.stamps
     keep, images, about, refusals = stamps.read(places)
     families = measure(images, stamps.scale, stamps.bands) if len(images) else {}
@@ -147,7 +131,7 @@ def _batch(context: Context, places: range) -> Part:
                 rows = mine & (context.blocks[keep] == block)
                 sums[label, int(block)] = (maps[:, rows].sum(axis=1), int(rows.sum()))
     missing = 1 - np.isfinite(images).reshape(len(images), -1).mean(axis=1) if len(images) else np.empty(0)
-    return Part(keep, families, hashes(images), vectors, flux, fresh, sigma, missing, sums, about, refusals)
+    return Measured(keep, families, hashes(images), vectors, flux, fresh, sigma, missing, sums, about, refusals)
 
 
 def _sky(images: np.ndarray, scale: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -159,6 +143,11 @@ def _sky(images: np.ndarray, scale: np.ndarray) -> tuple[np.ndarray, np.ndarray]
         sky = np.nan_to_num(np.nanmedian(far, axis=-1))
         sigma = 1.4826 * np.nan_to_num(np.nanmedian(np.abs(far - sky[..., None]), axis=-1))
     return sky, np.maximum(sigma, 0.01 * scale).astype(np.float32)
+
+
+def inside(shape: tuple[int, int], side: int = SIDE) -> float:
+    """Pixels from the middle within which `square` sets a stamp's own pixels, wherever its light is centred."""
+    return side / 2 if min(shape) >= side else ROUND * min(shape) / 2 - EDGE_PX
 
 
 def square(images: np.ndarray, side: int = SIDE) -> np.ndarray:
@@ -234,7 +223,7 @@ def hashes(images: np.ndarray) -> np.ndarray:
     return out
 
 
-def _together(parts: list[Part]) -> Part:
+def _together(parts: list[Measured]) -> Measured:
     whole = [p for p in parts if len(p.places)]
     families = {}
     if whole:
@@ -251,9 +240,6 @@ def _together(parts: list[Part]) -> Part:
         for name in ("places", "hashes", "vectors", "flux", "fresh", "sigma", "missing")
     }
     about = [a for p in parts for a in p.about]
-    return Part(families=families, sums=sums, about=about, refusals=[r for p in parts for r in p.refusals], **stacked)
-
-
-def _joined(parts: list[Part]) -> Measured:
-    one = _together(parts)
-    return Measured(**vars(one))
+    return Measured(
+        families=families, sums=sums, about=about, refusals=[r for p in parts for r in p.refusals], **stacked
+    )

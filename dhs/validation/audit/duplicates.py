@@ -9,11 +9,12 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from dhs.stats import duplicates
-from dhs.validation.audit.collect import Measured, square
+from dhs.validation.audit.collect import Measured, inside, square
 
 TOGETHER = 50  # proposals whose stamps are read at once
 SURE_NOISE = 0.3  # correlation that makes two one, whatever else differs: big galaxies leave little sky
 PATIENCE = 100  # proposals, nearest first, compared after the last that was one picture
+PATTERN = 10  # pictures in a chain of alike ones, from which on their brightness must be alike too
 PAIRED = 0.1  # share of stamps that have a twin in the other class with light added: then the set is paired
 
 
@@ -89,19 +90,22 @@ def find(measured: Measured, fetch, groups: np.ndarray | None) -> Twins:
         if groups is not None:
             pairs = pairs[groups[pairs[:, 0]] != groups[pairs[:, 1]]]
         pairs = np.array([p for p in pairs.tolist() if tuple(p) not in linked], int).reshape(-1, 2)
-        out.proposed, last = len(pairs), 0
+        out.proposed, last, found = len(pairs), 0, []
         for start in range(0, len(pairs), TOGETHER):
             if start - last >= PATIENCE:
                 break
             some = pairs[start : start + TOGETHER]
             rows = np.unique(some)
-            images = dict(zip(rows.tolist(), square(fetch(rows))))
+            stamps = fetch(rows)
+            radius = min(duplicates.COMPARED_PX, inside(stamps.shape[-2:]))
+            images = dict(zip(rows.tolist(), square(stamps)))
             for i, j in some.tolist():
                 out.compared += 1
-                match = duplicates.compare(images[i], images[j])
-                if match.same and (match.noise > SURE_NOISE or match.excess < duplicates.SAME):
-                    out.pairs.append(Twin(i, j, False, match.turn, not match.excess < duplicates.SAME))
+                match = duplicates.compare(images[i], images[j], radius)
+                if match.noise > SURE_NOISE or match.alike:
+                    found.append(Twin(i, j, False, match.turn, not match.excess < duplicates.SAME))
                     last = out.compared
+        out.pairs += _no_pattern(found, measured.flux)
     out.component = components(n, [(t.first, t.second) for t in out.pairs])
     return out
 
@@ -112,6 +116,20 @@ def _one_frame(hashes: np.ndarray, rows: np.ndarray) -> list[Twin]:
     _, first, member = np.unique(hashes[rows, 2], return_index=True, return_inverse=True)
     later = np.flatnonzero(first[member] != np.arange(len(rows)))
     return [Twin(int(rows[first[member[i]]]), int(rows[i]), False, 0, True) for i in later]
+
+
+def _no_pattern(found: list[Twin], flux: np.ndarray) -> list[Twin]:
+    """Without chains of pictures, each like the next, that run over galaxies of different brightness.
+
+    Copies of one picture have one flux; what such a chain has in common is a pattern in the noise.
+    """
+    component = components(len(flux), [(t.first, t.second) for t in found])
+    patterns = set()
+    for chain in np.flatnonzero(np.bincount(component) > PATTERN):
+        low, high = np.quantile(flux[component == chain], (0.05, 0.95))
+        if high > duplicates.FLUX_RANGE * low:
+            patterns.add(chain)
+    return [t for t in found if component[t.first] not in patterns]
 
 
 def components(n: int, links) -> np.ndarray:
